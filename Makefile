@@ -1,0 +1,23 @@
+# The two commands of the README, and what developers use besides. Every target does its own set-up.
+.PHONY: demo demo-down test setup check unit bare clusters bench-fanout bench-start
+
+demo: ## two regional clusters on this machine, the CDN on them, a live stream
+	hack/demo up
+
+demo-down: ## remove every trace of the demo
+	hack/demo down
+
+test: ## every test that is no soak and no benchmark
+	hack/test
+
+setup: ## packages and the Python environment in .venv
+	hack/setup
+
+check unit bare clusters: ## one stage of `make test`
+	hack/test $@
+
+bench-fanout: ## server CPU per delivered packet at 10, 100, 500 viewers
+	hack/setup && .venv/bin/python tests/bench/fanout.py
+
+bench-start: ## POST to first decoded frame, warm edge and cold edge
+	hack/setup && .venv/bin/python tests/bench/start.py

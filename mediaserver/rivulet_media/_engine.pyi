@@ -1,0 +1,162 @@
+"""The native packet engine (mediaserver/engine). One `Engine` per media node; see docs/contract.md, "Engine border".
+
+Nothing here is called per packet. Every call releases the GIL and returns in bounded time (a round trip to the data thread).
+Sessions are named by the engine: 16 lower-case hex characters, never reused within a process.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NotRequired, TypedDict
+
+class Track(TypedDict):
+    """One track of a publication, as it stands in a stream's table entry (docs/contract.md, "Stream entry")."""
+
+    kind: Literal["audio", "video"]
+    codec: str  # "h264" | "h265" | "vp8" | "vp9" | "av1" | "opus"
+    clock_rate: int  # Hz
+    channels: NotRequired[int]  # audio only
+    fmtp: str  # as published; H.264: profile-level-id from the SPS once one was seen
+
+class SessionStats(TypedDict):
+    """Counters since the session's start; `rtt_ms`, `loss` are the latest estimates (None: not known yet)."""
+
+    session: str
+    kind: Literal["publisher", "viewer", "relay_in", "relay_out"]
+    stream: str
+    state: Literal["connecting", "connected"]
+    age_ms: int
+    remote: str | None  # "ip:port" of the nominated pair
+    rtt_ms: float | None
+    loss: float | None  # fraction 0…1 in the latest report
+    packets: int  # RTP packets from_publisher/from the parent, or to_viewer (repairs not counted)
+    bytes: int  # RTP bytes with headers, without UDP/IP
+    media_age_ms: int | None  # since the last RTP packet in (publisher, relay_in) or out (viewer, relay_out)
+    nacks: int
+    repaired: int
+    plis: int
+    cut: int  # times that a late queue was cut to the next key frame
+    longest_gap_ms: int  # longest time between two video packets sent (viewer) or received, since start
+
+class StreamStats(TypedDict):
+    stream: str
+    incarnation: str | None
+    viewers: int
+    media_age_ms: int | None
+    gop_ms: int | None
+    key_frames: int
+
+class EngineStats(TypedDict):
+    sessions: list[SessionStats]
+    streams: list[StreamStats]
+    packets_sent: int
+    bytes_sent: int
+    packets_received: int
+    bytes_received: int
+    send_calls: int
+    gso_messages: int
+    would_block: int  # times that the socket buffer was full (EAGAIN)
+    unknown_datagrams: int  # garbage, truncated, or from nobody we know
+    pending_handshakes: int
+    loop_lateness_ms: float  # worst lateness of a timer since the last call
+    ticks: int  # turns of the data thread: liveness is that it grows
+
+class Event(TypedDict):
+    """`type` says which of the others are there.
+
+    connected {session}              DTLS is finished and keys are in use
+    closed    {session, reason}      reason: "peer-closed" | "handshake-timeout" (15 s) | "consent-expired" (30 s without a valid
+                                     check) | "failed" | "shutdown"; never sent for a close() that Python asked for
+    tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
+    active    {session, stream, incarnation}           first RTP packet, or the first after "silent"
+    silent    {session, stream, incarnation}           3 s without an RTP packet from the source
+    """
+
+    type: Literal["connected", "closed", "tracks", "active", "silent"]
+    session: str
+    stream: str
+    incarnation: NotRequired[str]
+    reason: NotRequired[str]
+    tracks: NotRequired[list[Track]]
+
+class EngineError(Exception):
+    """Base of what the engine refuses; the message is a sentence for the peer."""
+
+class OfferError(EngineError):
+    """SDP that cannot be parsed or breaks WHIP/WHEP (HTTP 400)."""
+
+class UnsupportedError(EngineError):
+    """Well-formed, but not possible: no common codec, too many tracks (HTTP 422). The message names what is published and offered."""
+
+class LimitError(EngineError):
+    """Too many sessions or pending handshakes (HTTP 503 with Retry-After)."""
+
+class UnknownSessionError(EngineError):
+    """No such session, or it has ended (HTTP 404 or 410)."""
+
+def playable(tracks: Sequence[Track], offer: str) -> None:
+    """Raise OfferError or UnsupportedError when a viewer's `offer` cannot play `tracks`; the same rule as `Engine.play`. Pure."""
+
+class Engine:
+    """Sockets, ICE, DTLS, SRTP and forwarding on one data thread."""
+
+    def __init__(
+        self,
+        bind: str,
+        port: int,
+        *,
+        gather_ms: float = 5.0,
+        history_ms: int = 1500,
+        egress_mbps: int = 1000,
+        max_sessions: int = 5000,
+        max_handshakes: int = 500,
+        send_buffer: int | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
+        """Bind UDP `bind:port` (0: any free port) and start the data thread. OSError when the port is taken."""
+
+    @property
+    def port(self) -> int: ...
+    def event_fd(self) -> int:
+        """An eventfd that becomes readable when `drain_events` has something."""
+
+    def drain_events(self) -> list[Event]: ...
+    def set_candidates(self, addresses: Sequence[tuple[str, int]]) -> None:
+        """Addresses (IP, port) that answers advertise from now on, best first; they may differ from the bound one."""
+
+    def publish(self, stream: str, incarnation: str, offer: str, codecs: Sequence[str]) -> tuple[str, str]:
+        """Answer a WHIP offer: (session, answer SDP). The first RTP packet makes `incarnation` the stream's source."""
+
+    def play(
+        self,
+        stream: str,
+        tracks: Sequence[Track],
+        offer: str,
+        *,
+        relay: bool = False,
+        candidates: Sequence[tuple[str, int]] | None = None,
+    ) -> tuple[str, str]:
+        """Answer a WHEP offer for `tracks`: (session, answer SDP). The stream need not have a source yet.
+
+        `relay`: the viewer is another node (AES-GCM only, fixed profile). `candidates`: instead of the node's own.
+        """
+
+    def pull(self, stream: str, incarnation: str, tracks: Sequence[Track]) -> tuple[str, str]:
+        """Begin a relay: (session, offer SDP) for the parent. Opens a UDP socket of its own."""
+
+    def pull_answer(self, session: str, answer: str) -> None:
+        """The parent's answer to `pull`'s offer; checks start at once."""
+
+    def patch(self, session: str, fragment: str) -> str | None:
+        """A trickle or ICE-restart fragment (application/trickle-ice-sdpfrag). Trickle: None. Restart: our fragment with new credentials."""
+
+    def close(self, session: str) -> None:
+        """End a session and tell the peer (RTCP BYE, DTLS close_notify). UnknownSessionError when it is gone already."""
+
+    def drop_stream(self, stream: str) -> None:
+        """Forget a stream's source, ring and viewers; sessions that still stand are closed as with `close`."""
+
+    def request_keyframe(self, stream: str) -> None:
+        """Ask the source for a key frame, within the stream's budget."""
+
+    def stats(self) -> EngineStats: ...
+    def shutdown(self, timeout_ms: int = 1000) -> None:
+        """Close all sessions (telling the peers), stop the thread, close the sockets. Idempotent."""
