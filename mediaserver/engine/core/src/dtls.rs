@@ -1,0 +1,197 @@
+//! DTLS for str0m on one shared `dimpl::Config` (no crypto self-test per session), with a tap for the SRTP keys.
+//!
+//! Invariant: a *sealed* session's keys never reach str0m, so there is exactly one sender of SRTP and SRTCP under them.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use str0m::crypto::dtls::{
+    DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile,
+};
+use str0m::crypto::{CryptoError, CryptoProvider};
+
+/// Largest DTLS record that we send, bytes: leaves room for IPv6, UDP and a tunnel in 1,280.
+const DTLS_MTU: usize = 1_150;
+/// First retransmission of a lost flight (dimpl's own is 1 s: too long for a join).
+const FLIGHT_START_RTO: Duration = Duration::from_millis(200);
+
+/// Keying material of a finished handshake (RFC 5764), in the exporter's order.
+#[derive(Clone)]
+pub struct SrtpKeys {
+    pub material: Vec<u8>,
+    pub profile: SrtpProfile,
+}
+
+impl fmt::Debug for SrtpKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SrtpKeys").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+/// Where a session's keys appear.
+#[derive(Debug, Clone, Default)]
+pub struct KeyTap(Arc<Mutex<Option<SrtpKeys>>>);
+
+impl KeyTap {
+    /// The keys, once.
+    #[must_use]
+    pub fn take(&self) -> Option<SrtpKeys> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, keys: SrtpKeys) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+    }
+}
+
+thread_local! {
+    /// str0m builds the DTLS instance inside `RtcConfig::build`: this hands its tap out on the same thread.
+    static LATEST: RefCell<Option<KeyTap>> = const { RefCell::new(None) };
+}
+
+/// The crypto of all sessions of a process: two providers for str0m and one certificate.
+#[derive(Debug, Clone)]
+pub struct Crypto {
+    pub certificate: DtlsCert,
+    open: Arc<CryptoProvider>,
+    sealed: Arc<CryptoProvider>,
+}
+
+impl Crypto {
+    /// Make the shared configuration and a certificate. Leaks a few hundred bytes (str0m wants `'static`): once a process.
+    ///
+    /// # Errors
+    /// When the crypto library refuses its own defaults.
+    pub fn new() -> Result<Self, String> {
+        let base = str0m_aws_lc_rs::default_provider();
+        let certificate =
+            base.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be generated")?;
+        let config = dimpl::Config::builder()
+            .mtu(DTLS_MTU)
+            .use_server_cookie(false)
+            .flight_start_rto(FLIGHT_START_RTO)
+            .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
+            .build()
+            .map_err(|error| format!("DTLS configuration: {error}"))?;
+        let config = Arc::new(config);
+        let with = |sealed| {
+            let provider: &'static Shared = Box::leak(Box::new(Shared { config: config.clone(), sealed }));
+            Arc::new(CryptoProvider { dtls_provider: provider, ..base.clone() })
+        };
+        Ok(Self { certificate, open: with(false), sealed: with(true) })
+    }
+
+    /// What a session is built with; `sealed`: its keys are withheld from str0m.
+    #[must_use]
+    pub fn provider(&self, sealed: bool) -> Arc<CryptoProvider> {
+        if sealed { self.sealed.clone() } else { self.open.clone() }
+    }
+
+    /// The sha-256 fingerprint of our certificate, hex pairs with colons.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = self.open.sha256_provider.sha256(&self.certificate.certificate);
+        let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+        pairs.join(":")
+    }
+}
+
+/// The tap of the session that was built last on this thread.
+#[must_use]
+pub fn take_latest_tap() -> Option<KeyTap> {
+    LATEST.take()
+}
+
+struct Shared {
+    config: Arc<dimpl::Config>,
+    sealed: bool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("sealed", &self.sealed).finish_non_exhaustive()
+    }
+}
+
+impl DtlsProvider for Shared {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        str0m_aws_lc_rs::default_provider().dtls_provider.generate_certificate()
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        _version: DtlsVersion,
+        _mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let tap = KeyTap::default();
+        LATEST.set(Some(tap.clone()));
+        let inner = dimpl::Dtls::new_12(self.config.clone(), certificate.clone(), now);
+        Ok(Box::new(Tapped { inner, tap, sealed: self.sealed }))
+    }
+}
+
+struct Tapped {
+    inner: dimpl::Dtls,
+    tap: KeyTap,
+    sealed: bool,
+}
+
+impl fmt::Debug for Tapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tapped").field("sealed", &self.sealed).finish_non_exhaustive()
+    }
+}
+
+impl DtlsInstance for Tapped {
+    fn set_active(&mut self, active: bool) {
+        self.inner.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.inner.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
+        let output = self.inner.poll_output(buffer);
+        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
+            self.tap.put(SrtpKeys { material: material.as_ref().to_vec(), profile: *profile });
+            if self.sealed {
+                // dimpl says Connected before the keys; str0m takes the second one for nothing new.
+                return DtlsOutput::Connected;
+            }
+        }
+        output
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.inner.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.inner.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.inner.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.inner.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.inner.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.inner.close()
+    }
+}

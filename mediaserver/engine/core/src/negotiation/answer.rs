@@ -1,0 +1,122 @@
+//! Writing our descriptions.
+
+use std::fmt::Write as _;
+
+use super::offer::OfferedMedia;
+use super::{ExtensionIds, Kind, LocalTransport, NegotiatedPayload};
+
+/// One section of a description that we write.
+pub(super) enum Section<'a> {
+    /// Port 0, outside BUNDLE: nothing flows.
+    Rejected(&'a OfferedMedia),
+    Media(MediaSection<'a>),
+}
+
+pub(super) struct MediaSection<'a> {
+    pub mid: &'a str,
+    pub kind: Kind,
+    pub direction: &'static str,
+    pub payloads: &'a [NegotiatedPayload],
+    pub extensions: &'a ExtensionIds,
+    /// SSRC, repair SSRC, CNAME of what we send.
+    pub source: Option<(u32, Option<u32>, &'a str)>,
+}
+
+/// The whole text. `setup` is ours: "active", "passive" or "actpass".
+pub(super) fn write(local: &LocalTransport, setup: &str, sections: &[Section<'_>]) -> String {
+    let mut text = String::with_capacity(2048);
+    let mids: Vec<&str> = sections
+        .iter()
+        .filter_map(|section| match section {
+            Section::Media(media) => Some(media.mid),
+            Section::Rejected(_) => None,
+        })
+        .collect();
+    let _ = write!(text, "v=0\r\no=rivulet {} 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", local.session_id);
+    let _ = write!(text, "a=group:BUNDLE {}\r\na=msid-semantic:WMS *\r\n", mids.join(" "));
+    for section in sections {
+        match section {
+            Section::Rejected(media) => write_rejected(&mut text, media),
+            Section::Media(media) => {
+                write_head(&mut text, local, setup, media, mids.first() == Some(&media.mid));
+                write_payloads(&mut text, media);
+                write_source(&mut text, media);
+            }
+        }
+    }
+    text
+}
+
+fn write_rejected(text: &mut String, media: &OfferedMedia) {
+    let OfferedMedia { media, protocol, first_format, mid, .. } = media;
+    let _ = write!(text, "m={media} 0 {protocol} {first_format}\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n");
+    if !mid.is_empty() {
+        let _ = write!(text, "a=mid:{mid}\r\n");
+    }
+}
+
+fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &MediaSection<'_>, first: bool) {
+    let _ = write!(text, "m={} 9 UDP/TLS/RTP/SAVPF", media.kind.name());
+    for payload in media.payloads {
+        let _ = write!(text, " {}", payload.payload_type);
+    }
+    for rtx in media.payloads.iter().filter_map(|p| p.rtx) {
+        let _ = write!(text, " {rtx}");
+    }
+    let _ = write!(text, "\r\nc=IN IP4 0.0.0.0\r\n");
+    if first {
+        write_candidates(text, local);
+    }
+    let _ = write!(text, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password);
+    let _ = write!(text, "a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n", local.fingerprint);
+    let _ = write!(text, "a=mid:{}\r\na={}\r\n", media.mid, media.direction);
+    text.push_str("a=rtcp-mux\r\na=rtcp-mux-only\r\na=rtcp-rsize\r\n");
+}
+
+fn write_candidates(text: &mut String, local: &LocalTransport) {
+    for (rank, address) in (0_u32..).zip(&local.candidates) {
+        // RFC 8445, 5.1.2: type preference 126 (host), then our order, then component 1.
+        let priority = (126 << 24) | ((65_535 - rank.min(65_535)) << 8) | 255;
+        let _ = write!(text, "a=candidate:{} 1 udp {priority} {} {} typ host\r\n", rank + 1, address.ip(), address.port());
+    }
+    if !local.candidates.is_empty() {
+        text.push_str("a=end-of-candidates\r\n");
+    }
+}
+
+fn write_payloads(text: &mut String, media: &MediaSection<'_>) {
+    for (extension, id) in media.extensions.iter() {
+        let _ = write!(text, "a=extmap:{id} {}\r\n", extension.uri());
+    }
+    for payload in media.payloads {
+        let pt = payload.payload_type;
+        let _ = write!(text, "a=rtpmap:{pt} {}\r\n", payload.format.codec.rtpmap());
+        for (value, negotiated) in feedback(payload) {
+            if negotiated {
+                let _ = write!(text, "a=rtcp-fb:{pt} {value}\r\n");
+            }
+        }
+        if !payload.format.fmtp.is_empty() {
+            let _ = write!(text, "a=fmtp:{pt} {}\r\n", payload.format.fmtp);
+        }
+        if let Some(rtx) = payload.rtx {
+            let rate = payload.format.codec.clock_rate();
+            let _ = write!(text, "a=rtpmap:{rtx} rtx/{rate}\r\na=fmtp:{rtx} apt={pt}\r\n");
+        }
+    }
+}
+
+const fn feedback(payload: &NegotiatedPayload) -> [(&'static str, bool); 3] {
+    [("nack", payload.nack), ("nack pli", payload.pli), ("transport-cc", payload.transport_cc)]
+}
+
+fn write_source(text: &mut String, media: &MediaSection<'_>) {
+    let Some((ssrc, rtx, cname)) = media.source else { return };
+    let _ = write!(text, "a=msid:{cname} {cname}-{}\r\n", media.kind.name());
+    if let Some(rtx) = rtx {
+        let _ = write!(text, "a=ssrc-group:FID {ssrc} {rtx}\r\n");
+    }
+    for ssrc in std::iter::once(ssrc).chain(rtx) {
+        let _ = write!(text, "a=ssrc:{ssrc} cname:{cname}\r\n");
+    }
+}

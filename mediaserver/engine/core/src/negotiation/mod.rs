@@ -1,0 +1,128 @@
+//! Offers and answers (RFC 9429) by pure rules: what a peer offers, what we answer, what the session then carries.
+//!
+//! Answers are written here from the ground up, never edited: what is not in them was not negotiated.
+
+mod answer;
+pub mod codec;
+pub mod extension;
+pub mod fragment;
+pub mod offer;
+pub mod relay;
+pub mod sdp;
+#[cfg(test)]
+mod tests;
+pub mod whep;
+pub mod whip;
+
+use std::fmt;
+use std::net::SocketAddr;
+
+pub use codec::{Codec, Format, Kind};
+pub use extension::{Extension, ExtensionIds};
+pub use offer::{Offer, PeerTransport, Setup};
+
+/// Why a description is not answered; the text is a sentence for the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// No SDP, or against WHIP, WHEP or WebRTC (HTTP 400).
+    Malformed(String),
+    /// Well-formed, but not possible here (HTTP 422).
+    Unsupported(String),
+}
+
+impl Refusal {
+    pub(crate) fn malformed(text: impl Into<String>) -> Self {
+        Self::Malformed(text.into())
+    }
+
+    pub(crate) fn unsupported(text: impl Into<String>) -> Self {
+        Self::Unsupported(text.into())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(text) | Self::Unsupported(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What our side of a session is called: goes into our descriptions, chosen (at random) by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalTransport {
+    pub session_id: u64,
+    pub ufrag: String,
+    pub password: String,
+    /// sha-256, hex pairs with colons.
+    pub fingerprint: String,
+    /// Best first.
+    pub candidates: Vec<SocketAddr>,
+}
+
+/// SSRCs and names of what we send, chosen (at random) by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalSources {
+    pub cname: String,
+    /// Distinct, none 0.
+    pub ssrcs: [u32; 4],
+}
+
+/// One payload type as negotiated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiatedPayload {
+    pub payload_type: u8,
+    pub rtx: Option<u8>,
+    pub format: Format,
+    pub nack: bool,
+    pub pli: bool,
+    pub transport_cc: bool,
+}
+
+/// A track that the peer sends us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedMedia {
+    pub mid: String,
+    pub kind: Kind,
+    pub payload: NegotiatedPayload,
+    pub extensions: ExtensionIds,
+    /// As signalled; None: learnt from the packets.
+    pub ssrc: Option<u32>,
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// A track that we send to the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentMedia {
+    pub mid: String,
+    pub kind: Kind,
+    /// The current codec's first.
+    pub payloads: Vec<NegotiatedPayload>,
+    pub extensions: ExtensionIds,
+    pub ssrc: u32,
+    /// Some when a payload type has RTX.
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// A track as it stands in a stream's table entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    pub kind: Kind,
+    pub format: Format,
+}
+
+/// Everything that became of an exchange where the peer sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiving {
+    pub peer: PeerTransport,
+    pub media: Vec<ReceivedMedia>,
+}
+
+/// Everything that became of an exchange where we send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    pub peer: PeerTransport,
+    pub media: Vec<SentMedia>,
+}

@@ -1,0 +1,301 @@
+//! What a peer's description says, typed. Offers of WHIP and WHEP clients and a parent's answer are read alike.
+
+use super::Refusal;
+use super::codec::{Codec, Format, Kind};
+use super::extension::{Extension, ExtensionIds};
+use super::sdp::{Description, Section};
+
+/// DTLS role that a description asks for (RFC 8842).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    ActPass,
+    Active,
+    Passive,
+}
+
+impl Setup {
+    /// Whether we are the DTLS client when the peer says this.
+    #[must_use]
+    pub const fn makes_us_active(self) -> bool {
+        matches!(self, Self::Passive)
+    }
+}
+
+/// How the peer's transport is known: one for all sections (BUNDLE).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerTransport {
+    pub ufrag: String,
+    pub password: String,
+    /// As in the SDP: hash function, then hex pairs with colons.
+    pub fingerprint: (String, String),
+    pub setup: Setup,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direction {
+    pub sends: bool,
+    pub receives: bool,
+}
+
+/// A payload type that a peer offers for a codec that the CDN carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedPayload {
+    pub payload_type: u8,
+    pub format: Format,
+    pub rtx: Option<u8>,
+    /// Values of `a=rtcp-fb` such as "nack pli".
+    pub feedback: Vec<String>,
+}
+
+/// One media section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedMedia {
+    pub mid: String,
+    /// The word of the `m=` line.
+    pub media: String,
+    /// As on the `m=` line, for a section that is answered with port 0.
+    pub protocol: String,
+    pub first_format: String,
+    /// None: neither audio nor video, or rejected by the peer itself.
+    pub kind: Option<Kind>,
+    pub direction: Direction,
+    pub payloads: Vec<OfferedPayload>,
+    /// Encoding names as offered, for messages.
+    pub encodings: Vec<String>,
+    pub extensions: ExtensionIds,
+    /// First SSRC and its repair SSRC, when the peer names them.
+    pub ssrc: Option<u32>,
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// A whole offer, consistent: mids are unique, BUNDLE and rtcp-mux hold, transport is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub transport: PeerTransport,
+    pub media: Vec<OfferedMedia>,
+    /// `a=candidate` values of all sections, unread.
+    pub candidates: Vec<String>,
+}
+
+impl Offer {
+    /// Read a description.
+    ///
+    /// # Errors
+    /// `Malformed` when it is no SDP or breaks a MUST of RFC 9725; `Unsupported` when it asks for something we do not do.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let description = Description::parse(text)?;
+        if description.value("ice-lite").is_some() {
+            return Err(Refusal::unsupported("ICE lite clients are not supported: one side must check"));
+        }
+        let bundle = bundle(&description);
+        let media =
+            description.sections.iter().map(|s| read_section(s, &bundle)).collect::<Result<Vec<_>, _>>()?;
+        let mut mids: Vec<&str> = media.iter().filter(|m| m.kind.is_some()).map(|m| m.mid.as_str()).collect();
+        mids.sort_unstable();
+        if mids.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Refusal::malformed("two media sections have the same a=mid"));
+        }
+        let Some(carrier) = media.iter().position(|m| m.kind.is_some()) else {
+            return Err(Refusal::malformed("the SDP has no audio or video section"));
+        };
+        let transport = read_transport(&description, &description.sections[carrier])?;
+        let candidates =
+            description.sections.iter().flat_map(|s| s.values("candidate")).map(str::to_owned).collect();
+        Ok(Self { transport, media, candidates })
+    }
+
+    /// What is offered for `kind`, for a message.
+    #[must_use]
+    pub fn describe(&self, kind: Kind) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for media in self.media.iter().filter(|m| m.kind == Some(kind)) {
+            for payload in &media.payloads {
+                names.push(payload.format.to_string());
+            }
+            for encoding in &media.encodings {
+                let lower: String = encoding.chars().filter(char::is_ascii_graphic).take(20).collect::<String>().to_lowercase();
+                if Codec::from_name(&lower).is_none() && !["rtx", "red", "ulpfec", "flexfec-03"].contains(&lower.as_str()) {
+                    names.push(lower);
+                }
+            }
+        }
+        names.dedup();
+        names.truncate(16);
+        if names.is_empty() { format!("no {}", kind.name()) } else { names.join(", ") }
+    }
+}
+
+fn bundle(description: &Description) -> Vec<String> {
+    description
+        .attributes
+        .iter()
+        .filter(|a| a.name == "group")
+        .filter_map(|a| a.value.strip_prefix("BUNDLE"))
+        .flat_map(str::split_ascii_whitespace)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Refusal> {
+    let mid = section.value("mid").unwrap_or_default().to_owned();
+    let bundled = bundle.contains(&mid);
+    let kind = match section.media.as_str() {
+        _ if section.port == 0 && !(bundled || section.has("bundle-only")) => None,
+        "audio" => Some(Kind::Audio),
+        "video" => Some(Kind::Video),
+        _ => None,
+    };
+    if kind.is_some() {
+        check_section(section, &mid, bundled || bundle.is_empty())?;
+    }
+    let (ssrc, rtx_ssrc) = read_ssrcs(section);
+    Ok(OfferedMedia {
+        mid,
+        media: section.media.clone(),
+        protocol: section.protocol.clone(),
+        first_format: section.formats[0].clone(),
+        kind,
+        direction: read_direction(section),
+        payloads: kind.map(|kind| read_payloads(section, kind)).unwrap_or_default(),
+        encodings: section.values("rtpmap").filter_map(encoding_name).map(str::to_owned).collect(),
+        extensions: read_extensions(section),
+        ssrc,
+        rtx_ssrc,
+    })
+}
+
+fn check_section(section: &Section, mid: &str, bundled: bool) -> Result<(), Refusal> {
+    let token = !mid.is_empty() && mid.len() <= 16 && mid.bytes().all(|b| b.is_ascii_graphic());
+    if !token {
+        return Err(Refusal::malformed("each media section needs an a=mid of 1 to 16 characters"));
+    }
+    if !bundled {
+        return Err(Refusal::malformed("all media sections must be in one BUNDLE group (RFC 9725, 4.4.1)"));
+    }
+    if !section.has("rtcp-mux") {
+        return Err(Refusal::malformed("each media section needs a=rtcp-mux (RFC 9725, 4.4.1)"));
+    }
+    if !section.protocol.ends_with("TLS/RTP/SAVPF") {
+        return Err(Refusal::malformed("media must use UDP/TLS/RTP/SAVPF"));
+    }
+    Ok(())
+}
+
+fn read_transport(description: &Description, section: &Section) -> Result<PeerTransport, Refusal> {
+    let attribute = |name: &'static str| {
+        description.inherited(section, name).ok_or_else(|| Refusal::malformed(format!("a={name} is missing")))
+    };
+    let ufrag = ice_token(attribute("ice-ufrag")?, 4..=256, "ice-ufrag")?;
+    let password = ice_token(attribute("ice-pwd")?, 22..=256, "ice-pwd")?;
+    let (hash, digest) = attribute("fingerprint")?
+        .split_once(' ')
+        .ok_or_else(|| Refusal::malformed("a=fingerprint needs a hash function and a digest"))?;
+    let hash = hash.to_ascii_lowercase();
+    if hash != "sha-256" {
+        return Err(Refusal::unsupported("only sha-256 fingerprints are supported"));
+    }
+    let digest = digest.trim();
+    let pairs: Vec<&str> = digest.split(':').collect();
+    if pairs.len() != 32 || pairs.iter().any(|p| p.len() != 2 || u8::from_str_radix(p, 16).is_err()) {
+        return Err(Refusal::malformed("a=fingerprint is not a sha-256 digest"));
+    }
+    let setup = match description.inherited(section, "setup").unwrap_or("actpass") {
+        "actpass" => Setup::ActPass,
+        "active" => Setup::Active,
+        "passive" => Setup::Passive,
+        _ => return Err(Refusal::malformed("a=setup must be actpass, active or passive")),
+    };
+    Ok(PeerTransport { ufrag, password, fingerprint: (hash, digest.to_ascii_uppercase()), setup })
+}
+
+/// Check an ICE user name or password (RFC 8839: ice-char, length).
+pub(super) fn ice_token(text: &str, length: std::ops::RangeInclusive<usize>, name: &str) -> Result<String, Refusal> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/' || b == b'-' || b == b'_' || b == b'=';
+    if length.contains(&text.len()) && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err(Refusal::malformed(format!("a={name} is not valid")))
+    }
+}
+
+fn read_direction(section: &Section) -> Direction {
+    let (sends, receives) = if section.has("sendonly") {
+        (true, false)
+    } else if section.has("recvonly") {
+        (false, true)
+    } else if section.has("inactive") {
+        (false, false)
+    } else {
+        (true, true)
+    };
+    Direction { sends, receives }
+}
+
+fn encoding_name(rtpmap: &str) -> Option<&str> {
+    rtpmap.split_once(' ')?.1.split('/').next()
+}
+
+fn read_payloads(section: &Section, kind: Kind) -> Vec<OfferedPayload> {
+    section.formats.iter().filter_map(|format| read_payload(section, kind, format)).collect()
+}
+
+fn read_payload(section: &Section, kind: Kind, format: &str) -> Option<OfferedPayload> {
+    let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
+    let codec = Codec::from_name(encoding_name(rtpmap_of(section, payload_type)?)?)?;
+    let rate = codec.clock_rate().to_string();
+    let right_rate = rtpmap_of(section, payload_type)?.split('/').nth(1) == Some(rate.as_str());
+    if codec.kind() != kind || !right_rate {
+        return None;
+    }
+    let fmtp = of_payload(section, "fmtp", payload_type).next().unwrap_or_default().to_owned();
+    let any = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* "));
+    let mut feedback: Vec<String> = of_payload(section, "rtcp-fb", payload_type).map(str::to_owned).collect();
+    feedback.extend(any.map(str::to_owned));
+    Some(OfferedPayload {
+        payload_type,
+        format: Format { codec, fmtp },
+        rtx: rtx_of(section, payload_type),
+        feedback,
+    })
+}
+
+fn rtpmap_of(section: &Section, payload_type: u8) -> Option<&str> {
+    let prefix = format!("{payload_type} ");
+    section.values("rtpmap").find(|v| v.starts_with(&prefix))
+}
+
+fn of_payload<'a>(section: &'a Section, name: &'a str, payload_type: u8) -> impl Iterator<Item = &'a str> {
+    section.values(name).filter_map(move |value| {
+        let (number, rest) = value.split_once(' ')?;
+        (number.parse() == Ok(payload_type)).then(|| rest.trim())
+    })
+}
+
+/// The payload type that repairs `payload_type` (RFC 4588: apt).
+fn rtx_of(section: &Section, payload_type: u8) -> Option<u8> {
+    section.formats.iter().filter_map(|format| format.parse::<u8>().ok()).find(|&candidate| {
+        let is_rtx = rtpmap_of(section, candidate).and_then(encoding_name).is_some_and(|e| e.eq_ignore_ascii_case("rtx"));
+        let apt = of_payload(section, "fmtp", candidate).find_map(|fmtp| super::codec::parameter(fmtp, "apt"));
+        is_rtx && candidate < 128 && apt.and_then(|v| v.parse().ok()) == Some(payload_type)
+    })
+}
+
+fn read_extensions(section: &Section) -> ExtensionIds {
+    section
+        .values("extmap")
+        .filter_map(|value| {
+            let mut words = value.split_ascii_whitespace();
+            let id = words.next()?.split('/').next()?.parse().ok()?;
+            Some((Extension::from_uri(words.next()?)?, id))
+        })
+        .collect()
+}
+
+fn read_ssrcs(section: &Section) -> (Option<u32>, Option<u32>) {
+    let number = |text: &str| text.parse::<u32>().ok();
+    if let Some(group) = section.values("ssrc-group").find_map(|v| v.strip_prefix("FID ")) {
+        let mut ssrcs = group.split_ascii_whitespace().filter_map(number);
+        return (ssrcs.next(), ssrcs.next());
+    }
+    (section.values("ssrc").find_map(|v| number(v.split(' ').next()?)), None)
+}

@@ -1,0 +1,118 @@
+//! WHIP (RFC 9725): one video and one audio codec, by the Stream's order of preference.
+
+use super::answer::{self, MediaSection, Section};
+use super::offer::{Offer, OfferedMedia, OfferedPayload};
+use super::{Codec, Extension, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal};
+
+/// What a publisher's packets may carry.
+const EXTENSIONS: [Extension; 6] = [
+    Extension::Mid,
+    Extension::TransportCc,
+    Extension::AbsSendTime,
+    Extension::AbsCaptureTime,
+    Extension::AudioLevel,
+    Extension::Orientation,
+];
+
+/// Judge a publisher's offer; `codecs` is the order of preference (empty: the default).
+///
+/// # Errors
+/// As RFC 9725 wants: the whole offer is refused, never one media section.
+pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> {
+    let order = if codecs.is_empty() { &Codec::ALL[..] } else { codecs };
+    let mut media: Vec<ReceivedMedia> = Vec::new();
+    for section in &offer.media {
+        let Some(kind) = section.kind else {
+            return Err(Refusal::unsupported(format!("a publisher's {} section cannot be taken", printable(&section.media))));
+        };
+        if !section.direction.sends {
+            return Err(Refusal::malformed("a WHIP offer must be sendonly (RFC 9725, 4.2)"));
+        }
+        if media.iter().any(|m| m.kind == kind) {
+            return Err(Refusal::unsupported(format!("at most one {} track can be published", kind.name())));
+        }
+        media.push(receive(offer, section, kind, order)?);
+    }
+    Ok(Receiving { peer: offer.transport.clone(), media })
+}
+
+/// The answer that says what `negotiate` chose.
+#[must_use]
+pub fn answer(local: &LocalTransport, receiving: &Receiving) -> String {
+    let sections: Vec<Section<'_>> = receiving.media.iter().map(|m| section(m)).collect();
+    let setup = if receiving.peer.setup.makes_us_active() { "active" } else { "passive" };
+    answer::write(local, setup, &sections)
+}
+
+fn section(media: &ReceivedMedia) -> Section<'_> {
+    Section::Media(MediaSection {
+        mid: &media.mid,
+        kind: media.kind,
+        direction: "recvonly",
+        payloads: std::slice::from_ref(&media.payload),
+        extensions: &media.extensions,
+        source: None,
+    })
+}
+
+fn receive(offer: &Offer, section: &OfferedMedia, kind: Kind, order: &[Codec]) -> Result<ReceivedMedia, Refusal> {
+    let wanted = order.iter().filter(|codec| codec.kind() == kind);
+    let Some(payload) = wanted.clone().find_map(|codec| best(&section.payloads, *codec)) else {
+        let names: Vec<&str> = wanted.map(|codec| codec.name()).collect();
+        return Err(Refusal::unsupported(format!(
+            "no common {} codec: the stream takes {}, offered was {}",
+            kind.name(),
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+            offer.describe(kind),
+        )));
+    };
+    Ok(ReceivedMedia {
+        mid: section.mid.clone(),
+        kind,
+        payload: negotiated(payload, published_fmtp(&payload.format)),
+        extensions: section.extensions.only(&EXTENSIONS),
+        ssrc: section.ssrc,
+        rtx_ssrc: section.rtx_ssrc.filter(|_| payload.rtx.is_some()),
+    })
+}
+
+/// H.264 in packetization mode 1, constrained baseline first; VP9 and AV1 in profile 0.
+fn best(payloads: &[OfferedPayload], codec: Codec) -> Option<&OfferedPayload> {
+    let wanted = Format { codec, fmtp: wanted_fmtp(codec).to_owned() };
+    let fitting = payloads.iter().filter(|p| wanted.fits(&p.format));
+    // The first of equals: max_by_key takes the last.
+    fitting.rev().max_by_key(|p| wanted.likeness(&p.format))
+}
+
+const fn wanted_fmtp(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "packetization-mode=1;profile-level-id=42e01f",
+        _ => "",
+    }
+}
+
+/// What the publisher is told to send: its own parameters; stereo where it can (RFC 7587: the receiver asks).
+fn published_fmtp(format: &Format) -> String {
+    let asks_stereo = format.parameter("stereo").is_none() && format.parameter("sprop-stereo") == Some("1");
+    if format.codec == Codec::Opus && asks_stereo {
+        format!("{};stereo=1", format.fmtp)
+    } else {
+        format.fmtp.clone()
+    }
+}
+
+pub(super) fn negotiated(payload: &OfferedPayload, fmtp: String) -> NegotiatedPayload {
+    let offers = |value: &str| payload.feedback.iter().any(|f| f == value);
+    NegotiatedPayload {
+        payload_type: payload.payload_type,
+        rtx: payload.rtx,
+        format: Format { codec: payload.format.codec, fmtp },
+        nack: offers("nack"),
+        pli: offers("nack pli"),
+        transport_cc: offers("transport-cc"),
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).take(20).collect()
+}

@@ -1,0 +1,1 @@
+//! System calls of the engine: the only crate with unsafe code.
