@@ -1,0 +1,60 @@
+"""Running programs, always with a time limit, and waiting, always with an end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rivulet_testbed.errors import CommandFailed, StepTimeout
+
+DEFAULT_SECONDS = 60.0
+
+
+def run(
+    argv: list[str], *, stdin: str | None = None, seconds: float = DEFAULT_SECONDS, env: Mapping[str, str] | None = None
+) -> str:
+    """Run a program and return what it printed; raise CommandFailed or StepTimeout."""
+    done = attempt(argv, stdin=stdin, seconds=seconds, env=env)
+    if done.returncode != 0:
+        raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
+    return done.stdout
+
+
+def attempt(
+    argv: list[str], *, stdin: str | None = None, seconds: float = DEFAULT_SECONDS, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program whose failure is an answer, not an error."""
+    source: dict[str, object] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    try:
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            argv, capture_output=True, text=True, timeout=seconds, check=False, env=env, **source
+        )
+    except subprocess.TimeoutExpired as late:
+        raise StepTimeout(" ".join(argv), seconds) from late
+    except FileNotFoundError as missing:
+        raise CommandFailed(argv, 127, str(missing)) from missing
+
+
+def run_logged(argv: list[str], log: Path, *, seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    """Run a long program with its output in a log file; a failure shows the log's tail."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False, cwd=cwd, env=env
+            )
+        except subprocess.TimeoutExpired as late:
+            raise StepTimeout(" ".join(argv), seconds, log) from late
+    if done.returncode != 0:
+        raise CommandFailed(argv, done.returncode, log.read_text(errors="replace"))
+
+
+def wait_until(check: Callable[[], bool], what: str, *, seconds: float, log: Path | None = None, pause: float = 0.2) -> None:
+    """Poll until the check holds; raise StepTimeout with the log's tail when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            raise StepTimeout(what, seconds, log)
+        time.sleep(pause)

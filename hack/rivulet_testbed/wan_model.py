@@ -1,0 +1,92 @@
+"""One direction of one pair of places: what happens to a packet, and when it arrives. Pure: time and randomness are passed in.
+
+Invariant: a packet is dropped at its entry or delivered exactly once; packets of one direction stay in order unless ``reorder``
+picks one of them.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+# How long a reordered packet is held beyond its time, while those behind it overtake it.
+REORDER_HOLD_SECONDS = 0.005
+DEFAULT_QUEUE_MS = 200.0
+_BITS = 8
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What one direction does: delay ± jitter (ms), loss and reorder (percent), rate (Mbit/s) with a queue (ms), cut."""
+
+    delay: float = 0.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    reorder: float = 0.0
+    rate: float = 0.0
+    queue: float = DEFAULT_QUEUE_MS
+    cut: bool = False
+
+
+@dataclass
+class Counters:
+    """What one direction has seen since the router started."""
+
+    packets: int = 0
+    bytes: int = 0
+    lost: int = 0
+    queue_full: int = 0
+    cut: int = 0
+    reordered: int = 0
+
+
+@dataclass
+class Link:
+    """One direction in operation."""
+
+    conditions: Conditions
+    random: random.Random
+    counters: Counters = field(default_factory=Counters)
+    _line_free_at: float = 0.0
+    _last_due: float = 0.0
+
+    def admit(self, now: float, size: int) -> float | None:
+        """Return when a packet of ``size`` bytes that enters now comes out, None if it never does."""
+        conditions = self.conditions
+        counters = self.counters
+        counters.packets += 1
+        counters.bytes += size
+        if conditions.cut:
+            counters.cut += 1
+            return None
+        if conditions.loss and self.random.random() * 100 < conditions.loss:
+            counters.lost += 1
+            return None
+        sent = self._through_bottleneck(now, size) if conditions.rate else now
+        return None if sent is None else self._due(sent)
+
+    def _through_bottleneck(self, now: float, size: int) -> float | None:
+        """Queue for the line; None when the queue holds more than it may."""
+        start = max(now, self._line_free_at)
+        if start - now > self.conditions.queue / 1000:
+            self.counters.queue_full += 1
+            return None
+        self._line_free_at = start + size * _BITS / (self.conditions.rate * 1e6)
+        return self._line_free_at
+
+    def _due(self, sent: float) -> float:
+        conditions = self.conditions
+        due = sent + conditions.delay / 1000
+        if conditions.jitter:
+            due = max(sent, due + self.random.uniform(-1, 1) * conditions.jitter / 1000)
+        if conditions.reorder and self.random.random() * 100 < conditions.reorder:
+            self.counters.reordered += 1
+            return due + REORDER_HOLD_SECONDS
+        self._last_due = max(due, self._last_due)
+        return self._last_due
+
+    def change(self, conditions: Conditions) -> None:
+        """Set new conditions for packets that enter from now on; a shorter delay may overtake what is under way, once."""
+        self.conditions = conditions
+        self._last_due = 0.0
+        self._line_free_at = 0.0
