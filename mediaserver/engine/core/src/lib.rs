@@ -3,3 +3,8 @@
 pub mod negotiation;
 pub mod dtls;
 pub mod stun;
+pub mod border;
+pub mod egress;
+pub mod forwarder;
+mod slots;
+pub mod srtp;
