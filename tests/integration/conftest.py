@@ -1,0 +1,41 @@
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rivulet_scene.bare import BareCdn
+
+
+@pytest.fixture(scope="module")
+def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
+    """Two regions of bare processes: eu with two directors, an origin, two edges; us with one director, an origin, an edge."""
+    directory = tmp_path_factory.mktemp("cdn")
+    streams = {
+        "test_eu": {"region": "eu"},
+        "second_eu": {"region": "eu"},
+        "test_us": {"region": "us"},
+        LONG_NAME: {"region": "eu"},
+        "short_hold": {"region": "eu", "holdSeconds": 5},
+    }
+    with BareCdn(directory, {"eu": 2, "us": 1}, streams) as running:
+        for region, number in (("eu", 0), ("eu", 1), ("us", 0)):
+            running.director(region, number, ready=False)
+        running.node("origin-eu-0", "origin", "eu")
+        running.node("edge-eu-0", "edge", "eu", director=1)
+        running.node("edge-eu-1", "edge", "eu")
+        running.node("origin-us-0", "origin", "us")
+        running.node("edge-us-0", "edge", "us")
+        yield running
+        keep_logs(directory)
+
+
+LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
+
+
+def keep_logs(directory: Path) -> None:
+    """Copy a CDN's logs to logs/bare, so that a failed run can be read afterwards."""
+    target = Path(os.environ.get("RIVULET_LOGS", "logs")) / "bare" / f"{directory.name}-{secrets.token_hex(2)}"
+    target.mkdir(parents=True, exist_ok=True)
+    for log in directory.glob("*.log"):
+        (target / log.name).write_bytes(log.read_bytes())

@@ -1,0 +1,37 @@
+"""Steps that many scenes share."""
+
+from rivulet_scene.bare import BareCdn, metric
+from rivulet_scene.clients import Client, camera
+from rivulet_scene.http import get
+from rivulet_scene.waiting import until
+
+
+def edge_relays(cdn: BareCdn, slot: str) -> float:
+    return metric(cdn.processes[slot].http, "rivulet_relays", direction="in")
+
+
+def live(cdn: BareCdn, region: str, stream: str) -> bool:
+    answer = get(f"{cdn.regions[region].public()}/v1/streams/{stream}")
+    return answer.status == 200 and answer.json["state"] == "live"
+
+
+def publish(cdn: BareCdn, stream: str, *options: str, region: str = "eu", subject: str = "camera-1") -> Client:
+    door = cdn.regions[region].public()
+    client = camera(f"{door}/whip/{stream}", *options, token=cdn.token(stream, subject=subject))
+    client.line(0)
+    until(lambda: live(cdn, region, stream), f"{stream} live", seconds=10)
+    return client
+
+
+def state(cdn: BareCdn, slot: str, stream: str) -> str | None:
+    """A stream's state in a node's own table; None when it stands there no longer."""
+    found = [entry["state"] for entry in cdn.table(slot)["streams"] if entry["stream"] == stream]
+    return found[0] if found else None
+
+
+def node_state(table: dict[str, object], slot: str) -> str | None:
+    """A node's state in a table; None when it stands there no longer."""
+    nodes = table["nodes"]
+    assert isinstance(nodes, list)
+    found = [entry["state"] for entry in nodes if entry["node"] == slot]
+    return found[0] if found else None
