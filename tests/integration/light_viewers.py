@@ -1,6 +1,8 @@
 """Viewers that connect and receive but do not decode: ten of them cost less than one probe. The engine's own puller plays their part."""
 
 import asyncio
+import subprocess
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -64,12 +66,30 @@ class LightViewers:
                     assert answer.status == 200, await answer.text()
                 del self.sessions[session]
 
-    def crash(self) -> None:
-        """Go away without a word to anybody: no DELETE, no BYE, no close_notify; the sockets stay open and say nothing."""
-        self.engine.freeze()
-
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.engine.shutdown()
+
+
+def start_apart(door: str, stream: str, count: int, via: str) -> subprocess.Popen[str]:
+    """The same viewers in a process of their own, connected when this returns: kill it, and they vanish without a word."""
+    process = subprocess.Popen([sys.executable, __file__, door, stream, str(count), via], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connected\n"
+    return process
+
+
+async def _stay(door: str, stream: str, count: int, via: str) -> None:
+    async with LightViewers() as viewers:
+        await viewers.join(door, stream, count, via=via)
+        async with asyncio.timeout(15):
+            while viewers.connected() < count:
+                await asyncio.sleep(0.1)
+        print("connected", flush=True)
+        await asyncio.sleep(300)
+
+
+if __name__ == "__main__":
+    asyncio.run(_stay(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
