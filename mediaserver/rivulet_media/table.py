@@ -123,6 +123,7 @@ class Gone:
     node: Slot
     incarnation: Incarnation
     version: int
+    region: Region
 
     @property
     def ref(self) -> str:
@@ -162,10 +163,13 @@ class Table:
 
     @property
     def streams(self) -> tuple[StreamEntry, ...]:
-        """All publications, ended ones too; shown lost while the origin is down, not at all when it is gone."""
-        return tuple(
-            self._shown(self._streams[item]) for item in sorted(self._streams) if item.origin not in self._gone
-        )
+        """All publications as their origins said, ended ones too, without those whose origin is gone."""
+        return tuple(self._streams[item] for item in sorted(self._streams) if item.origin not in self._gone)
+
+    @property
+    def shown_streams(self) -> tuple[StreamEntry, ...]:
+        """The same to look at: a live one is lost while its origin is down. Never to be told on as its owner's word."""
+        return tuple(map(self._shown, self.streams))
 
     @property
     def gone(self) -> tuple[Gone, ...]:
@@ -188,7 +192,7 @@ class Table:
 
     def digest(self) -> str:
         """The first 16 hex characters of SHA-256 over what all tables must agree on."""
-        streams = (entry for entry in self.streams if entry.state != "ended")
+        streams = (entry for entry in self.shown_streams if entry.state != "ended")
         agreed = {
             "nodes": sorted([node.node, node.incarnation, node.role, node.region, node.state] for node in self.nodes),
             "streams": sorted([entry.stream, entry.origin, entry.state] for entry in streams),
@@ -221,8 +225,7 @@ class Table:
     def remove(self, refs: Iterable[str], now: float) -> Delta:
         """These incarnations have said goodbye, or were down for long: they and their streams leave."""
         known = [self._nodes[ref] for ref in refs if ref in self._nodes]
-        farewells = [Gone(node=entry.node, incarnation=entry.incarnation, version=entry.version) for entry in known]
-        return self.merge(now, gone=farewells)
+        return self.merge(now, gone=[_farewell(entry) for entry in known])
 
     def absent(self, region: str, refs: Iterable[str], publications: Iterable[Publication], now: float) -> Delta:
         """Somebody settled has named all of a region: what else stands here, and is no news, leaves or has ended."""
@@ -310,6 +313,10 @@ class Table:
     def _drop(self, publication: Publication) -> None:
         del self._streams[publication]
         del self._changed[publication]
+
+
+def _farewell(entry: NodeEntry) -> Gone:
+    return Gone(node=entry.node, incarnation=entry.incarnation, version=entry.version, region=entry.region)
 
 
 def plain(entry: NodeEntry) -> NodeEntry:

@@ -414,14 +414,15 @@ def table_body(
     state: str = "",
     directors: tuple[DirectorState, ...] = (),
     unreachable: frozenset[str] = frozenset(),
+    to_merge: bool = False,
 ) -> TableBody:
-    """A table as it is shown and sent (§8.4); `unreachable`: regions to which there is no way now."""
+    """A table as it is shown, or sent `to_merge` (§8.4); `unreachable`: regions to which there is no way now."""
     return TableBody(
         digest=table.digest(),
         self=me,
         state=state,
         nodes=tuple(_shown(entry, unreachable) for entry in table.nodes),
-        streams=table.streams,
+        streams=table.streams if to_merge else table.shown_streams,
         directors=directors,
     )
 
