@@ -58,13 +58,20 @@ class Cluster:
         for user in ("admin", "controller-manager", "scheduler", "proxy", *(f"node-{n.name}" for n in self.place.nodes)):
             content = kubeconfig.render(self.place.name, api_server_url(self.place), user, pki.pem(region.pki, user))
             _write(region.kubeconfig(user), content)
-        for node in self.place.nodes:
+        for number, node in enumerate(self.place.nodes, start=1):
             node_paths = paths.node(self.place, node)
             cgroups.make(node_paths.daemon_cgroup)
             cgroups.make(node_paths.pod_cgroup)
             files = node_config.files(self.place, node, node_paths, region, self.images.pause, packages.cni_plugins())
-            for path, content in files.items():
-                _write(path, content)
+            if any([_write(path, content) for path, content in files.items()]):
+                self._stop_agents(number)
+
+    def _stop_agents(self, number: int) -> None:
+        """Stop what runs with a configuration that has changed; containers run on."""
+        for agent in components.NODE_AGENTS:
+            name = components.agent_name(agent, number)
+            if processes.stop(components.program(self.installation, self.place, name).record):
+                self.progress(f"{self.place.name}: stopped {name}, its configuration has changed")
 
     def _start(self, *names: str) -> None:
         started = [name for name in names if processes.start(components.program(self.installation, self.place, name))]
@@ -116,9 +123,12 @@ class Cluster:
         return attempt([*enter, "/usr/bin/python3", str(HERE / "dns_probe.py"), DNS_SERVICE_IP, DNS_NAME]).returncode == 0
 
 
-def _write(path: Path, content: str) -> None:
-    """Write a file that may hold keys."""
+def _write(path: Path, content: str) -> bool:
+    """Write a file that may hold keys, unless it says that already; return whether it was written."""
+    if path.exists() and path.read_text() == content:
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(content)
+    return True

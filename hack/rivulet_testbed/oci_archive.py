@@ -1,4 +1,4 @@
-"""Images of one static program each, written as OCI archives without any image tool; and what an archive says of itself.
+"""Images of one layer, written as OCI archives without any image tool; and what an archive says of itself.
 
 Bytes depend on the inputs only, so an unchanged program keeps its digest.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 NAME_ANNOTATION = "org.opencontainers.image.ref.name"
 
 
@@ -29,45 +32,61 @@ class ArchivedImage:
     digest: str
 
 
-def write(archive: Path, name: str, program: Path) -> None:
+def write_program(archive: Path, name: str, program: Path) -> None:
     """Write an image with ``program`` as its only file and entry point."""
-    layer = _layer(program)
+    layer = archive.with_suffix(".layer")
+    with tarfile.open(layer, "w") as tar:
+        _add(tar, program.name, program.read_bytes(), mode=0o755)
+    write(archive, name, layer, {"Entrypoint": [f"/{program.name}"]})
+
+
+def write(archive: Path, name: str, layer: Path, settings: Mapping[str, object]) -> None:
+    """Write an image of one layer (a tar file, which is used up) with the settings of an OCI configuration."""
+    layer_digest = _file_digest(layer)
     config = _json(
         {
-            "architecture": "amd64",
+            "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
-            "config": {"Entrypoint": [f"/{program.name}"]},
-            "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+            "config": settings,
+            "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
         }
     )
+    layer_descriptor = {"mediaType": LAYER_TYPE, "digest": layer_digest, "size": layer.stat().st_size}
     manifest = _json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": _descriptor(CONFIG_TYPE, config),
-            "layers": [_descriptor(LAYER_TYPE, layer)],
+            "layers": [layer_descriptor],
         }
     )
     entry = {**_descriptor(MANIFEST_TYPE, manifest), "annotations": {NAME_ANNOTATION: name}}
     index = _json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]})
-    _write_archive(archive, index, [layer, config, manifest])
-
-
-def _write_archive(archive: Path, index: bytes, blobs: list[bytes]) -> None:
-    draft = archive.with_suffix(".tmp")
+    draft = archive.with_suffix(".draft")
     with tarfile.open(draft, "w") as tar:
         _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
         _add(tar, "index.json", index)
-        for blob in blobs:
-            _add(tar, f"blobs/sha256/{_digest(blob).removeprefix('sha256:')}", blob)
+        for blob in (config, manifest):
+            _add(tar, _blob_path(_digest(blob)), blob)
+        _add_file(tar, _blob_path(layer_digest), layer)
+    layer.unlink()
     draft.replace(archive)
 
 
-def _layer(program: Path) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        _add(tar, program.name, program.read_bytes(), mode=0o755)
-    return buffer.getvalue()
+def _blob_path(digest: str) -> str:
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+
+def _add_file(tar: tarfile.TarFile, name: str, path: Path) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = path.stat().st_size
+    with path.open("rb") as content:
+        tar.addfile(member, content)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:

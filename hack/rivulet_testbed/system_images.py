@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rivulet_testbed import oci_archive
+from rivulet_testbed.allocation import file_lock
 from rivulet_testbed.command import run
 
+LOCK_SECONDS = 120.0
 PAUSE_SOURCE = Path(__file__).resolve().parent / "pause.c"
 
 
@@ -38,10 +40,11 @@ def ensure(cache: Path, versions: Mapping[str, str], binaries: Path) -> SystemIm
     pause_key = hashlib.sha256(PAUSE_SOURCE.read_bytes() + pause.encode()).hexdigest()[:12]
     coredns_key = (binaries / "coredns").resolve().parent.name
     archives = (folder / f"pause-{pause_key}.tar", folder / f"{coredns_key}-{versions['COREDNS_VERSION']}.tar")
-    if not archives[0].exists():
-        oci_archive.write(archives[0], pause, _compile_pause(folder))
-    if not archives[1].exists():
-        oci_archive.write(archives[1], coredns, binaries / "coredns")
+    with file_lock(folder / "lock", LOCK_SECONDS):
+        if not archives[0].exists():
+            oci_archive.write_program(archives[0], pause, _compile_pause(folder))
+        if not archives[1].exists():
+            oci_archive.write_program(archives[1], coredns, binaries / "coredns")
     return SystemImages(pause, coredns, archives)
 
 
