@@ -15,7 +15,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +123,7 @@ class KubeApi:
         )
 
     def apply(self, *documents: Document, namespace: str = "default") -> list[dict[str, Any]]:
-        """Create or update documents by server-side apply and return them as stored; raise KubeApiError on a refusal."""
+        """Create or update documents by server-side apply and return them as stored; KubeApiError on a refusal."""
         text = yaml.safe_dump_all([dict(document) for document in documents])
         fixed = (
             "apply",
@@ -138,7 +138,8 @@ class KubeApi:
     def install_crds(self) -> None:
         """Apply crds/ and wait until the API server serves them."""
         self.kubectl("apply", "--server-side", f"--field-manager={FIELD_MANAGER}", f"--filename={ROOT / 'crds'}")
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={ROOT / 'crds'}")
+        paths = [f"/apis/rivulet.dev/v1alpha1/{crd.stem}" for crd in (ROOT / "crds").glob("*.yaml")]
+        _wait_until(lambda: all(self.request("GET", path).ok for path in paths), "lists of every kind of crds/")
 
     def service_account_token(self, namespace: str, name: str) -> str:
         """Return a token of a service account, which must exist."""
@@ -170,7 +171,7 @@ def running(folder: Path, programs: Path | None = None) -> Iterator[KubeApi]:
     try:
         started.append(_start(folder, _etcd_argv(api, etcd_client, etcd_peer)))
         started.append(_start(folder, _api_server_argv(api, etcd_client, secure)))
-        _wait_ready(api, started)
+        _wait_until(lambda: _ready(api, started), "the API server")
         api.install_crds()
         yield api
     finally:
@@ -257,17 +258,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_SECONDS)
 
 
-def _wait_ready(api: KubeApi, started: list[subprocess.Popen[bytes]]) -> None:
+def _wait_until(check: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and all(process.poll() is None for process in started):
-        try:
-            if api.authority.exists() and api.request("GET", "/readyz").ok:
-                return
-        except (OSError, http.client.HTTPException):
-            pass  # it does not listen yet
+    while not check():
+        if time.monotonic() > deadline:
+            raise KubeApiError(f"{what}: not there after {READY_SECONDS:.0f} s")
         time.sleep(0.1)
-    tail = (api.folder / "kube-apiserver.log").read_text(errors="replace").splitlines()[-15:]
-    raise KubeApiError("the API server is not ready:\n" + "\n".join(tail))
+
+
+def _ready(api: KubeApi, started: list[subprocess.Popen[bytes]]) -> bool:
+    if any(process.poll() is not None for process in started):
+        tail = (api.folder / "kube-apiserver.log").read_text(errors="replace").splitlines()[-15:]
+        raise KubeApiError("etcd or the API server ended:\n" + "\n".join(tail))
+    try:
+        return api.authority.exists() and api.request("GET", "/readyz").ok
+    except (OSError, http.client.HTTPException):
+        return False  # it does not listen yet
 
 
 def _free_ports(count: int) -> list[int]:
