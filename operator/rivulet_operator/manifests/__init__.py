@@ -1,0 +1,1 @@
+"""One module per child object: pure functions from typed values to plain manifests."""

@@ -1,0 +1,1 @@
+"""What the operator thinks in: frozen values parsed at the edge. Nothing here does I/O or knows the time."""

@@ -1,0 +1,125 @@
+"""What the directors of the region say is: nodes, streams, load. The operator knows what should be; this is the other half.
+
+The invariant: what a director does not say is not said. No answer, a settling director, a node that is down or has told no
+counts: the answer is "unknown" (None), never "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ENDED = "ended"
+DOWN = "down"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """A node's load; `streams` are viewers by stream name."""
+
+    viewers: int = 0
+    publishers: int = 0
+    relays_out: int = 0
+    streams: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFact:
+    """One incarnation of a slot."""
+
+    slot: str
+    incarnation: str
+    version: int
+    role: str
+    region: str
+    state: str
+    since: float = 0.0
+    counts: Counts | None = None
+
+    @property
+    def ref(self) -> str:
+        """`slot/incarnation`."""
+        return f"{self.slot}/{self.incarnation}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A track as published; `fmtp` is the SDP's."""
+
+    kind: str
+    codec: str
+    fmtp: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamFact:
+    """One publication of a name; `since` is when it began."""
+
+    stream: str
+    incarnation: str
+    version: int
+    origin: str
+    region: str
+    state: str
+    since: float
+    tracks: tuple[Track, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undeclared:
+    """Somebody with a valid token asked to publish under a name that no Stream has."""
+
+    stream: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """The mesh link to another region."""
+
+    region: str
+    connected: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All directors' words, merged. `told`: one has ever spoken; `fresh`: one that has settled is linked right now."""
+
+    told: bool = False
+    fresh: bool = False
+    nodes: tuple[NodeFact, ...] = ()
+    streams: tuple[StreamFact, ...] = ()
+    undeclared: tuple[Undeclared, ...] = ()
+    peers: tuple[Peer, ...] = ()
+
+    def incarnations(self, slot: str) -> tuple[NodeFact, ...]:
+        """All runs of a slot that are in the table, the newest first."""
+        return tuple(sorted((n for n in self.nodes if n.slot == slot), key=lambda n: n.since, reverse=True))
+
+    def sessions(self, slot: str) -> int | None:
+        """Publishers and viewers on a slot, all its incarnations together; None: unknown."""
+        runs = self.incarnations(slot)
+        counts = [run.counts for run in runs if run.state != DOWN]
+        known = [count for count in counts if count is not None]
+        if not self.fresh or not runs or len(known) < len(runs):
+            return None
+        return sum(count.viewers + count.publishers for count in known)
+
+    def empty(self, slot: str) -> bool:
+        """Known to hold nothing that a restart would cut: no session, no relay out of it, no stream that waits for its publisher."""
+        if self.sessions(slot) != 0:
+            return False
+        relays = sum(run.counts.relays_out for run in self.incarnations(slot) if run.counts)
+        return relays == 0 and not any(s.origin.partition("/")[0] == slot and s.state != ENDED for s in self.streams)
+
+    def publication(self, name: str) -> StreamFact | None:
+        """The publication that a name stands for: live before lost before ended, then the later, then the greater origin."""
+        order = {"live": 2, "lost": 1, ENDED: 0}
+        found = [stream for stream in self.streams if stream.stream == name]
+        return max(found, key=lambda s: (order.get(s.state, -1), s.since, s.origin), default=None)
+
+    def viewers(self, name: str) -> int:
+        """Viewers of a stream on all nodes that tell."""
+        return sum(node.counts.streams.get(name, 0) for node in self.nodes if node.counts)

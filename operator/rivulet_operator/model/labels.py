@@ -1,0 +1,21 @@
+"""Names of labels and annotations (docs/contract.md §10)."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OPERATOR = "rivulet-operator"
+SCALER = "rivulet-scaler"
+MADE_BY_US = f"{MANAGED_BY}={OPERATOR}"
+
+COMPONENT = "app.kubernetes.io/component"
+NAME = "app.kubernetes.io/name"
+REGION = "rivulet.dev/region"
+NODE = "rivulet.dev/node"
+SLOT = "rivulet.dev/slot"
+ROLE = "rivulet.dev/role"
+AUTO = "rivulet.dev/auto"
+
+REVISION = "rivulet.dev/revision"
+TEMPLATE = "rivulet.dev/template"
+MEDIA_PORT = "rivulet.dev/media-port"
+DRAIN = "rivulet.dev/drain"
+DRAIN_FOR = "rivulet.dev/drain-for"
+SCALE_DOWN = "scale-down"
