@@ -31,6 +31,12 @@ def roots(mount: Path = MOUNT) -> list[Path]:
     return [mount / name for name in V1_HIERARCHIES if (mount / name).is_dir() and not (mount / name).is_symlink()]
 
 
+def all_roots(mount: Path = MOUNT) -> list[Path]:
+    """Return every hierarchy in which something of ours may be: on hybrid hosts runc uses the unified one too."""
+    unified = mount / "unified"
+    return [*roots(mount), unified] if unified.is_dir() else roots(mount)
+
+
 def membership_root(mount: Path = MOUNT) -> Path:
     """Return the hierarchy that holds the daemons."""
     return mount if is_unified(mount) else mount / MEMBERSHIP_V1
@@ -69,7 +75,7 @@ def _inherit_cpuset(path: Path) -> None:
 
 def subtree(cgroup: str, mount: Path = MOUNT) -> Iterator[Path]:
     """Yield the cgroup's directories in all hierarchies, children before parents."""
-    for root in roots(mount):
+    for root in all_roots(mount):
         for directory, _, _ in os.walk(root / cgroup, topdown=False):
             yield Path(directory)
 

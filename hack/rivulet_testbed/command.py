@@ -10,6 +10,8 @@ from pathlib import Path
 from rivulet_testbed.errors import CommandFailed, StepTimeout
 
 DEFAULT_SECONDS = 60.0
+# A program that we wait for ends with us, also when we are killed: nothing goes on behind the back of the next command.
+TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def run(
@@ -29,12 +31,10 @@ def attempt(
     source: dict[str, object] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     try:
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            argv, capture_output=True, text=True, timeout=seconds, check=False, env=env, **source
+            [*TIED, *argv], capture_output=True, text=True, timeout=seconds, check=False, env=env, **source
         )
     except subprocess.TimeoutExpired as late:
         raise StepTimeout(" ".join(argv), seconds) from late
-    except FileNotFoundError as missing:
-        raise CommandFailed(argv, 127, str(missing)) from missing
 
 
 def run_logged(argv: list[str], log: Path, *, seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
@@ -43,7 +43,7 @@ def run_logged(argv: list[str], log: Path, *, seconds: float, cwd: Path | None =
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False, cwd=cwd, env=env
+                [*TIED, *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False, cwd=cwd, env=env
             )
         except subprocess.TimeoutExpired as late:
             raise StepTimeout(" ".join(argv), seconds, log) from late

@@ -76,10 +76,10 @@ def _sweep(paths: TestbedPaths, scope: Scope, testbed: Testbed | None) -> list[s
         processes.stop(paths.wan / "router.pid", kill=True)
     for cgroup in scope.cgroups:
         cgroups.kill_members(cgroup)
-    sockets = [socket for folder in scope.folders for socket in shim_sockets(folder)]
+    outside = [path for folder in scope.folders for path in [*shim_sockets(folder), *loopback_results(folder)]]
     left = _unmount(scope.folders)
     _remove_network(paths.prefix, scope, testbed)
-    for path in [*sockets, *_cni_results(paths.prefix, scope), *_log_links(scope.folders)]:
+    for path in [*outside, *_cni_results(paths.prefix, scope), *_log_links(scope.folders)]:
         path.unlink(missing_ok=True)
     for cgroup in scope.cgroups:
         left += [str(path) for path in cgroups.remove(cgroup)]
@@ -91,9 +91,19 @@ def _sweep(paths: TestbedPaths, scope: Scope, testbed: Testbed | None) -> list[s
 
 def shim_sockets(folder: Path) -> list[Path]:
     """Return the sockets of containerd's shims, which lie outside our folder; their addresses are inside."""
-    addresses = folder.glob("*/containerd/state/io.containerd.runtime.v2.task/*/*/address")
-    deeper = folder.glob("*/*/containerd/state/io.containerd.runtime.v2.task/*/*/address")
-    return [Path(path.read_text().strip().removeprefix("unix://")) for path in [*addresses, *deeper]]
+    addresses = _below_containerd(folder, "state/io.containerd.runtime.v2.task/*/*/address")
+    return [Path(path.read_text().strip().removeprefix("unix://")) for path in addresses]
+
+
+def loopback_results(folder: Path) -> list[Path]:
+    """Return what CNI has cached of our pods' loopback devices: files named by the sandboxes, which are inside our folder."""
+    sandboxes = _below_containerd(folder, "root/io.containerd.grpc.v1.cri/sandboxes/*")
+    return [CNI_RESULTS / f"cni-loopback-{sandbox.name}-lo" for sandbox in sandboxes]
+
+
+def _below_containerd(folder: Path, pattern: str) -> list[Path]:
+    """Return paths of every node's containerd, whether the folder is a region's or the prefix's."""
+    return [*folder.glob(f"*/containerd/{pattern}"), *folder.glob(f"*/*/containerd/{pattern}")]
 
 
 def mounts_below(mountinfo: str, folders: tuple[Path, ...]) -> list[str]:
@@ -185,7 +195,7 @@ def _remove_empty(state_root: Path, paths: TestbedPaths) -> None:
     """Remove what the last testbed of this machine leaves."""
     if not paths.root.exists():
         paths.lock.unlink(missing_ok=True)
-    for root in cgroups.roots():
+    for root in cgroups.all_roots():
         _rmdir(root / CGROUP_ROOT)
     if {path.name for path in state_root.iterdir()} <= {"allocations.json", "allocations.lock"}:
         if AllocationFile(state_root).is_empty():
