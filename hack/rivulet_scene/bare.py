@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rivulet_scene.command import MEDIA, output
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
@@ -116,7 +118,7 @@ class BareCdn:
 
     def write_file(self, region: RegionPorts, streams: dict[str, dict[str, Any]], **region_fields: Any) -> None:
         """The file that the region's directors read: JSON is YAML."""
-        issuers = [json_or_pem(self.public_key)]
+        issuers = [issuer(self.public_key)]
         documents: list[dict[str, Any]] = []
         for other in self.regions.values():
             spec: dict[str, Any] = {
@@ -215,12 +217,10 @@ def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "rivulet.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def json_or_pem(printed: str) -> dict[str, str]:
-    """What `token --public` prints is a YAML list entry for CDNRegion: parse it."""
-    import yaml  # noqa: PLC0415 - the demo's own set-up runs before the environment is there
-
-    entry = yaml.safe_load(printed)
-    return dict(entry[0] if isinstance(entry, list) else entry)
+def issuer(printed: str) -> dict[str, str]:
+    """The entry for CDNRegion `trust.issuers` out of what `rivulet-media token --public` prints."""
+    document = yaml.safe_load(printed)
+    return dict(document["spec"]["trust"]["issuers"][0])
 
 
 def metric(http: str, name: str, **labels: str) -> float:

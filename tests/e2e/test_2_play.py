@@ -1,0 +1,79 @@
+"""The walk-through over two continents with real media."""
+
+import time
+from typing import Any
+
+import pytest
+from conftest import Cdn
+from rivulet_scene.clients import probe
+from rivulet_scene.http import get, request
+from rivulet_scene.waiting import until
+
+FPS = 15
+
+
+def plays_in_time(seen: dict[str, Any]) -> None:
+    """Both tracks, ≥ 95 % of the frame rate, < 1 s behind, in step."""
+    assert seen["video"]["fps"] >= 0.95 * FPS, seen
+    assert seen["audio"]["frames"] > 0, seen
+    assert seen["latency_ms"]["p95"] < 1000, seen
+    assert seen["lip_sync_ms"]["p95"] < 100, seen
+
+
+@pytest.mark.timeout(120)
+def test_the_stream_s_status_tells_what_is_published(cdn: Cdn) -> None:
+    """R1: live within 2 s of the first frame, with origin, codecs and start time; and where to publish before."""
+    urls = cdn.eu.get("stream", "test-eu")["status"]["urls"]
+    assert urls["whip"].endswith("/whip/test_eu")
+    assert urls["whep"].endswith("/whep/test_eu")
+    asked = time.time()
+    with cdn.publish("test_eu") as publisher:
+        connected = publisher.line(0)
+        until(lambda: cdn.eu.condition("stream", "test-eu", "Live")["status"] == "True", "live", seconds=2)  # type: ignore[index]
+        status = cdn.eu.get("stream", "test-eu")["status"]
+        assert status["origin"].startswith("origin-eu-0")
+        assert {track["codec"] for track in status["tracks"]} == {"h264", "opus"}
+        assert status["startedAt"]
+        assert connected
+    assert time.time() > asked
+    until(lambda: cdn.eu.condition("stream", "test-eu", "Live")["status"] == "False", "ended", seconds=5)  # type: ignore[index]
+
+
+@pytest.mark.timeout(180)
+def test_both_edges_of_both_regions_at_once(cdn: Cdn) -> None:
+    """E3 E4 E5 E6 E7 E10 E11 E12 R12 N1: eu plays on both edges, us publishes and plays its own, an eu stream plays in us; nobody's pods change."""
+    before = cdn.eu.uids() | cdn.us.uids()
+    with cdn.publish("test_eu"), cdn.publish("test_us", region=cdn.us):
+        until(lambda: get(f"{cdn.us.door}/v1/streams/test_eu").status == 200, "us knows test_eu", seconds=5)
+        viewers = {
+            "e-eu1": probe(f"{cdn.eu.door}/n/edge-eu-0/whep/test_eu", seconds=20, place="eu"),
+            "e-eu2": probe(f"{cdn.eu.door}/n/edge-eu-1/whep/test_eu", seconds=20, place="eu"),
+            "e-us1": probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=20, place="us"),
+            "e-us2": probe(f"{cdn.us.door}/n/edge-us-1/whep/test_eu", seconds=20, place="us"),
+        }
+        seen = {name: viewer.result(seconds=60) for name, viewer in viewers.items()}
+    for each in seen.values():
+        plays_in_time(each)
+        assert each["pair"]["protocol"] == "udp"
+        assert not each["pair"]["relayed"]
+    assert cdn.eu.uids() | cdn.us.uids() == before
+
+
+@pytest.mark.timeout(150)
+def test_latency_from_eu_to_us_stays_below_a_second(cdn: Cdn) -> None:
+    """T1: p95 < 1,000 ms over ≥ 500 frames after 10 s of warm-up, 84 ms round trip between the regions."""
+    with cdn.publish("test_eu"), probe(f"{cdn.us.door}/whep/test_eu", "--warm-up", "10", seconds=50, place="us") as viewer:
+        latency = viewer.result(seconds=90)["latency_ms"]
+    assert latency["samples"] >= 500
+    assert 42 <= latency["p50"]
+    assert latency["p95"] < 1000
+
+
+def test_an_origin_refuses_another_origin_s_stream(cdn: Cdn) -> None:
+    """E13: with the reason."""
+    with cdn.publish("test_eu"):
+        until(lambda: get(f"{cdn.us.door}/v1/streams/test_eu").status == 200, "us knows test_eu", seconds=5)
+        answer = request(
+            "POST", f"{cdn.us.door}/n/origin-us-0/whep/test_eu", body="v=0", headers={"Content-Type": "application/sdp"}
+        )
+    assert (answer.status, answer.json["type"].rsplit("/", 1)[1]) == (403, "not-here")
