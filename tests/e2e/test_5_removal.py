@@ -1,0 +1,34 @@
+"""The end: nothing that was made stays behind. Runs last; region us is gone afterwards."""
+
+import pytest
+from conftest import Cdn
+from rivulet_scene.command import CommandError
+from rivulet_scene.http import get
+from rivulet_scene.region import NAMESPACE
+from rivulet_scene.waiting import until
+
+
+@pytest.mark.timeout(300)
+def test_helm_uninstall_ends_and_leaves_crs_and_media(cdn: Cdn) -> None:
+    """O9: CRDs and CRs stay, media pods run on."""
+    before = cdn.us.uids()
+    cdn.us.helm("uninstall", "rivulet", "--wait")
+    assert cdn.us.get("cdnnodes.rivulet.dev")
+    assert cdn.us.uids() == before
+    assert get(f"{cdn.us.door}/readyz").status == 200
+
+
+@pytest.mark.timeout(300)
+def test_the_namespace_goes_with_the_operator_already_gone(cdn: Cdn) -> None:
+    """O9 E15: within drain.seconds + 120 s; us's nodes leave eu's tables."""
+    drain = 60
+    cdn.us.kubectl("delete", "namespace", NAMESPACE, "--wait=false", namespace="default")
+
+    def gone() -> bool:
+        try:
+            cdn.us.kubectl("get", "namespace", NAMESPACE, namespace="default")
+        except CommandError:
+            return True
+        return False
+
+    until(gone, "namespace gone", seconds=drain + 120, pause=1)
