@@ -8,3 +8,6 @@ pub mod egress;
 pub mod forwarder;
 mod slots;
 pub mod srtp;
+pub mod session;
+pub mod rtp;
+pub mod node;

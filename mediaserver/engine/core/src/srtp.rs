@@ -1,4 +1,15 @@
-//! SRTP and SRTCP.
+//! SRTP and SRTCP: sealing what goes to a viewer, opening what comes from it (RFC 3711, RFC 7714).
+
+mod cipher;
+mod index_window;
+mod nonce_guard;
+#[cfg(test)]
+mod vectors;
+
+use cipher::Cipher;
+use index_window::{IndexState, IndexWindow};
+pub use nonce_guard::IndexUse;
+use nonce_guard::NonceGuard;
 
 /// The protection profiles of a DTLS-SRTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +48,13 @@ pub struct SrtpKeys {
     pub remote: MasterKey,
 }
 
+/// Names the profile, never the keys.
+impl std::fmt::Debug for SrtpKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SrtpKeys").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
 impl SrtpKeys {
     /// Split the keying material that DTLS exports (RFC 5764, 4.2). None when it is too short.
     #[must_use]
@@ -48,4 +66,159 @@ impl SrtpKeys {
         let (local, remote) = if we_are_dtls_client { (client, server) } else { (server, client) };
         Some(Self { profile, local, remote })
     }
+}
+
+/// Seals everything of one session: there is one per key, and it hands out no nonce twice.
+pub struct Sealer {
+    rtp: Cipher,
+    rtcp: Cipher,
+    guards: Vec<(u32, NonceGuard)>,
+    next_rtcp_index: u32,
+}
+
+impl Sealer {
+    #[must_use]
+    pub fn new(keys: &SrtpKeys) -> Self {
+        Self {
+            rtp: Cipher::for_rtp(keys.profile, &keys.local),
+            rtcp: Cipher::for_rtcp(keys.profile, &keys.local),
+            guards: Vec::new(),
+            next_rtcp_index: 1,
+        }
+    }
+
+    /// Bytes that sealing adds to an RTP packet.
+    #[must_use]
+    pub fn rtp_overhead(&self) -> usize {
+        self.rtp.tag_len()
+    }
+
+    /// Whether `index` of `ssrc` went out and may be sealed again with the same bytes.
+    #[must_use]
+    pub fn was_sealed(&self, ssrc: u32, index: u64) -> bool {
+        self.guards.iter().any(|(known, guard)| *known == ssrc && guard.knows(index))
+    }
+
+    /// Seal the RTP packet `buffer[start..]`, whose header has `header` bytes. False: the index may not be used, and the
+    /// packet is taken off the buffer.
+    #[must_use]
+    pub fn seal_rtp(&mut self, buffer: &mut Vec<u8>, start: usize, header: usize, index: u64, index_use: IndexUse) -> bool {
+        let Some(ssrc) = ssrc_at(&buffer[start..], 8) else { return false };
+        if !guard(&mut self.guards, ssrc).admit(index, index_use, &buffer[start..]) {
+            buffer.truncate(start);
+            return false;
+        }
+        self.rtp.seal_rtp(buffer, start, header, ssrc, index);
+        true
+    }
+
+    /// Seal the compound RTCP packet `buffer[start..]`. False: the session's indices are used up (RFC 3711, 3.4).
+    #[must_use]
+    pub fn seal_rtcp(&mut self, buffer: &mut Vec<u8>, start: usize) -> bool {
+        let Some(ssrc) = ssrc_at(&buffer[start..], 4).filter(|_| self.next_rtcp_index < 1 << 31) else {
+            buffer.truncate(start);
+            return false;
+        };
+        let index = self.next_rtcp_index;
+        self.next_rtcp_index += 1;
+        self.rtcp.seal_rtcp(buffer, start, ssrc, index);
+        true
+    }
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer").field("next_rtcp_index", &self.next_rtcp_index).finish_non_exhaustive()
+    }
+}
+
+fn guard(guards: &mut Vec<(u32, NonceGuard)>, ssrc: u32) -> &mut NonceGuard {
+    let at = guards.iter().position(|(known, _)| *known == ssrc).unwrap_or_else(|| {
+        guards.push((ssrc, NonceGuard::default()));
+        guards.len() - 1
+    });
+    &mut guards[at].1
+}
+
+/// Opens what a peer seals; each packet once.
+pub struct Opener {
+    rtp: Cipher,
+    rtcp: Cipher,
+    rtp_windows: Vec<(u32, IndexWindow)>,
+    rtcp_windows: Vec<(u32, IndexWindow)>,
+}
+
+impl Opener {
+    #[must_use]
+    pub fn new(keys: &SrtpKeys) -> Self {
+        Self {
+            rtp: Cipher::for_rtp(keys.profile, &keys.remote),
+            rtcp: Cipher::for_rtcp(keys.profile, &keys.remote),
+            rtp_windows: Vec::new(),
+            rtcp_windows: Vec::new(),
+        }
+    }
+
+    /// Open an SRTP packet in place: (extended number, length of header and payload). None: not authentic, or a replay.
+    #[must_use]
+    pub fn open_rtp(&mut self, packet: &mut [u8]) -> Option<(u64, usize)> {
+        let header = crate::rtp::header_len(packet)?;
+        let ssrc = ssrc_at(packet, 8)?;
+        let window = find(&self.rtp_windows, ssrc);
+        let index = estimate_index(window.and_then(IndexWindow::highest), u16::from_be_bytes([packet[2], packet[3]]));
+        if window.is_some_and(|w| w.state(index) != IndexState::Fresh) {
+            return None;
+        }
+        let len = self.rtp.open_rtp(packet, header, ssrc, index)?;
+        mark(&mut self.rtp_windows, ssrc, index);
+        Some((index, len))
+    }
+
+    /// Open an SRTCP packet in place: the length of the compound packet. None: not authentic, or a replay.
+    #[must_use]
+    pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Option<usize> {
+        let ssrc = ssrc_at(packet, 4)?;
+        let index = self.rtcp.rtcp_index(packet)?;
+        if find(&self.rtcp_windows, ssrc).is_some_and(|w| w.state(index.into()) != IndexState::Fresh) {
+            return None;
+        }
+        let len = self.rtcp.open_rtcp(packet, ssrc, index)?;
+        mark(&mut self.rtcp_windows, ssrc, index.into());
+        Some(len)
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opener").finish_non_exhaustive()
+    }
+}
+
+fn find(windows: &[(u32, IndexWindow)], ssrc: u32) -> Option<&IndexWindow> {
+    windows.iter().find(|(known, _)| *known == ssrc).map(|(_, window)| window)
+}
+
+fn mark(windows: &mut Vec<(u32, IndexWindow)>, ssrc: u32, index: u64) {
+    let at = windows.iter().position(|(known, _)| *known == ssrc).unwrap_or_else(|| {
+        windows.push((ssrc, IndexWindow::default()));
+        windows.len() - 1
+    });
+    windows[at].1.mark(index);
+}
+
+/// The index nearest to the highest so far that has these low bits (RFC 3711, 3.3.1).
+fn estimate_index(highest: Option<u64>, sequence: u16) -> u64 {
+    let Some(highest) = highest else { return sequence.into() };
+    let here = (highest & !0xffff) | u64::from(sequence);
+    if here + 0x8000 < highest {
+        here + 0x1_0000
+    } else if here > highest + 0x8000 && here >= 0x1_0000 {
+        here - 0x1_0000
+    } else {
+        here
+    }
+}
+
+fn ssrc_at(packet: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?))
 }
