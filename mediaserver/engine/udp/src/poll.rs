@@ -26,9 +26,8 @@ impl Poller {
         // SAFETY: no pointers; the result is checked.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the descriptor was just made and belongs to nobody else.
-        Ok(Self {
-            epoll: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { epoll })
     }
 
     /// Wait for `source` to be readable.
@@ -140,9 +139,8 @@ impl Waker {
         // SAFETY: no pointers; the result is checked.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the descriptor was just made and belongs to nobody else.
-        Ok(Self {
-            event: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let event = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { event })
     }
 
     /// Make it readable.

@@ -1,0 +1,139 @@
+//! Whose a datagram is: STUN by our user name, the rest by address (RFC 7983).
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::{Fact, Node, SessionId, Socket};
+use crate::session::{CloseReason, is_rtp, is_srtp};
+use crate::stun::{self, Class, Message};
+
+/// Addresses that lead to one session.
+const ADDRESSES: usize = 8;
+
+impl Node {
+    /// A datagram from the network. Whatever is in it, nothing of ours breaks.
+    pub fn on_datagram(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let known = if stun::looks_like(datagram) {
+            self.on_stun(socket, from, datagram, now)
+        } else {
+            self.on_payload(socket, from, datagram, now)
+        };
+        if !known {
+            self.unknown_datagrams += 1;
+        }
+    }
+
+    /// After a batch of datagrams: pass on what they led to.
+    pub fn on_batch_end(&mut self, now: Instant) {
+        self.settle(now);
+    }
+
+    fn on_stun(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        let Some(message) = Message::parse(datagram) else { return false };
+        let Some(id) = self.session_of(socket, from, &message) else { return false };
+        if message.class == Class::Request && socket == Socket::Shared {
+            self.bind(id, from);
+        }
+        self.turn(id, now, |session| session.on_stun(&message, datagram, from, now));
+        true
+    }
+
+    /// The session that vouches for `message`.
+    fn session_of(&self, socket: Socket, from: SocketAddr, message: &Message<'_>) -> Option<SessionId> {
+        let candidates = match (socket, message.class) {
+            (Socket::Own(id), _) => [Some(id), None],
+            (Socket::Shared, Class::Request) => [self.by_ufrag.get(message.local_ufrag()?).copied(), None],
+            (Socket::Shared, _) => [self.by_address.get(&from).copied(), self.claims.get(&from).copied()],
+        };
+        candidates.into_iter().flatten().find(|id| {
+            self.sessions.get(id).is_some_and(|entry| entry.session.vouches_for(message))
+        })
+    }
+
+    fn on_payload(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        let id = match socket {
+            Socket::Own(id) => Some(id),
+            Socket::Shared => self.by_address.get(&from).copied(),
+        };
+        let Some((id, entry)) = id.and_then(|id| Some((id, self.sessions.get(&id)?))) else { return false };
+        if matches!(socket, Socket::Own(_)) && !entry.session.has_proved(from) {
+            return false;
+        }
+        if is_srtp(datagram) && !entry.session.role.receives() {
+            return self.on_feedback(id, datagram, now);
+        }
+        if !is_srtp(datagram) && !is_dtls(datagram) {
+            return false;
+        }
+        self.turn(id, now, |session| session.on_datagram(datagram, from, now));
+        true
+    }
+
+    /// SRTCP of somebody we send to.
+    fn on_feedback(&mut self, id: SessionId, datagram: &[u8], now: Instant) -> bool {
+        let Some(viewer) = self.sessions.get(&id).and_then(|entry| entry.viewer) else { return false };
+        if is_rtp(datagram) {
+            return false;
+        }
+        let forwarder = &mut self.forwarder;
+        if catch_unwind(AssertUnwindSafe(|| forwarder.on_viewer_datagram(viewer, datagram, now))).is_err() {
+            self.tell(id, Fact::Closed(CloseReason::Failed));
+            self.remove(id, now, false);
+        }
+        true
+    }
+
+    /// A valid request came from `from`: it leads to `id` from now on, unless it leads to somebody else, who keeps it until
+    /// our own check there was answered for `id`.
+    fn bind(&mut self, id: SessionId, from: SocketAddr) {
+        match self.by_address.get(&from) {
+            Some(owner) if *owner == id => {}
+            Some(_) if !self.sessions.get(&id).is_some_and(|entry| entry.session.has_proved(from)) => {
+                self.claims.insert(from, id);
+                self.note_address(id, from);
+            }
+            _ => {
+                self.by_address.insert(from, id);
+                self.note_address(id, from);
+            }
+        }
+    }
+
+    /// Our check to `address` was answered: it is the session's.
+    pub(super) fn on_proved(&mut self, id: SessionId, address: SocketAddr) {
+        if self.sessions.get(&id).is_some_and(|entry| entry.socket == Socket::Shared) {
+            self.claims.remove(&address);
+            self.by_address.insert(address, id);
+            self.note_address(id, address);
+        }
+    }
+
+    fn note_address(&mut self, id: SessionId, address: SocketAddr) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        if entry.addresses.contains(&address) {
+            return;
+        }
+        entry.addresses.push_back(address);
+        if entry.addresses.len() > ADDRESSES {
+            let nominated = entry.session.remote();
+            let oldest = entry.addresses.iter().position(|a| Some(*a) != nominated).unwrap_or(0);
+            if let Some(dropped) = entry.addresses.remove(oldest) {
+                self.forget_address(dropped, id);
+            }
+        }
+    }
+
+    pub(super) fn forget_address(&mut self, address: SocketAddr, id: SessionId) {
+        if self.by_address.get(&address) == Some(&id) {
+            self.by_address.remove(&address);
+        }
+        if self.claims.get(&address) == Some(&id) {
+            self.claims.remove(&address);
+        }
+    }
+}
+
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|byte| (20..64).contains(byte))
+}

@@ -1,0 +1,402 @@
+//! All sessions of one data thread, sans-IO: demultiplexing, their life, and what passes between them and the forwarder.
+//!
+//! Invariant: a session is in `sessions` exactly as long as it is in the maps that lead to it; `remove` is the only way out.
+
+mod demux;
+mod pull;
+mod stats;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::border::{
+    ForwarderConfig, ForwarderEvent, SourceId, SourceKind, StreamKey, TrackSpec, ViewerId, WallClock,
+};
+use crate::dtls::Crypto;
+use crate::egress::{Egress, Flow};
+use crate::forwarder::Forwarder;
+use crate::session::{CloseReason, Media, Output, Role, Session};
+pub use pull::{NewPull, PullError};
+pub use stats::{NodeStats, SessionStats};
+
+/// A session that wants another turn at once gets it after this.
+const MIN_STEP: Duration = Duration::from_millis(1);
+
+/// A session's name: shown as 16 hex digits.
+pub type SessionId = u64;
+
+/// Which socket a datagram came in or goes out by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Socket {
+    /// The port that others open sessions on.
+    Shared,
+    /// The own socket of a relay that we opened.
+    Own(SessionId),
+}
+
+/// A datagram that is not media: ICE, DTLS, and reports to those who send to us.
+#[derive(Debug)]
+pub struct Transmit {
+    pub socket: Socket,
+    pub to: SocketAddr,
+    pub datagram: Vec<u8>,
+}
+
+/// Something to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeEvent {
+    pub session: SessionId,
+    pub stream: StreamKey,
+    pub incarnation: Option<String>,
+    pub fact: Fact,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    Connected,
+    Closed(CloseReason),
+    Tracks(Vec<TrackSpec>),
+    Active,
+    Silent,
+}
+
+/// Why a session is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Sessions,
+    Handshakes,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub sessions: usize,
+    pub handshakes: usize,
+}
+
+/// A session on its way in.
+pub struct NewSession {
+    pub id: SessionId,
+    pub session: Session,
+    pub stream: StreamKey,
+    /// Of a source.
+    pub incarnation: Option<String>,
+}
+
+struct Entry {
+    session: Session,
+    stream: StreamKey,
+    incarnation: Option<String>,
+    socket: Socket,
+    source: Option<SourceId>,
+    viewer: Option<ViewerId>,
+    /// Addresses that lead here.
+    addresses: VecDeque<SocketAddr>,
+    /// As it stands in `timers`.
+    deadline: Instant,
+}
+
+pub struct Node {
+    crypto: Crypto,
+    limits: Limits,
+    forwarder: Forwarder,
+    sessions: HashMap<SessionId, Entry>,
+    pulls: HashMap<SessionId, NewPull>,
+    by_ufrag: HashMap<String, SessionId>,
+    by_address: HashMap<SocketAddr, SessionId>,
+    /// Who last asked validly from an address that leads to somebody else.
+    claims: HashMap<SocketAddr, SessionId>,
+    by_source: HashMap<SourceId, SessionId>,
+    by_viewer: HashMap<ViewerId, SessionId>,
+    timers: BTreeSet<(Instant, SessionId)>,
+    pub transmits: Vec<Transmit>,
+    pub events: VecDeque<NodeEvent>,
+    /// Relays whose peer is proved and nominated: their own socket can be connected to it.
+    pub settled: Vec<(SessionId, SocketAddr)>,
+    /// Sessions that are gone; those of relays had a socket.
+    pub ended: Vec<SessionId>,
+    unknown_datagrams: u64,
+}
+
+impl Node {
+    #[must_use]
+    pub fn new(crypto: Crypto, limits: Limits, config: ForwarderConfig, clock: WallClock, seed: u64) -> Self {
+        Self {
+            crypto,
+            limits,
+            forwarder: Forwarder::new(config, clock, seed),
+            sessions: HashMap::new(),
+            pulls: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_address: HashMap::new(),
+            claims: HashMap::new(),
+            by_source: HashMap::new(),
+            by_viewer: HashMap::new(),
+            timers: BTreeSet::new(),
+            transmits: Vec::new(),
+            events: VecDeque::new(),
+            settled: Vec::new(),
+            ended: Vec::new(),
+            unknown_datagrams: 0,
+        }
+    }
+
+    /// Take a session that a peer opened.
+    ///
+    /// # Errors
+    /// `Full` at a limit; the session is dropped.
+    pub fn add(&mut self, new: NewSession, now: Instant) -> Result<(), Full> {
+        self.check_room()?;
+        self.insert(new, Socket::Shared, now);
+        Ok(())
+    }
+
+    /// End a session and tell the peer. False: there is none.
+    pub fn close(&mut self, id: SessionId, now: Instant) -> bool {
+        if self.pulls.remove(&id).is_some() {
+            self.ended.push(id);
+            return true;
+        }
+        let known = self.sessions.contains_key(&id);
+        self.goodbye(id, now);
+        known
+    }
+
+    /// End all sessions of a stream.
+    pub fn drop_stream(&mut self, stream: &str, now: Instant) {
+        let of_stream = |(id, entry): (&SessionId, &Entry)| (&*entry.stream == stream).then_some(*id);
+        let ids: Vec<SessionId> = self.sessions.iter().filter_map(of_stream).collect();
+        let pulls = self.pulls.iter().filter(|(_, pull)| &*pull.stream == stream).map(|(id, _)| *id);
+        for id in pulls.chain(ids).collect::<Vec<_>>() {
+            self.close(id, now);
+        }
+    }
+
+    /// End everything, with an event for each.
+    pub fn shut_down(&mut self, now: Instant) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.tell(id, Fact::Closed(CloseReason::Shutdown));
+            self.goodbye(id, now);
+        }
+        self.pulls.clear();
+    }
+
+    pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
+        self.forwarder.request_key_frame(stream, now);
+        self.settle(now);
+    }
+
+    /// When `on_timeout` wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let pulls = self.pulls.values().map(NewPull::deadline).min();
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [pulls, timer, self.forwarder.next_deadline()].into_iter().flatten().min()
+    }
+
+    pub fn on_timeout(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.turn(id, now, |session| session.on_timeout(now));
+            if let Some(entry) = self.sessions.get(&id) {
+                // Whatever it says: not in this turn again.
+                let next = entry.session.next_deadline().max(now + MIN_STEP);
+                self.wake_at(id, next);
+            }
+        }
+        self.drop_unanswered_pulls(now);
+        if self.forwarder.next_deadline().is_some_and(|at| at <= now) {
+            self.forwarder.on_timeout(now);
+        }
+        self.settle(now);
+    }
+
+    /// Send what is due.
+    pub fn poll_transmit(&mut self, now: Instant, egress: &mut dyn Egress) -> Flow {
+        self.forwarder.poll_transmit(now, egress)
+    }
+
+    fn check_room(&self) -> Result<(), Full> {
+        if self.sessions.len() + self.pulls.len() >= self.limits.sessions {
+            Err(Full::Sessions)
+        } else if self.pending_handshakes() >= self.limits.handshakes {
+            Err(Full::Handshakes)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn pending_handshakes(&self) -> usize {
+        self.sessions.values().filter(|entry| !entry.session.is_connected()).count() + self.pulls.len()
+    }
+
+    fn insert(&mut self, new: NewSession, socket: Socket, now: Instant) {
+        let NewSession { id, session, stream, incarnation } = new;
+        let source = self.start_source(&session, &stream, incarnation.as_deref(), now);
+        if let Some(source) = source {
+            self.by_source.insert(source, id);
+        }
+        if socket == Socket::Shared {
+            self.by_ufrag.insert(session.local_ufrag.clone(), id);
+        }
+        let deadline = session.next_deadline();
+        self.timers.insert((deadline, id));
+        let addresses = VecDeque::new();
+        self.sessions
+            .insert(id, Entry { session, stream, incarnation, socket, source, viewer: None, addresses, deadline });
+        self.settle(now);
+    }
+
+    fn start_source(
+        &mut self,
+        session: &Session,
+        stream: &StreamKey,
+        incarnation: Option<&str>,
+        now: Instant,
+    ) -> Option<SourceId> {
+        let Media::Inbound(tracks) = &session.media else { return None };
+        let kind = if session.role == Role::RelayIn { SourceKind::Relay } else { SourceKind::Publisher };
+        Some(self.forwarder.start_source(stream, incarnation.unwrap_or_default(), kind, &tracks.specs(), now))
+    }
+
+    /// Let a session do something and take what comes of it. A panic in it ends it, and only it.
+    fn turn(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Session)) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        if catch_unwind(AssertUnwindSafe(|| action(&mut entry.session))).is_err() {
+            self.tell(id, Fact::Closed(CloseReason::Failed));
+            self.remove(id, now, false);
+            return;
+        }
+        self.take_outputs(id, now);
+        if let Some(entry) = self.sessions.get(&id) {
+            let deadline = entry.session.next_deadline();
+            self.wake_by(id, deadline);
+        }
+    }
+
+    /// Wake the session not later than `at`; too early does no harm and is put right then.
+    fn wake_by(&mut self, id: SessionId, at: Instant) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        if at < entry.deadline {
+            self.timers.remove(&(entry.deadline, id));
+            entry.deadline = at;
+            self.timers.insert((at, id));
+        }
+    }
+
+    fn wake_at(&mut self, id: SessionId, at: Instant) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        self.timers.remove(&(entry.deadline, id));
+        entry.deadline = at;
+        self.timers.insert((at, id));
+    }
+
+    fn take_outputs(&mut self, id: SessionId, now: Instant) {
+        while let Some(output) = self.sessions.get_mut(&id).and_then(|entry| entry.session.poll_output()) {
+            self.take_output(id, output, now);
+        }
+    }
+
+    fn take_output(&mut self, id: SessionId, output: Output, now: Instant) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        match output {
+            Output::Transmit { to, datagram } => {
+                self.transmits.push(Transmit { socket: entry.socket, to, datagram });
+            }
+            Output::Packet { track, packet } => {
+                if let Some(source) = entry.source {
+                    self.forwarder.on_source_packet(source, track, packet, now);
+                }
+            }
+            Output::Report { track, ntp, rtp_timestamp } => {
+                if let Some(source) = entry.source {
+                    self.forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
+                }
+            }
+            Output::Connected(keys) => {
+                if let Media::Outbound(spec) = &entry.session.media {
+                    let (spec, remote) = (spec.clone(), entry.session.remote());
+                    let viewer = self.forwarder.add_viewer(&entry.stream, spec, &keys, remote, now);
+                    entry.viewer = Some(viewer);
+                    self.by_viewer.insert(viewer, id);
+                }
+                self.tell(id, Fact::Connected);
+            }
+            Output::Nominated(address) => self.on_nominated(id, address),
+            Output::Proved(address) => self.on_proved(id, address),
+            Output::Closed(reason) => {
+                self.tell(id, Fact::Closed(reason));
+                self.remove(id, now, true);
+            }
+        }
+    }
+
+    fn on_nominated(&mut self, id: SessionId, address: SocketAddr) {
+        let Some(entry) = self.sessions.get(&id) else { return };
+        if let Some(viewer) = entry.viewer {
+            self.forwarder.set_destination(viewer, Some(address));
+        }
+        if let Socket::Own(id) = entry.socket {
+            self.settled.push((id, address));
+        }
+    }
+
+    fn tell(&mut self, id: SessionId, fact: Fact) {
+        if let Some(entry) = self.sessions.get(&id) {
+            let (stream, incarnation) = (entry.stream.clone(), entry.incarnation.clone());
+            self.events.push_back(NodeEvent { session: id, stream, incarnation, fact });
+        }
+    }
+
+    fn goodbye(&mut self, id: SessionId, now: Instant) {
+        // The forwarder's BYE first: after DTLS is closed nobody listens.
+        if let Some(viewer) = self.sessions.get_mut(&id).and_then(|entry| entry.viewer.take()) {
+            self.by_viewer.remove(&viewer);
+            self.forwarder.remove_viewer(viewer, true, now);
+        }
+        self.turn(id, now, Session::close);
+        self.remove(id, now, false);
+        self.settle(now);
+    }
+
+    fn remove(&mut self, id: SessionId, now: Instant, say_bye: bool) {
+        let Some(entry) = self.sessions.remove(&id) else { return };
+        self.timers.remove(&(entry.deadline, id));
+        self.by_ufrag.remove(&entry.session.local_ufrag);
+        for address in &entry.addresses {
+            self.forget_address(*address, id);
+        }
+        if let Some(viewer) = entry.viewer {
+            self.by_viewer.remove(&viewer);
+            self.forwarder.remove_viewer(viewer, say_bye, now);
+        }
+        if let Some(source) = entry.source {
+            self.by_source.remove(&source);
+            self.forwarder.end_source(source, now);
+        }
+        self.ended.push(id);
+    }
+
+    /// Take what the forwarder wants of sources and tells.
+    fn settle(&mut self, now: Instant) {
+        while let Some(request) = self.forwarder.poll_source_request() {
+            if let Some(id) = self.by_source.get(&request.source).copied() {
+                self.turn(id, now, |session| session.request_key_frame(request.track, now));
+            }
+        }
+        while let Some(event) = self.forwarder.poll_event() {
+            let (source, fact) = match event {
+                ForwarderEvent::Active { source } => (source, Fact::Active),
+                ForwarderEvent::Silent { source } => (source, Fact::Silent),
+                ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
+            };
+            if let Some(id) = self.by_source.get(&source).copied() {
+                self.tell(id, fact);
+            }
+        }
+    }
+}
+
