@@ -1,0 +1,1 @@
+"""What the chart ships is made from crds/, and crds/ only grows."""
