@@ -17,3 +17,6 @@ pub mod ring;
 pub mod mapping;
 pub mod gather;
 pub mod runs;
+pub mod timeline;
+pub mod pli_budget;
+pub mod pacing;

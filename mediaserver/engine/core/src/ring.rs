@@ -1,0 +1,123 @@
+//! The packets of one layer, as far back as repairs may ask: sized in time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::border::ExtensionValues;
+
+/// More numbers than this in one step and the ring begins anew.
+pub const MAX_JUMP: u64 = 4096;
+
+/// A source packet with all that decides its bytes to a viewer. Never changes once it is in the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Extended by the cycles.
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    pub payload: Arc<[u8]>,
+    pub extensions: ExtensionValues,
+    /// RTP padding that makes it as long as its neighbours.
+    pub padding: u8,
+    /// Sent with a burst that holds (part of) a key frame.
+    pub key_frame: bool,
+    pub arrived: Instant,
+}
+
+#[derive(Debug)]
+pub struct Ring {
+    /// From `first` on; None: not arrived.
+    packets: VecDeque<Option<Arc<Packet>>>,
+    first: u64,
+    history: Duration,
+}
+
+impl Ring {
+    #[must_use]
+    pub fn new(history: Duration) -> Self {
+        Self { packets: VecDeque::new(), first: 0, history }
+    }
+
+    #[must_use]
+    pub fn get(&self, sequence: u64) -> Option<&Arc<Packet>> {
+        let at = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
+        self.packets.get(at)?.as_ref()
+    }
+
+    /// The highest number so far.
+    #[must_use]
+    pub fn highest(&self) -> Option<u64> {
+        (!self.packets.is_empty()).then(|| self.first + self.packets.len() as u64 - 1)
+    }
+
+    /// All packets above `sequence`, missing ones left out.
+    #[must_use]
+    pub fn above(&self, sequence: u64) -> Vec<Arc<Packet>> {
+        let at = usize::try_from((sequence + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.packets.iter().skip(at).flatten().cloned().collect()
+    }
+
+    /// False: it is there already, or older than the ring.
+    pub fn insert(&mut self, packet: Arc<Packet>) -> bool {
+        self.forget(packet.arrived);
+        let sequence = packet.sequence;
+        if self.highest().is_none_or(|highest| sequence > highest + MAX_JUMP) {
+            self.packets.clear();
+            self.first = sequence;
+        }
+        let Some(at) = sequence.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return false };
+        while self.packets.len() <= at {
+            self.packets.push_back(None);
+        }
+        let slot = &mut self.packets[at];
+        if slot.is_some() {
+            return false;
+        }
+        *slot = Some(packet);
+        true
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let old = |p: &Arc<Packet>| now.saturating_duration_since(p.arrived) > self.history;
+        // The newest stays: it says where the numbers are.
+        while self.packets.len() > 1 && self.packets[0].as_ref().is_none_or(old) {
+            self.packets.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn packet(sequence: u64, timestamp: u32, payload: &[u8], arrived: Instant) -> Packet {
+    Packet {
+        sequence,
+        timestamp,
+        marker: false,
+        payload: payload.into(),
+        extensions: ExtensionValues::default(),
+        padding: 0,
+        key_frame: false,
+        arrived,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_takes_each_packet_once_and_forgets_by_time() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let put = |ring: &mut Ring, sequence, ms| ring.insert(Arc::new(packet(sequence, 0, b"", at(ms))));
+        let mut ring = Ring::new(Duration::from_millis(100));
+        assert!(put(&mut ring, 10, 0) && put(&mut ring, 13, 10) && put(&mut ring, 12, 20));
+        assert!(!put(&mut ring, 13, 20) && !put(&mut ring, 9, 20));
+        assert_eq!((ring.highest(), ring.get(11), ring.get(12).map(|p| p.sequence)), (Some(13), None, Some(12)));
+        assert!(put(&mut ring, 14, 105));
+        assert_eq!((ring.get(10), ring.get(12).is_some()), (None, true));
+        assert!(put(&mut ring, 14 + MAX_JUMP + 1, 110));
+        assert_eq!(ring.get(14), None);
+    }
+}
