@@ -1,1 +1,21 @@
-//! Python binding of the engine.
+//! The binding `rivulet_media._engine`: conversion between Python's words and the engine's, nothing else.
+//!
+//! What it means is written in `_engine.pyi`.
+
+mod convert;
+mod data_thread;
+mod engine;
+mod errors;
+mod events;
+mod handle;
+mod random;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _engine {
+    #[pymodule_export]
+    use crate::engine::{Engine, playable};
+    #[pymodule_export]
+    use crate::errors::{EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError};
+}

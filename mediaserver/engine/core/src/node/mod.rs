@@ -183,6 +183,13 @@ impl Node {
         self.pulls.clear();
     }
 
+    /// The ICE user name of a session's peer; "" while a parent has not answered. None: no such session.
+    #[must_use]
+    pub fn peer_ufrag(&self, id: SessionId) -> Option<String> {
+        let pull = self.pulls.contains_key(&id).then(String::new);
+        pull.or_else(|| Some(self.sessions.get(&id)?.session.peer_ufrag().to_owned()))
+    }
+
     pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
         self.forwarder.request_key_frame(stream, now);
         self.settle(now);

@@ -1,0 +1,146 @@
+//! The engine's values as the typed dictionaries of `_engine.pyi`.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use rivulet_core::border::{StreamStats, TrackSpec};
+use rivulet_core::negotiation::{Codec, Format, Kind, Refusal, Track};
+use rivulet_core::node::{Fact, NodeEvent, SessionId, SessionStats};
+
+use crate::errors::Failure;
+use crate::handle::Figures;
+
+/// A `Track` as Python gives it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct TrackArgument {
+    kind: String,
+    codec: String,
+    fmtp: String,
+}
+
+pub fn tracks(arguments: Vec<TrackArgument>) -> Result<Vec<Track>, Failure> {
+    let track = |argument: TrackArgument| {
+        let codec = Codec::from_name(&argument.codec).filter(|codec| codec.kind().name() == argument.kind);
+        let unknown = || Refusal::Unsupported(format!("{} {} is not carried", argument.codec, argument.kind));
+        let codec = codec.ok_or_else(unknown)?;
+        Ok(Track { kind: codec.kind(), format: Format { codec, fmtp: argument.fmtp } })
+    };
+    arguments.into_iter().map(track).collect()
+}
+
+/// 16 lower-case hex characters.
+pub fn session_name(id: SessionId) -> String {
+    format!("{id:016x}")
+}
+
+pub fn events<'py>(py: Python<'py>, events: &[NodeEvent]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for event in events {
+        list.append(event_dict(py, event)?)?;
+    }
+    Ok(list)
+}
+
+fn event_dict<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("session", session_name(event.session))?;
+    dict.set_item("stream", &*event.stream)?;
+    let kind = match &event.fact {
+        Fact::Connected => "connected",
+        Fact::Closed(reason) => {
+            dict.set_item("reason", reason.name())?;
+            "closed"
+        }
+        Fact::Tracks(tracks) => {
+            dict.set_item("tracks", track_list(py, tracks)?)?;
+            "tracks"
+        }
+        Fact::Active => "active",
+        Fact::Silent => "silent",
+    };
+    dict.set_item("type", kind)?;
+    if let (Some(incarnation), Fact::Tracks(_) | Fact::Active | Fact::Silent) = (&event.incarnation, &event.fact) {
+        dict.set_item("incarnation", incarnation)?;
+    }
+    Ok(dict)
+}
+
+fn track_list<'py>(py: Python<'py>, tracks: &[TrackSpec]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for track in tracks {
+        let dict = PyDict::new(py);
+        dict.set_item("kind", track.kind.name())?;
+        dict.set_item("codec", track.codec.name())?;
+        dict.set_item("clock_rate", track.clock_rate)?;
+        if track.kind == Kind::Audio {
+            dict.set_item("channels", 2)?;
+        }
+        dict.set_item("fmtp", &track.fmtp)?;
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
+pub fn figures<'py>(py: Python<'py>, figures: &Figures) -> PyResult<Bound<'py, PyDict>> {
+    let sessions = PyList::empty(py);
+    for session in &figures.node.sessions {
+        sessions.append(session_dict(py, session)?)?;
+    }
+    let streams = PyList::empty(py);
+    for stream in &figures.node.streams {
+        streams.append(stream_dict(py, stream)?)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("sessions", sessions)?;
+    dict.set_item("streams", streams)?;
+    dict.set_item("packets_sent", figures.node.totals.packets)?;
+    dict.set_item("bytes_sent", figures.node.totals.bytes)?;
+    dict.set_item("packets_received", figures.thread.packets_received)?;
+    dict.set_item("bytes_received", figures.thread.bytes_received)?;
+    dict.set_item("send_calls", figures.send.calls)?;
+    dict.set_item("gso_messages", figures.send.segmented_messages)?;
+    dict.set_item("would_block", figures.send.would_block)?;
+    dict.set_item("unknown_datagrams", figures.node.unknown_datagrams)?;
+    dict.set_item("pending_handshakes", figures.node.pending_handshakes)?;
+    dict.set_item("loop_lateness_ms", figures.thread.lateness.as_secs_f64() * 1_000.0)?;
+    dict.set_item("ticks", figures.thread.ticks)?;
+    Ok(dict)
+}
+
+fn session_dict<'py>(py: Python<'py>, stats: &SessionStats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("session", session_name(stats.session))?;
+    dict.set_item("kind", stats.role.name())?;
+    dict.set_item("stream", &*stats.stream)?;
+    dict.set_item("state", if stats.connected { "connected" } else { "connecting" })?;
+    dict.set_item("age_ms", milliseconds(stats.age))?;
+    dict.set_item("remote", stats.remote.map(|address| address.to_string()))?;
+    dict.set_item("rtt_ms", stats.rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0))?;
+    dict.set_item("loss", stats.loss)?;
+    dict.set_item("packets", stats.packets)?;
+    dict.set_item("bytes", stats.bytes)?;
+    dict.set_item("media_age_ms", stats.media_age.map(milliseconds))?;
+    dict.set_item("nacks", stats.nacks)?;
+    dict.set_item("repaired", stats.repaired)?;
+    dict.set_item("plis", stats.plis)?;
+    dict.set_item("cut", stats.cut)?;
+    dict.set_item("longest_gap_ms", milliseconds(stats.longest_gap))?;
+    Ok(dict)
+}
+
+fn stream_dict<'py>(py: Python<'py>, stats: &StreamStats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("stream", &*stats.stream)?;
+    dict.set_item("incarnation", stats.incarnation.as_deref())?;
+    dict.set_item("viewers", stats.viewers)?;
+    dict.set_item("media_age_ms", stats.media_age.map(milliseconds))?;
+    dict.set_item("gop_ms", stats.gop.map(milliseconds))?;
+    dict.set_item("key_frames", stats.key_frames)?;
+    Ok(dict)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

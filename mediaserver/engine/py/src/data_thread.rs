@@ -1,0 +1,285 @@
+//! The thread that owns all sockets and the node: waits, reads, turns, sends.
+//!
+//! Invariant: it never blocks but in `Poller::wait`, and never there longer than `LONGEST_WAIT`.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver as Commands, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rivulet_core::egress::{Egress, Flow, Message};
+use rivulet_core::node::{Node, SessionId, Socket, Transmit};
+use rivulet_udp::{Outgoing, Poller, Receiver, SendCounters, Sender, Waker, connect};
+
+use crate::events::EventQueue;
+
+const WAKER: u64 = 0;
+const SHARED: u64 = 1;
+/// Even with nothing to do the thread turns: its ticks are the liveness.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+/// Datagrams a call, and calls a turn: then what is to be sent comes first again.
+const BATCH: usize = 64;
+const BATCHES: usize = 8;
+/// Datagrams of ICE and DTLS that wait for a full socket; more are dropped (they are repeated anyway).
+const WAITING: usize = 4_096;
+
+/// Something that another thread wants done here.
+pub type Command = Box<dyn FnOnce(&mut DataThread, Instant) + Send>;
+
+/// Counters of the thread itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThreadCounters {
+    pub packets_received: u64,
+    pub bytes_received: u64,
+    pub ticks: u64,
+    /// Worst since it was last read.
+    pub lateness: Duration,
+}
+
+pub struct DataThread {
+    pub node: Node,
+    pub counters: ThreadCounters,
+    pub stopping: bool,
+    shared: UdpSocket,
+    own: HashMap<SessionId, UdpSocket>,
+    poller: Poller,
+    waker: Arc<Waker>,
+    commands: Commands<Command>,
+    events: Arc<EventQueue>,
+    receiver: Receiver,
+    sender: Sender,
+    waiting: VecDeque<Transmit>,
+    /// What of a message is still to leave before anything else does.
+    rest: Option<(SocketAddr, Vec<u8>, usize)>,
+    blocked: bool,
+}
+
+impl DataThread {
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn new(
+        node: Node,
+        shared: UdpSocket,
+        waker: Arc<Waker>,
+        commands: Commands<Command>,
+        events: Arc<EventQueue>,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(&*waker, WAKER)?;
+        poller.add(&shared, SHARED)?;
+        Ok(Self {
+            node,
+            counters: ThreadCounters::default(),
+            stopping: false,
+            shared,
+            own: HashMap::new(),
+            poller,
+            waker,
+            commands,
+            events,
+            receiver: Receiver::new(BATCH),
+            sender: Sender::default(),
+            waiting: VecDeque::new(),
+            rest: None,
+            blocked: false,
+        })
+    }
+
+    pub fn run(mut self) {
+        while !self.stopping {
+            self.turn();
+        }
+        self.events.wake();
+    }
+
+    /// Read datagrams of `socket` for session `id` from now on.
+    ///
+    /// # Errors
+    /// When the kernel does not let us wait for it.
+    pub fn add_own_socket(&mut self, id: SessionId, socket: UdpSocket) -> io::Result<()> {
+        self.poller.add(&socket, id)?;
+        self.own.insert(id, socket);
+        Ok(())
+    }
+
+    pub fn drop_own_socket(&mut self, id: SessionId) {
+        self.own.remove(&id);
+    }
+
+    pub const fn send_counters(&self) -> SendCounters {
+        self.sender.counters
+    }
+
+    fn turn(&mut self) {
+        let before = Instant::now();
+        let due = self.node.next_deadline();
+        let wait = due.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(before)).min(LONGEST_WAIT);
+        // An error here is our own bug (a bad descriptor): the next turn waits again, timers go on.
+        let ready = self.poller.wait(wait).unwrap_or_default();
+        let now = Instant::now();
+        if let Some(at) = due.filter(|at| *at <= now) {
+            self.counters.lateness = self.counters.lateness.max(now.saturating_duration_since(at.max(before)));
+        }
+        for event in ready {
+            match event.token {
+                WAKER => self.waker.clear(),
+                SHARED => {
+                    self.blocked &= !event.writable;
+                    if event.readable {
+                        self.read(Socket::Shared, now);
+                    }
+                }
+                id => self.read(Socket::Own(id), now),
+            }
+        }
+        self.run_commands(now);
+        self.node.on_timeout(now);
+        self.send(now);
+        self.clear_up();
+        self.counters.ticks += 1;
+    }
+
+    fn run_commands(&mut self, now: Instant) {
+        loop {
+            match self.commands.try_recv() {
+                // A command that panics answers nobody: its caller is told so by the closed channel.
+                Ok(command) => drop(catch_unwind(AssertUnwindSafe(|| command(self, now)))),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.stopping = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, socket: Socket, now: Instant) {
+        for _ in 0..BATCHES {
+            let source = match socket {
+                Socket::Shared => Some(&self.shared),
+                Socket::Own(id) => self.own.get(&id),
+            };
+            let Some(source) = source else { return };
+            let Ok(count) = self.receiver.receive(source) else { return };
+            for (from, datagram) in self.receiver.datagrams() {
+                self.counters.packets_received += 1;
+                self.counters.bytes_received += datagram.len() as u64;
+                self.node.on_datagram(socket, from, datagram, now);
+            }
+            self.node.on_batch_end(now);
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant) {
+        self.waiting.extend(self.node.transmits.drain(..));
+        while self.waiting.len() > WAITING {
+            self.waiting.pop_front();
+        }
+        let was_blocked = self.blocked;
+        if !self.blocked {
+            self.send_rest(now);
+        }
+        self.send_waiting(now);
+        if !self.blocked {
+            let mut egress = SocketEgress {
+                socket: &self.shared,
+                sender: &mut self.sender,
+                rest: &mut self.rest,
+                now,
+            };
+            let flow = self.node.poll_transmit(now, &mut egress);
+            self.blocked |= flow == Flow::Blocked || self.rest.is_some();
+        }
+        if self.blocked != was_blocked || self.blocked {
+            // Failing means that the socket is not registered: our own bug; the next turn tries again.
+            let _ = self.poller.want_writable(&self.shared, SHARED, self.blocked);
+        }
+    }
+
+    fn send_rest(&mut self, now: Instant) {
+        if let Some((to, bytes, segment)) = self.rest.take() {
+            let progress = self.sender.send(&self.shared, &[Outgoing { to, bytes: &bytes, segment }], now);
+            if progress.messages == 0 {
+                self.rest = Some((to, bytes[progress.bytes_of_next..].to_vec(), segment));
+                self.blocked = true;
+            }
+        }
+    }
+
+    /// ICE, DTLS and our reports.
+    fn send_waiting(&mut self, now: Instant) {
+        let mut kept = VecDeque::new();
+        while let Some(transmit) = self.waiting.pop_front() {
+            let socket = match transmit.socket {
+                Socket::Shared if self.blocked => {
+                    kept.push_back(transmit);
+                    continue;
+                }
+                Socket::Shared => &self.shared,
+                Socket::Own(id) => match self.own.get(&id) {
+                    Some(socket) => socket,
+                    None => continue,
+                },
+            };
+            let Transmit { to, datagram, .. } = &transmit;
+            let outgoing = Outgoing { to: *to, bytes: datagram, segment: datagram.len() };
+            let progress = self.sender.send(socket, &[outgoing], now);
+            if progress.blocked && transmit.socket == Socket::Shared {
+                self.blocked = true;
+                kept.push_back(transmit);
+            }
+        }
+        self.waiting = kept;
+    }
+
+    /// Connect settled relays' sockets, close those of ended ones, pass events on.
+    fn clear_up(&mut self) {
+        for (id, peer) in self.node.settled.drain(..) {
+            if let Some(socket) = self.own.get(&id) {
+                // Not connected is as good: datagrams from elsewhere are dropped by the node too.
+                let _ = connect(socket, peer);
+            }
+        }
+        for id in self.node.ended.drain(..) {
+            self.own.remove(&id);
+        }
+        self.events.extend(self.node.events.drain(..));
+    }
+}
+
+struct SocketEgress<'a> {
+    socket: &'a UdpSocket,
+    sender: &'a mut Sender,
+    rest: &'a mut Option<(SocketAddr, Vec<u8>, usize)>,
+    now: Instant,
+}
+
+impl Egress for SocketEgress<'_> {
+    fn send(&mut self, messages: &[Message], bytes: &[u8]) -> usize {
+        if self.rest.is_some() {
+            return 0;
+        }
+        let outgoing: Vec<Outgoing<'_>> = messages
+            .iter()
+            .map(|m| Outgoing {
+                to: m.destination,
+                bytes: &bytes[m.start..m.start + m.len],
+                segment: usize::from(m.segment),
+            })
+            .collect();
+        let progress = self.sender.send(self.socket, &outgoing, self.now);
+        if progress.bytes_of_next == 0 {
+            return progress.messages;
+        }
+        // The kernel took a part of a message: the other part is kept here and leaves first.
+        let half = &outgoing[progress.messages];
+        *self.rest = Some((half.to, half.bytes[progress.bytes_of_next..].to_vec(), half.segment));
+        progress.messages + 1
+    }
+}
