@@ -1,4 +1,4 @@
-"""A CDN of bare processes on 127.0.0.1: directors and nodes without Kubernetes, as docs/guide/without-kubernetes.md shows it."""
+"""A CDN of bare processes on 127.0.0.1: directors and nodes as docs/guide/without-kubernetes.md shows them."""
 
 import contextlib
 import json
@@ -7,10 +7,9 @@ import secrets
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -39,7 +38,6 @@ class Process:
     popen: subprocess.Popen[bytes]
     log: Path
     http: str
-    incarnation_of: str = ""
 
     @property
     def running(self) -> bool:
@@ -175,11 +173,23 @@ class BareCdn:
             until(lambda: _ready(process.http), f"{process.name} ready", seconds=20)
         return process
 
-    def node(self, slot: str, role: str, region_name: str, *options: str, director: int = 0, ready: bool = True) -> Process:
+    def node(
+        self, slot: str, role: str, region_name: str, *options: str, director: int = 0, ready: bool = True
+    ) -> Process:
         """Start a node; waits until its table says that it has joined unless told not to."""
         region = self.regions[region_name]
         http, media = free_port(), free_port()
-        arguments = ["node", "--role", role, "--slot", slot, "--entry", region.internal(director), "--bind", "127.0.0.1"]
+        arguments = [
+            "node",
+            "--role",
+            role,
+            "--slot",
+            slot,
+            "--entry",
+            region.internal(director),
+            "--bind",
+            "127.0.0.1",
+        ]
         arguments += ["--http-port", str(http), "--media-port", str(media)]
         arguments += ["--join-token-file", str(self.directory / f"{region_name}.join"), *options]
         process = self.start(slot, arguments, f"http://127.0.0.1:{http}")
@@ -203,7 +213,7 @@ class BareCdn:
         for process in self.processes.values():
             process.stop()
 
-    def __enter__(self) -> "BareCdn":
+    def __enter__(self) -> Self:
         """The CDN itself."""
         return self
 
@@ -227,9 +237,9 @@ def metric(http: str, name: str, **labels: str) -> float:
     """The sum of a Prometheus metric's samples that carry these labels; 0 when there are none."""
     total = 0.0
     for line in get(f"{http}/metrics").body.splitlines():
-        if line.startswith(f"{name}{{") or line.startswith(f"{name} "):
-            if all(f'{key}="{value}"' in line for key, value in labels.items()):
-                total += float(line.rsplit(" ", 1)[1])
+        fits = line.startswith((f"{name}{{", f"{name} "))
+        if fits and all(f'{key}="{value}"' in line for key, value in labels.items()):
+            total += float(line.rsplit(" ", 1)[1])
     return total
 
 
@@ -243,12 +253,6 @@ def _joined(http: str) -> bool:
     with contextlib.suppress(OSError):
         return get(f"{http}/v1/table").json["state"] != "waiting"
     return False
-
-
-def closing(cdn: BareCdn) -> Iterator[BareCdn]:
-    """For fixtures: the CDN, stopped afterwards."""
-    with cdn:
-        yield cdn
 
 
 def delete(url: str) -> Answer:

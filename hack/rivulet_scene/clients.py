@@ -19,7 +19,7 @@ class Client:
     """One client process. Its JSON lines are collected as they come; leaving the `with` block stops it."""
 
     def __init__(self, arguments: Sequence[str], place: str | None = None) -> None:
-        """Start `rivulet-media ARGUMENTS`, in the network of `place` (a region or place of the testbed) if one is named."""
+        """Start `rivulet-media ARGUMENTS`, in the network of `place` (of the testbed) if one is named."""
         prefix = [str(TESTBED), "exec", place, "--"] if place else []
         self.errors = Path(tempfile.mkstemp(prefix="rivulet-client-", suffix=".log")[1])
         with self.errors.open("w") as errors:

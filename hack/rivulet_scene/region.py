@@ -26,7 +26,9 @@ class Region:
         """The front door, as a browser on this machine reaches it."""
         return f"http://{self.address}:{PUBLIC_PORT}"
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, namespace: str = NAMESPACE, seconds: float = 60) -> str:
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, namespace: str = NAMESPACE, seconds: float = 60
+    ) -> str:
         """What kubectl printed."""
         program = [f"{self.binaries}/kubectl", "--kubeconfig", self.kubeconfig, "-n", namespace]
         return output([*program, *arguments], stdin=stdin, seconds=seconds)
@@ -67,7 +69,10 @@ def regions(*names: str) -> dict[str, Region]:
     description = json.loads(output([TESTBED, "env"]))
     return {
         name: Region(
-            name, description["regions"][name]["kubeconfig"], description["regions"][name]["nodeIP"], description["binaries"]
+            name,
+            description["regions"][name]["kubeconfig"],
+            description["regions"][name]["nodeIP"],
+            description["binaries"],
         )
         for name in names
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from rivulet_scene.clients import Client, camera, probe
 from rivulet_scene.command import CommandError
 from rivulet_scene.install import Keys, install, join_regions
@@ -49,7 +50,10 @@ def stream_is_live(region: Region, stream: str) -> bool:
 def nodes_ready(region: Region) -> bool:
     found = region.get("cdnnodes.rivulet.dev")
     return bool(found) and all(
-        any(each["type"] == "Ready" and each["status"] == "True" for each in node.get("status", {}).get("conditions", []))
+        any(
+            each["type"] == "Ready" and each["status"] == "True"
+            for each in node.get("status", {}).get("conditions", [])
+        )
         and node["status"].get("observedGeneration") == node["metadata"]["generation"]
         for node in found
         if node["spec"]["region"] == region.name

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from conftest import Cdn
 from rivulet_scene.command import CommandError
 from rivulet_scene.http import get
@@ -19,7 +20,9 @@ def test_three_ready_nodes_a_region_and_six_in_every_table(cdn: Cdn) -> None:
         assert roles == ["edge", "edge", "origin", *(["turn"] if region is cdn.eu else [])]
     tables = [(region, pod) for region in (cdn.eu, cdn.us) for pod in region.pods() if role_of(pod) != "turn"]
     assert len(tables) == 6
-    until(lambda: {len(table_of(*place)["nodes"]) for place in tables} == {6}, "six nodes in all six tables", seconds=15)
+    until(
+        lambda: {len(table_of(*place)["nodes"]) for place in tables} == {6}, "six nodes in all six tables", seconds=15
+    )
     until(lambda: len({table_of(*place)["digest"] for place in tables}) == 1, "one digest", seconds=5)
 
 
@@ -47,7 +50,9 @@ def test_an_edge_needs_role_and_region_only(cdn: Cdn) -> None:
     """P13 O1: ten lines; replicas are written once, by rivulet-scaler."""
     cdn.us.apply(small_edge("small"))
     until(lambda: cdn.us.get("cdnnode", "small")["spec"].get("replicas") == 1, "replicas written", seconds=10)
-    managers = {entry["manager"] for entry in cdn.us.get_managed("cdnnode", "small") if "f:replicas" in json.dumps(entry)}
+    managers = {
+        entry["manager"] for entry in cdn.us.get_managed("cdnnode", "small") if "f:replicas" in json.dumps(entry)
+    }
     assert managers == {"rivulet-scaler"}
     until(lambda: "small-0" in cdn.us.uids(), "its pod", seconds=15)
     cdn.us.kubectl("delete", "cdnnode", "small", "--wait=true")
@@ -69,7 +74,8 @@ def test_one_image_and_small_pods(cdn: Cdn) -> None:
     containers = [container for pod in media for container in pod["spec"]["containers"]]
     assert len({container["image"] for container in containers}) == 1
     different = [
-        {variable["name"] for variable in container["env"] if variable not in containers[0]["env"]} for container in containers
+        {variable["name"] for variable in container["env"] if variable not in containers[0]["env"]}
+        for container in containers
     ]
     assert set().union(*different) <= {"RIVULET_ROLE", "RIVULET_SLOT", "RIVULET_MEDIA_PORT"}
     for container in containers:
@@ -91,7 +97,11 @@ def test_pods_are_restricted_and_media_hold_no_credentials(cdn: Cdn) -> None:
             assert security["allowPrivilegeEscalation"] is False
             assert security["capabilities"]["drop"] == ["ALL"]
         if "rivulet.dev/role" in pod["metadata"]["labels"]:
-            mounts = [mount["mountPath"] for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", [])]
+            mounts = [
+                mount["mountPath"]
+                for container in pod["spec"]["containers"]
+                for mount in container.get("volumeMounts", [])
+            ]
             assert "/var/run/secrets/kubernetes.io/serviceaccount" not in mounts
 
 

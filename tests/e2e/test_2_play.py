@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+
 from conftest import Cdn
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
@@ -62,10 +63,13 @@ def test_both_edges_of_both_regions_at_once(cdn: Cdn) -> None:
 @pytest.mark.timeout(150)
 def test_latency_from_eu_to_us_stays_below_a_second(cdn: Cdn) -> None:
     """T1: p95 < 1,000 ms over ≥ 500 frames after 10 s of warm-up, 84 ms round trip between the regions."""
-    with cdn.publish("test_eu"), probe(f"{cdn.us.door}/whep/test_eu", "--warm-up", "10", seconds=50, place="us") as viewer:
+    with (
+        cdn.publish("test_eu"),
+        probe(f"{cdn.us.door}/whep/test_eu", "--warm-up", "10", seconds=50, place="us") as viewer,
+    ):
         latency = viewer.result(seconds=90)["latency_ms"]
     assert latency["samples"] >= 500
-    assert 42 <= latency["p50"]
+    assert latency["p50"] >= 42
     assert latency["p95"] < 1000
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from chromium import Chromium
+
 from conftest import Cdn
 from rivulet_scene.clients import probe
 from rivulet_scene.command import TESTBED, output

@@ -4,6 +4,7 @@ import statistics
 import time
 
 import pytest
+
 from conftest import Cdn, nodes_ready
 from rivulet_scene.clients import probe
 from rivulet_scene.command import TESTBED, output
@@ -19,7 +20,10 @@ def slots(region: Region, name: str) -> set[str]:
 @pytest.mark.timeout(240)
 def test_scale_up_and_down_cuts_no_viewer(cdn: Cdn) -> None:
     """O1: `kubectl scale` 2 → 3 → 2 under a viewer; down takes an empty one."""
-    with cdn.publish("test_us", region=cdn.us), probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=45, place="us") as viewer:
+    with (
+        cdn.publish("test_us", region=cdn.us),
+        probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=45, place="us") as viewer,
+    ):
         viewer.line(0)
         cdn.us.kubectl("scale", "cdnnode", "edge-us", "--replicas=3")
         until(lambda: len(slots(cdn.us, "edge-us")) == 3 and nodes_ready(cdn.us), "three edges", seconds=30)
@@ -33,7 +37,10 @@ def test_scale_up_and_down_cuts_no_viewer(cdn: Cdn) -> None:
 @pytest.mark.timeout(240)
 def test_scaling_away_a_busy_edge_waits_for_its_viewer(cdn: Cdn) -> None:
     """O1: the emptiest goes first; the busy one drains and goes when it is empty."""
-    with cdn.publish("test_us", region=cdn.us), probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=25, place="us") as viewer:
+    with (
+        cdn.publish("test_us", region=cdn.us),
+        probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=25, place="us") as viewer,
+    ):
         viewer.line(0)
         cdn.us.kubectl("scale", "cdnnode", "edge-us", "--replicas=1")
         until(lambda: slots(cdn.us, "edge-us") == {"edge-us-1"}, "the empty one went", seconds=40)
@@ -51,7 +58,9 @@ def test_a_new_edge_is_ready_within_15_s(cdn: Cdn) -> None:
         name = f"fast{attempt}"
         spec = {"role": "edge", "region": "us"}
         asked = time.monotonic()
-        cdn.us.apply({"apiVersion": "rivulet.dev/v1alpha1", "kind": "CDNNode", "metadata": {"name": name}, "spec": spec})
+        cdn.us.apply(
+            {"apiVersion": "rivulet.dev/v1alpha1", "kind": "CDNNode", "metadata": {"name": name}, "spec": spec}
+        )
         until(lambda name=name: pod_ready(cdn.us, f"{name}-0"), "ready", seconds=40)  # type: ignore[misc]
         taken.append(time.monotonic() - asked)
         cdn.us.kubectl("delete", "cdnnode", name)
@@ -74,10 +83,15 @@ def test_a_change_waits_for_viewers_and_rolls_only_what_it_changes(cdn: Cdn) -> 
     others = {slot: uid for slot, uid in cdn.us.uids().items() if not slot.startswith("edge-us-")}
     before = cdn.us.uids()
     limits = '{"spec": {"pod": {"resources": {"limits": {"memory": "%s"}}}}}'
-    with cdn.publish("test_us", region=cdn.us), probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=30, place="us") as viewer:
+    with (
+        cdn.publish("test_us", region=cdn.us),
+        probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=30, place="us") as viewer,
+    ):
         viewer.line(0)
         cdn.us.kubectl("patch", "cdnnode", "edge-us", "--type=merge", "-p", limits % "900Mi")
-        until(lambda: cdn.us.uids().get("edge-us-0") not in (None, before["edge-us-0"]), "the empty one rolls", seconds=40)
+        until(
+            lambda: cdn.us.uids().get("edge-us-0") not in (None, before["edge-us-0"]), "the empty one rolls", seconds=40
+        )
         assert cdn.us.uids()["edge-us-1"] == before["edge-us-1"]
         pending = cdn.us.condition("cdnnode", "edge-us", "RolloutPending")
         assert pending is not None
@@ -87,14 +101,21 @@ def test_a_change_waits_for_viewers_and_rolls_only_what_it_changes(cdn: Cdn) -> 
         seen = viewer.result(seconds=60)
     assert seen["video"]["longest_gap_ms"] < 1000, seen
     until(lambda: cdn.us.uids().get("edge-us-1") not in (None, before["edge-us-1"]), "rolls when empty", seconds=40)
-    until(lambda: (cdn.us.condition("cdnnode", "edge-us", "RolloutPending") or {}).get("status") != "True", "done", seconds=40)
+    until(
+        lambda: (cdn.us.condition("cdnnode", "edge-us", "RolloutPending") or {}).get("status") != "True",
+        "done",
+        seconds=40,
+    )
     assert {slot: uid for slot, uid in cdn.us.uids().items() if slot in others} == others
 
 
 @pytest.mark.timeout(240)
 def test_a_deleted_pod_finishes_its_work(cdn: Cdn) -> None:
     """O5: the viewer of a deleted pod plays on; its DELETE gets 200."""
-    with cdn.publish("test_us", region=cdn.us), probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=25, place="us") as viewer:
+    with (
+        cdn.publish("test_us", region=cdn.us),
+        probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=25, place="us") as viewer,
+    ):
         session = viewer.line(0)["session"]
         time.sleep(3)
         cdn.us.kubectl("delete", "pod", "-l", "rivulet.dev/slot=edge-us-0", "--wait=false")
@@ -120,7 +141,11 @@ def test_the_cdn_works_while_the_operator_is_away(cdn: Cdn) -> None:
                 time.sleep(15)
                 cdn.us.kubectl("scale", "deployment", "--all", "--replicas=1", namespace=SYSTEM_NAMESPACE)
                 until(lambda: operator_ready(cdn.us), "operator back", seconds=60)
-                until(lambda: (cdn.us.condition("stream", "test-us", "Live") or {}).get("status") == "True", "true status", seconds=10)
+                until(
+                    lambda: (cdn.us.condition("stream", "test-us", "Live") or {}).get("status") == "True",
+                    "true status",
+                    seconds=10,
+                )
                 seen = viewer.result(seconds=90)
         assert seen["video"]["longest_gap_ms"] < 1000, seen
     finally:
@@ -179,13 +204,23 @@ def test_a_chart_with_one_more_label_changes_no_pod(cdn: Cdn) -> None:
         "set", "env", "deployment", "--all", "RIVULET_EXTRA_LABELS=example.com/added=yes", namespace=SYSTEM_NAMESPACE
     )
     until(lambda: operator_ready(cdn.us), "upgraded", seconds=60)
-    until(lambda: all("example.com/added" in found["metadata"]["labels"] for found in cdn.us.get("deployments", selector="rivulet.dev/role")), "label on the Deployments", seconds=30)
+    until(
+        lambda: all(
+            "example.com/added" in found["metadata"]["labels"]
+            for found in cdn.us.get("deployments", selector="rivulet.dev/role")
+        ),
+        "label on the Deployments",
+        seconds=30,
+    )
     holds(lambda: cdn.us.uids() == before, "no pod changed", seconds=5)
 
 
 def test_both_directors_gone_under_a_stream(cdn: Cdn) -> None:
     """D15: what plays goes on; a viewer that asks the edge directly gets in."""
-    with cdn.publish("test_us", region=cdn.us), probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=30, place="us") as viewer:
+    with (
+        cdn.publish("test_us", region=cdn.us),
+        probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=30, place="us") as viewer,
+    ):
         viewer.line(0)
         cdn.us.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=director", "--grace-period=0", "--force")
         pod = cdn.us.get("pods", selector="rivulet.dev/slot=edge-us-0")[0]["status"]["podIP"]

@@ -1,6 +1,7 @@
 """The end: nothing that was made stays behind. Runs last; region us is gone afterwards."""
 
 import pytest
+
 from conftest import Cdn
 from rivulet_scene.command import CommandError
 from rivulet_scene.http import get

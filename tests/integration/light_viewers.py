@@ -3,10 +3,10 @@
 import asyncio
 import subprocess
 import sys
-from types import TracebackType
 from typing import Self
 
 import aiohttp
+
 from rivulet_media._engine import Engine, Track
 from rivulet_scene.http import get
 
@@ -24,7 +24,9 @@ class LightViewers:
         """Open `count` sessions at `via` (default: the front door's WHEP address); `door` tells the tracks."""
         tracks = self._tracks(door, stream)
         async with aiohttp.ClientSession(timeout=ASK_SECONDS) as http:
-            await asyncio.gather(*(self._join(http, via or f"{door}/whep/{stream}", door, tracks) for _ in range(count)))
+            await asyncio.gather(
+                *(self._join(http, via or f"{door}/whep/{stream}", door, tracks) for _ in range(count))
+            )
 
     @staticmethod
     def _tracks(door: str, stream: str) -> list[Track]:
@@ -69,13 +71,15 @@ class LightViewers:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.engine.shutdown()
 
 
 def start_apart(door: str, stream: str, count: int, via: str) -> subprocess.Popen[str]:
     """The same viewers in a process of their own, connected when this returns: kill it, and they vanish without a word."""
-    process = subprocess.Popen([sys.executable, __file__, door, stream, str(count), via], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, __file__, door, stream, str(count), via], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "connected\n"
     return process

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from aiortc import RTCPeerConnection
+
 from light_viewers import start_apart
 from rivulet_scene.bare import BareCdn, delete, metric
 from rivulet_scene.clients import camera, probe
@@ -37,7 +38,10 @@ def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
 def test_a_silent_publisher_is_waited_for_and_then_ended(cdn: BareCdn) -> None:
     """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (here 5) ends as DELETE does."""
     door = cdn.regions["eu"].public()
-    with publish(cdn, "short_hold") as publisher, probe(f"{door}/whep/short_hold", "--until-ended", seconds=60) as viewer:
+    with (
+        publish(cdn, "short_hold") as publisher,
+        probe(f"{door}/whep/short_hold", "--until-ended", seconds=60) as viewer,
+    ):
         viewer.line(0)
         publisher.kill()
         until(lambda: state(cdn, "edge-eu-0", "short_hold") == "lost", "lost after 3 s", seconds=5)
@@ -137,7 +141,11 @@ def test_a_killed_and_a_frozen_node_are_down_everywhere_within_10_s(cdn: BareCdn
     for silence in (victim.freeze, victim.kill):
         silence()
         for slot in others:
-            until(lambda slot=slot: node_state(cdn.table(slot), "edge-eu-1") in ("down", None), f"down at {slot}", seconds=10)  # type: ignore[misc]
+            until(
+                lambda slot=slot: node_state(cdn.table(slot), "edge-eu-1") in ("down", None),
+                f"down at {slot}",
+                seconds=10,
+            )  # type: ignore[misc]
         named = {get(f"{door}/?action=server_list").json["server"] for _ in range(100)}
         assert len(named) == 1
         assert "edge-eu-0" in named.pop()
@@ -145,7 +153,11 @@ def test_a_killed_and_a_frozen_node_are_down_everywhere_within_10_s(cdn: BareCdn
             victim.thaw()
             until(lambda: node_state(cdn.table("edge-eu-0"), "edge-eu-1") == "up", "back", seconds=10)
     cdn.node("edge-eu-1", "edge", "eu")
-    until(lambda: len({get(f"{door}/?action=server_list").json["server"] for _ in range(4)}) == 2, "used again", seconds=10)
+    until(
+        lambda: len({get(f"{door}/?action=server_list").json["server"] for _ in range(4)}) == 2,
+        "used again",
+        seconds=10,
+    )
 
 
 @pytest.mark.timeout(120)
@@ -161,7 +173,11 @@ def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> No
                 cdn.processes[f"director-eu-{number}"].kill()
             if len(numbers) == 2:
                 waiting = cdn.node("late-eu-1", "edge", "eu", ready=False)
-                until(lambda http=waiting.http: get(f"{http}/readyz").status == 200 or None, "ready without a director", seconds=10)  # type: ignore[misc]
+                until(
+                    lambda http=waiting.http: get(f"{http}/readyz").status == 200 or None,
+                    "ready without a director",
+                    seconds=10,
+                )  # type: ignore[misc]
                 assert cdn.table("late-eu-1")["state"] == "waiting"
             for number in numbers:
                 cdn.director("eu", number)

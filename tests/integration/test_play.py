@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+
 from conftest import LONG_NAME
 from light_viewers import LightViewers
 from rivulet_scene.bare import BareCdn, metric
@@ -30,7 +31,11 @@ def test_pull_on_demand_then_one_relay_per_stream_and_edge_then_none(cdn: BareCd
     with publish(cdn, "test_eu") as first, publish(cdn, "second_eu", "--codec", "vp8") as second:
         assert first.process.poll() is None
         assert second.process.poll() is None
-        holds(lambda: edge_relays(cdn, "edge-eu-0") == 0 and edge_relays(cdn, "edge-eu-1") == 0, "no relay without a viewer", seconds=5)
+        holds(
+            lambda: edge_relays(cdn, "edge-eu-0") == 0 and edge_relays(cdn, "edge-eu-1") == 0,
+            "no relay without a viewer",
+            seconds=5,
+        )
         assert metric(cdn.processes["edge-eu-1"].http, "rivulet_bytes_received_total") == 0
 
         with probe(f"{door}/n/edge-eu-1/whep/test_eu", seconds=12) as viewer:
@@ -87,7 +92,9 @@ def test_a_stream_of_one_region_plays_in_the_other(cdn: BareCdn) -> None:
         assert seen["latency_ms"]["p95"] < 1000
 
 
-@pytest.mark.parametrize(("option", "has", "lacks"), [("--no-audio", "video", "audio"), ("--no-video", "audio", "video")])
+@pytest.mark.parametrize(
+    ("option", "has", "lacks"), [("--no-audio", "video", "audio"), ("--no-video", "audio", "video")]
+)
 def test_one_track_is_enough(cdn: BareCdn, option: str, has: str, lacks: str) -> None:
     """R20: a player that offers both kinds plays what there is."""
     door = cdn.regions["eu"].public()
@@ -111,7 +118,9 @@ def test_an_origin_plays_its_own_streams_only(cdn: BareCdn) -> None:
         with probe(f"{door}/n/origin-eu-0/whep/test_eu", seconds=5) as viewer:
             assert viewer.result()["video"]["frames"] > 30
         until(lambda: live(cdn, "us", "test_eu"), "us knows test_eu", seconds=5)
-        answer = request("POST", f"{us}/n/origin-us-0/whep/test_eu", body="v=0", headers={"Content-Type": "application/sdp"})
+        answer = request(
+            "POST", f"{us}/n/origin-us-0/whep/test_eu", body="v=0", headers={"Content-Type": "application/sdp"}
+        )
         assert answer.status == 403
         assert answer.json["type"].endswith("/not-here")
 
