@@ -1,6 +1,6 @@
 """Logs as one JSON object a line, with the ids that let a reader follow one stream, node or session.
 
-`bind(node=…)` adds fields to every line of the process; `logger.info("…", extra={"stream": …, "session": …})` to one line.
+`bind(node=…)` adds fields to every line of the process, `logger.info("…", extra={"stream": …})` to one line.
 """
 
 import json

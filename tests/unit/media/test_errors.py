@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from rivulet_media.errors import PROBLEMS, NotYetError, RefusedError
 
 

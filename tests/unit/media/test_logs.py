@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+
 from rivulet_media import logs
 
 
@@ -45,8 +46,8 @@ def test_an_exception_stays_on_its_line() -> None:
     sink = io.StringIO()
     logs.setup("info", sink)
     try:
-        raise ValueError("odd")
+        int("odd")
     except ValueError:
         logging.getLogger("x").exception("failed")
     assert sink.getvalue().count("\n") == 1
-    assert "ValueError: odd" in json.loads(sink.getvalue())["exception"]
+    assert "ValueError: invalid" in json.loads(sink.getvalue())["exception"]
