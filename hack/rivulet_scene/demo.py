@@ -84,8 +84,7 @@ def start_camera(region: Region, keys: Keys, state: Path) -> None:
     """A camera that outlives this program; `hack/demo down` ends it."""
     with (state / "camera.log").open("ab") as log:
         camera = subprocess.Popen(
-            [TESTBED, "exec", region.name, "--", MEDIA, "publish", f"{region.door}/whip/{STREAM}", "--timer"]
-            + ["--token", keys.token(STREAM)],
+            [TESTBED, "exec", region.name, "--", MEDIA, "publish", f"{region.door}/whip/{STREAM}", "--timer", "--token", keys.token(STREAM)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

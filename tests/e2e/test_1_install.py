@@ -1,13 +1,14 @@
 """What stands after the install of two regions, and what each part may do."""
 
 import json
+from typing import Any
 
 import pytest
 
 from conftest import Cdn
-from rivulet_scene.command import CommandError
+from rivulet_scene.command import TESTBED, CommandError, output
 from rivulet_scene.http import get
-from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE
+from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import until
 
 GIB = 1024**3
@@ -26,16 +27,14 @@ def test_three_ready_nodes_a_region_and_six_in_every_table(cdn: Cdn) -> None:
     until(lambda: len({table_of(*place)["digest"] for place in tables}) == 1, "one digest", seconds=5)
 
 
-def role_of(pod: dict) -> str:  # type: ignore[type-arg]
+def role_of(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["rivulet.dev/role"])
 
 
-def table_of(region, pod) -> dict:  # type: ignore[no-untyped-def,type-arg]
+def table_of(region: Region, pod: dict[str, Any]) -> dict[str, Any]:
     """A node's own table, asked from inside its region's network."""
-    from rivulet_scene.command import TESTBED, output  # noqa: PLC0415
-
     address = f"http://{pod['status']['podIP']}:8080/v1/table"
-    return json.loads(output([TESTBED, "exec", region.name, "--", "curl", "-sf", "-m", "5", address]))  # type: ignore[no-any-return]
+    return dict(json.loads(output([TESTBED, "exec", region.name, "--", "curl", "-sf", "-m", "5", address])))
 
 
 def test_adding_a_region_left_the_first_alone(cdn: Cdn) -> None:
@@ -50,16 +49,19 @@ def test_an_edge_needs_role_and_region_only(cdn: Cdn) -> None:
     """P13 O1: ten lines; replicas are written once, by rivulet-scaler."""
     cdn.us.apply(small_edge("small"))
     until(lambda: cdn.us.get("cdnnode", "small")["spec"].get("replicas") == 1, "replicas written", seconds=10)
-    managers = {
-        entry["manager"] for entry in cdn.us.get_managed("cdnnode", "small") if "f:replicas" in json.dumps(entry)
-    }
+    managers = {entry["manager"] for entry in managed_fields(cdn.us, "small") if "f:replicas" in json.dumps(entry)}
     assert managers == {"rivulet-scaler"}
     until(lambda: "small-0" in cdn.us.uids(), "its pod", seconds=15)
     cdn.us.kubectl("delete", "cdnnode", "small", "--wait=true")
     until(lambda: "small-0" not in cdn.us.uids(), "gone with its owner", seconds=30)
 
 
-def small_edge(name: str) -> dict:  # type: ignore[type-arg]
+def managed_fields(region: Region, name: str) -> list[dict[str, Any]]:
+    shown = region.kubectl("get", "cdnnode", name, "-o", "json", "--show-managed-fields")
+    return list(json.loads(shown)["metadata"]["managedFields"])
+
+
+def small_edge(name: str) -> dict[str, Any]:
     return {
         "apiVersion": "rivulet.dev/v1alpha1",
         "kind": "CDNNode",

@@ -10,7 +10,7 @@ from rivulet_scene.bare import BareCdn
 
 @pytest.fixture(scope="module")
 def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
-    """Two regions of bare processes: eu with two directors, an origin, two edges; us with one director, an origin, an edge."""
+    """Two regions: eu with two directors, an origin, two edges; us with one director, an origin, an edge."""
     directory = tmp_path_factory.mktemp("cdn")
     streams = {
         "test_eu": {"region": "eu"},

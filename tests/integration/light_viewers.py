@@ -1,4 +1,4 @@
-"""Viewers that connect and receive but do not decode: ten of them cost less than one probe. The engine's own puller plays their part."""
+"""Viewers that connect and receive but do not decode: ten cost less than one probe. The engine's puller plays them."""
 
 import asyncio
 import subprocess
@@ -76,7 +76,7 @@ class LightViewers:
 
 
 def start_apart(door: str, stream: str, count: int, via: str) -> subprocess.Popen[str]:
-    """The same viewers in a process of their own, connected when this returns: kill it, and they vanish without a word."""
+    """The same viewers in a process of their own, connected when this returns; killed, they vanish without a word."""
     process = subprocess.Popen(
         [sys.executable, __file__, door, stream, str(count), via], stdout=subprocess.PIPE, text=True
     )

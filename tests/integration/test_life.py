@@ -18,7 +18,7 @@ SLOTS = ("origin-eu-0", "edge-eu-0", "edge-eu-1", "origin-us-0", "edge-us-0")
 
 
 def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
-    """D19 D16: DELETE → viewers closed ≤ 2 s, their URLs say 410 with the reason, relays closed ≤ 5 s, all tables agree."""
+    """D19 D16: DELETE → viewers closed ≤ 2 s, their URLs say 410 and why, relays closed ≤ 5 s, tables agree."""
     door = cdn.regions["eu"].public()
     with publish(cdn, "test_eu") as publisher, probe(f"{door}/whep/test_eu", "--until-ended", seconds=40) as viewer:
         session = viewer.line(0)["session"]
@@ -36,7 +36,7 @@ def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
 
 @pytest.mark.timeout(120)
 def test_a_silent_publisher_is_waited_for_and_then_ended(cdn: BareCdn) -> None:
-    """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (here 5) ends as DELETE does."""
+    """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (5) ends."""
     door = cdn.regions["eu"].public()
     with (
         publish(cdn, "short_hold") as publisher,
@@ -162,7 +162,7 @@ def test_a_killed_and_a_frozen_node_are_down_everywhere_within_10_s(cdn: BareCdn
 
 @pytest.mark.timeout(120)
 def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> None:
-    """D15 D14: no relay drops, no table shrinks, the picture goes on; a node that starts meanwhile waits and then joins."""
+    """D15 D14: no relay drops, no table shrinks, the picture goes on; a node that starts now waits, then joins."""
     door = cdn.regions["eu"].public()
     with publish(cdn, "test_eu"), probe(f"{door}/n/edge-eu-0/whep/test_eu", seconds=40) as viewer:
         viewer.line(0)
