@@ -1,0 +1,1 @@
+"""The director: entry point, table keeper and load balancer of one region (docs/contract.md §4, §6, §7)."""

@@ -1,0 +1,161 @@
+"""The public listener (docs/contract.md §4): what browsers, encoders and players reach."""
+
+import asyncio
+import importlib.resources
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from rivulet_media.director import choice
+from rivulet_media.director.answers import BODY_BYTES, RefusedError, json_answer, refusals, response
+from rivulet_media.director.balancer import RoundRobin, server_list
+from rivulet_media.director.directory import Directory
+from rivulet_media.director.passing import Call
+from rivulet_media.director.signalling import Signalling
+
+BODY_SECONDS = 10.0
+SDP = "application/sdp"
+SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
+}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Accept",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+async def read_call(request: web.Request, *, authorization: str, client: str, passed: bool = False) -> Call:
+    """The request as it may be passed on; the body has 10 s to come."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.read()
+    except TimeoutError as error:
+        raise RefusedError("bad-request", f"the body did not come within {BODY_SECONDS:g} s") from error
+    call = Call.of(request.method, request.headers, body)
+    return Call(call.method, call.headers, body, authorization, client, passed)
+
+
+class FrontDoor:
+    """Routes of the public listener."""
+
+    def __init__(self, directory: Directory, signalling: Signalling) -> None:
+        self._directory = directory
+        self._signalling = signalling
+        self._round_robin = RoundRobin()
+
+    def application(self) -> web.Application:
+        """The listener's application; bodies over 64 KiB are refused."""
+        app = web.Application(middlewares=[refusals], client_max_size=BODY_BYTES)
+        app.on_response_prepare.append(_allow_all_origins)
+        for prefix in ("", "/n/{slot}"):
+            for protocol in ("whip", "whep"):
+                self._add_endpoint(app, f"{prefix}/{protocol}/{{stream}}", protocol)
+        session = "/session/{slot}/{incarnation}/{session}"
+        for method in ("GET", "PATCH", "DELETE"):
+            app.router.add_route(method, session, self._session)
+        app.router.add_route("OPTIONS", session, self._session_options)
+        app.router.add_get("/", self._balancer)
+        app.router.add_get("/v1/ice-servers", self._ice_servers)
+        app.router.add_get("/v1/streams/{stream}", self._stream)
+        app.router.add_get("/{page:publish|play}/{stream}", _page)
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/readyz", self._ready)
+        return app
+
+    def _add_endpoint(self, app: web.Application, path: str, protocol: str) -> None:
+        app.router.add_post(path, self._publish if protocol == "whip" else self._play)
+        app.router.add_get(path, self._endpoint, allow_head=True)
+        app.router.add_route("OPTIONS", path, self._endpoint_options)
+
+    # WHIP and WHEP
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        call = await _client_call(request)
+        info = request.match_info
+        return response(await self._signalling.publish(call, info["stream"], info.get("slot")))
+
+    async def _play(self, request: web.Request) -> web.Response:
+        call = await _client_call(request)
+        info = request.match_info
+        return response(await self._signalling.play(call, info["stream"], info.get("slot")))
+
+    async def _endpoint(self, request: web.Request) -> web.Response:
+        self._signalling.endpoint(request.match_info["stream"], publishing="/whip/" in request.path)
+        headers = {"Accept-Post": SDP}
+        if request.method == "HEAD":
+            return web.Response(status=200, headers={**headers, "Content-Type": SDP})
+        return web.Response(status=204, headers=headers)
+
+    async def _endpoint_options(self, request: web.Request) -> web.Response:
+        """A pre-flight brings no token and gets no credentials; another OPTIONS with the right to use them does."""
+        headers = CIMultiDict({"Accept-Post": SDP, **PREFLIGHT})
+        stream = request.match_info["stream"]
+        if "Access-Control-Request-Method" not in request.headers and await self._may_use(request, stream):
+            for link in self._signalling.ice_links():
+                headers.add("Link", link)
+        return web.Response(status=200, headers=headers)
+
+    async def _may_use(self, request: web.Request, stream: str) -> bool:
+        if "/whep/" in request.path:
+            return True
+        return self._signalling.may_publish(await _client_call(request), stream)
+
+    async def _session(self, request: web.Request) -> web.Response:
+        info = request.match_info
+        call = await _client_call(request)
+        return response(await self._signalling.session(call, info["slot"], info["incarnation"], info["session"]))
+
+    async def _session_options(self, _: web.Request) -> web.Response:
+        return web.Response(status=200, headers={"Accept-Patch": SDP_FRAGMENT, **PREFLIGHT})
+
+    # The rest
+
+    async def _balancer(self, request: web.Request) -> web.Response:
+        sheet = self._directory.resources.regions.get(self._directory.region)
+        asked = request.query.get("action") == "server_list"
+        if not asked or sheet is None or not sheet.spec.balancer.enabled:
+            raise RefusedError("not-found", "nothing here; the classic /?action=server_list is off in this region")
+        if not self._directory.settled:
+            raise RefusedError("settling", "this director has just started and is still learning what there is")
+        edge = self._round_robin.next(choice.edges(self._directory.table, self._directory.region))
+        if edge is None:
+            raise RefusedError("no-node", f"no edge of region {self._directory.region} takes viewers now")
+        return response(json_answer(server_list(sheet, edge.node).as_json()))
+
+    async def _ice_servers(self, _: web.Request) -> web.Response:
+        servers = [server.as_json() for server in self._signalling.ice()]
+        return response(json_answer({"iceServers": servers}))
+
+    async def _stream(self, request: web.Request) -> web.Response:
+        return response(json_answer(self._signalling.public_entry(request.match_info["stream"])))
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if not self._directory.settled:
+            raise RefusedError("settling", "this director is still learning what there is")
+        return web.Response(text="ok")
+
+
+async def _client_call(request: web.Request) -> Call:
+    """The client's request; its token may also come as `?token=`, for encoders that know only a URL."""
+    token = request.query.get("token")
+    authorization = request.headers.get("Authorization") or (f"Bearer {token}" if token else "")
+    return await read_call(request, authorization=authorization, client=request.remote or "")
+
+
+async def _page(request: web.Request) -> web.Response:
+    """A page finds its stream in its own address, so it is the same text for all."""
+    page = importlib.resources.files("rivulet_media.pages") / f"{request.match_info['page']}.html"
+    if not page.is_file():
+        raise RefusedError("not-found", "this installation has no pages")
+    return web.Response(text=page.read_text("utf-8"), content_type="text/html", charset="utf-8")
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+async def _allow_all_origins(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers.update(CORS)

@@ -1,0 +1,104 @@
+"""Signalling passed on to nodes and to other regions' directors: bounded bodies, bounded waits, chosen headers only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from multidict import CIMultiDict
+
+from rivulet_media.director.answers import Answer, RefusedError
+from rivulet_media.director.mesh import Peer, mesh_headers
+from rivulet_media.table import NodeEntry
+
+# An edge waits up to 2 s for a stream's codecs, a relay over an ocean needs a few round trips.
+NODE_TIMEOUT = ClientTimeout(total=10.0, connect=2.0, sock_connect=2.0)
+PEER_TIMEOUT = ClientTimeout(total=15.0, connect=3.0, sock_connect=3.0)
+ANSWER_BYTES = 1024 * 1024
+
+_TO_NODE = ("Content-Type", "If-Match", "Accept", "Rivulet-Node", "Rivulet-Cluster")
+_FROM_NODE = ("Content-Type", "Location", "ETag", "Link", "Retry-After", "Accept-Patch", "Accept-Post", "Allow")
+
+
+class NoAnswerError(Exception):
+    """The node or director could not be reached, or has not answered in time."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A client's request, as far as it is passed on. `passed`: by another region's director, so never again."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    authorization: str = ""
+    client: str = ""
+    passed: bool = False
+
+    @classmethod
+    def of(cls, method: str, headers: Mapping[str, str], body: bytes) -> "Call":
+        """With only those headers that nodes are to see."""
+        return cls(method, {name: headers[name] for name in _TO_NODE if name in headers}, body)
+
+
+@dataclass
+class Passing:
+    """Sends calls on. `region` is the director's own, `join_token` opens nodes."""
+
+    http: ClientSession
+    region: str
+    join_token: str
+
+    async def to_node(self, node: NodeEntry, path: str, call: Call, extra: Mapping[str, str] | None = None) -> Answer:
+        """What the node answers, with its session's URL made ours. NoAnswerError."""
+        answer = await self._send(f"http://{node.http}{path}", call, extra or {}, NODE_TIMEOUT)
+        return _with_session_path(answer, node)
+
+    async def to_peer(self, peer: Peer, path: str, call: Call) -> Answer:
+        """What another region's director answers to `/v1/pass/…`. A region that is not reached is refused as such."""
+        if call.passed:
+            raise RefusedError("not-found", f"a passed request is not passed again ({path})")
+        extra = {**mesh_headers(peer, self.region), "Rivulet-Client": call.client}
+        if call.authorization:
+            extra["Rivulet-Authorization"] = call.authorization
+        if peer.problem:
+            raise RefusedError("region-unreachable", f"region {peer.region} is not reached: {peer.problem}")
+        try:
+            return await self._send(f"http://{peer.address}/v1/pass/{path}", call, extra, PEER_TIMEOUT)
+        except NoAnswerError as error:
+            raise RefusedError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
+
+    async def _send(self, url: str, call: Call, extra: Mapping[str, str], limits: ClientTimeout) -> Answer:
+        headers = {**call.headers, **extra}
+        try:
+            async with self.http.request(
+                call.method, url, headers=headers, data=call.body or None, timeout=limits, allow_redirects=False
+            ) as response:
+                return Answer(response.status, _headers_from(response), await _bounded_body(response))
+        except (ClientError, OSError, TimeoutError) as error:
+            raise NoAnswerError(str(error) or type(error).__name__) from error
+
+
+def _headers_from(response: ClientResponse) -> CIMultiDict[str]:
+    wanted = {name.lower() for name in _FROM_NODE}
+    return CIMultiDict((name, value) for name, value in response.headers.items() if name.lower() in wanted)
+
+
+async def _bounded_body(response: ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES:
+            raise NoAnswerError(f"the answer is larger than {ANSWER_BYTES} bytes")
+    return bytes(body)
+
+
+def _with_session_path(answer: Answer, node: NodeEntry) -> Answer:
+    """Whatever form the node's Location has, ours is an absolute path that names slot, incarnation and session."""
+    location = answer.headers.get("Location")
+    if location is None:
+        return answer
+    session = urlsplit(location).path.rstrip("/").rpartition("/")[2]
+    headers = CIMultiDict(answer.headers)
+    headers["Location"] = f"/session/{node.ref}/{session}"
+    return replace(answer, headers=headers)
