@@ -82,9 +82,10 @@ def count_joined(region: Region) -> int:
 
 def start_camera(region: Region, keys: Keys, state: Path) -> None:
     """A camera that outlives this program; `hack/demo down` ends it."""
+    publish = [MEDIA, "publish", f"{region.door}/whip/{STREAM}", "--timer", "--token", keys.token(STREAM)]
     with (state / "camera.log").open("ab") as log:
         camera = subprocess.Popen(
-            [TESTBED, "exec", region.name, "--", MEDIA, "publish", f"{region.door}/whip/{STREAM}", "--timer", "--token", keys.token(STREAM)],
+            [TESTBED, "exec", region.name, "--", *publish],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -89,7 +89,7 @@ async def _stay(door: str, stream: str, count: int, via: str) -> None:
     async with LightViewers() as viewers:
         await viewers.join(door, stream, count, via=via)
         async with asyncio.timeout(15):
-            while viewers.connected() < count:
+            while viewers.connected() < count:  # noqa: ASYNC110 - the engine has no event for it
                 await asyncio.sleep(0.1)
         print("connected", flush=True)
         await asyncio.sleep(300)
