@@ -1,0 +1,1 @@
+"""Plain pages: a camera (`publish.html`) and a player (`play.html`), served by directors under `/publish` and `/play`."""
