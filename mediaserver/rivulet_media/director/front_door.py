@@ -7,11 +7,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from rivulet_media.director import choice
-from rivulet_media.director.answers import BODY_BYTES, RefusedError, json_answer, refusals, response
+from rivulet_media.director.answers import BODY_BYTES, json_answer, refusals, response
 from rivulet_media.director.balancer import RoundRobin, server_list
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.passing import Call
 from rivulet_media.director.signalling import Signalling
+from rivulet_media.errors import NotYetError, RefusedError
 
 BODY_SECONDS = 10.0
 SDP = "application/sdp"
@@ -119,10 +120,10 @@ class FrontDoor:
         if not asked or sheet is None or not sheet.spec.balancer.enabled:
             raise RefusedError("not-found", "nothing here; the classic /?action=server_list is off in this region")
         if not self._directory.settled:
-            raise RefusedError("settling", "this director has just started and is still learning what there is")
+            raise NotYetError("settling", "this director has just started and is still learning what there is")
         edge = self._round_robin.next(choice.edges(self._directory.table, self._directory.region))
         if edge is None:
-            raise RefusedError("no-node", f"no edge of region {self._directory.region} takes viewers now")
+            raise NotYetError("no-node", f"no edge of region {self._directory.region} takes viewers now")
         return response(json_answer(server_list(sheet, edge.node).as_json()))
 
     async def _ice_servers(self, _: web.Request) -> web.Response:
@@ -134,7 +135,7 @@ class FrontDoor:
 
     async def _ready(self, _: web.Request) -> web.Response:
         if not self._directory.settled:
-            raise RefusedError("settling", "this director is still learning what there is")
+            raise NotYetError("settling", "this director is still learning what there is")
         return web.Response(text="ok")
 
 

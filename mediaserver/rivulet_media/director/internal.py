@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from rivulet_media.director.answers import RefusedError, json_answer, refusals, response
+from rivulet_media.director.answers import json_answer, refusals, response
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.front_door import read_call
 from rivulet_media.director.joining import JoinRefusedError
@@ -18,6 +18,7 @@ from rivulet_media.director.passing import Call
 from rivulet_media.director.settings import Settings
 from rivulet_media.director.siblings import Siblings
 from rivulet_media.director.signalling import Signalling
+from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.wire import DirectorState, Hello, parse_body, render_body, table_body
 from rivulet_media.wire_codec import WireError, encode
 
@@ -132,7 +133,7 @@ class Internal:
     async def _mesh(self, request: web.Request) -> web.WebSocketResponse:
         region = self._require_mesh(request)
         if not self.directory.settled:
-            raise RefusedError("settling", "this director has just started and keeps off the mesh")
+            raise NotYetError("settling", "this director has just started and keeps off the mesh")
         socket = server_socket()
         await socket.prepare(request)
         await self.mesh.serve(socket, region)
@@ -172,7 +173,7 @@ class Internal:
 
     async def _ready(self, _: web.Request) -> web.Response:
         if not self.directory.settled:
-            raise RefusedError("settling", "this director is still learning what there is")
+            raise NotYetError("settling", "this director is still learning what there is")
         return web.Response(text="ok")
 
 

@@ -41,6 +41,7 @@ class LastCopy:
             return
         temporary = self._path.with_suffix(".new")
         try:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(text)
             temporary.replace(self._path)

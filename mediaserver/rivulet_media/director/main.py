@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from aiohttp import ClientSession, TCPConnector, web
 
+from rivulet_media import logs
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.front_door import FrontDoor
 from rivulet_media.director.internal import Internal
@@ -23,11 +24,12 @@ from rivulet_media.director.passing import Passing
 from rivulet_media.director.resource_file import follow
 from rivulet_media.director.resource_watch import ResourceWatch
 from rivulet_media.director.resources import Document, Parsed, parse_documents
-from rivulet_media.director.settings import Settings, SettingsError, add_arguments, from_arguments
+from rivulet_media.director.settings import Settings, add_arguments, from_arguments
 from rivulet_media.director.settling import Settling
 from rivulet_media.director.siblings import Siblings
 from rivulet_media.director.signalling import Keys, Signalling
 from rivulet_media.director.undeclared import Undeclared
+from rivulet_media.errors import SettingsError
 from rivulet_media.wire import BEAT_SECONDS, DrainOrder, ExpectedSlot
 
 log = logging.getLogger(__name__)
@@ -193,7 +195,8 @@ def run(args: argparse.Namespace) -> int:
     except SettingsError as error:
         sys.stderr.write(f"rivulet-media director: {error}\n")
         return 2
-    logging.basicConfig(level=settings.log_level.upper())
+    logs.setup(settings.log_level)
+    logs.bind(region=settings.region)
     try:
         asyncio.run(serve(settings))
     except OSError as error:

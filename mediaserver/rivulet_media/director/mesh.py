@@ -5,8 +5,8 @@ Invariant: what comes over the mesh is never told to a third region.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import ClientError, ClientSession, WSServerHandshakeError
 
@@ -27,6 +27,9 @@ from rivulet_media.wire import (
     publications,
     render,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from multidict import CIMultiDict
 
-from rivulet_media.director.answers import Answer, RefusedError
+from rivulet_media.director.answers import Answer
 from rivulet_media.director.mesh import Peer, mesh_headers
+from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.table import NodeEntry
 
 # An edge waits up to 2 s for a stream's codecs, a relay over an ocean needs a few round trips.
@@ -62,11 +63,11 @@ class Passing:
         if call.authorization:
             extra["Rivulet-Authorization"] = call.authorization
         if peer.problem:
-            raise RefusedError("region-unreachable", f"region {peer.region} is not reached: {peer.problem}")
+            raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {peer.problem}")
         try:
             return await self._send(f"http://{peer.address}/v1/pass/{path}", call, extra, PEER_TIMEOUT)
         except NoAnswerError as error:
-            raise RefusedError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
+            raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
 
     async def _send(self, url: str, call: Call, extra: Mapping[str, str], limits: ClientTimeout) -> Answer:
         headers = {**call.headers, **extra}

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rivulet_media.errors import SettingsError
+
 DNS_SCHEME = "dns://"
-
-
-class SettingsError(Exception):
-    """The director cannot start with these settings; the message says which one is wrong."""
+ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ def from_arguments(args: argparse.Namespace, environment: Mapping[str, str] | No
         bind=args.bind,
         public_port=read.port("public_port", "RIVULET_PUBLIC_PORT", 8080),
         internal_port=read.port("internal_port", "RIVULET_INTERNAL_PORT", 7443),
-        ip=read.text("pod_ip", "RIVULET_POD_IP") or _own_address(),
+        ip=read.text("pod_ip", "RIVULET_POD_IP") or _own_address(args.bind),
         siblings=tuple(siblings),
         join_token=join_token,
         operator_token=read.secret("operator_token", "RIVULET_OPERATOR_TOKEN_FILE"),
@@ -118,8 +117,10 @@ class _Reader:
             raise SettingsError(f"cannot read {name}: {error.strerror}") from error
 
 
-def _own_address() -> str:
-    """The address of the interface with the default route; no packet is sent."""
+def _own_address(bind: str) -> str:
+    """The address that is bound; when that is all of them, the one with the default route (no packet is sent)."""
+    if bind not in ALL_ADDRESSES:
+        return bind
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

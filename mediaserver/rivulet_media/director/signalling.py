@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rivulet_media.director import choice
-from rivulet_media.director.answers import Answer, RefusedError
+from rivulet_media.director.answers import Answer, refusal
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.ice_servers import IceServer, ice_servers
 from rivulet_media.director.mesh import Mesh
 from rivulet_media.director.passing import Call, NoAnswerError, Passing
 from rivulet_media.director.resources import Stream
 from rivulet_media.director.undeclared import Undeclared
+from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.table import NodeEntry, StreamEntry
 from rivulet_media.tokens import Issuer, TokenError, verify
 from rivulet_media.wire import render_body
@@ -94,7 +95,7 @@ class Signalling:
         try:
             return await self._passing.to_node(node, f"/{path}", call)
         except NoAnswerError as error:
-            raise RefusedError("no-node", f"node {node.ref} does not answer: {error}") from error
+            raise NotYetError("no-node", f"node {node.ref} does not answer: {error}") from error
 
     async def relay(self, call: Call, slot: str, incarnation: str, stream: str) -> Answer:
         """A relay request of another region's node, for one of ours."""
@@ -105,7 +106,7 @@ class Signalling:
         try:
             return await self._passing.to_node(node, f"/relay/{stream}", call, headers)
         except NoAnswerError as error:
-            raise RefusedError("no-node", f"node {node.ref} does not answer: {error}") from error
+            raise NotYetError("no-node", f"node {node.ref} does not answer: {error}") from error
 
     async def to_region(self, region: str, path: str, call: Call) -> Answer:
         """What a node of ours asks of another region's node."""
@@ -192,7 +193,7 @@ class Signalling:
 
     def _check_settled(self) -> None:
         if not self._directory.settled:
-            raise RefusedError("settling", "this director has just started and is still learning what there is")
+            raise NotYetError("settling", "this director has just started and is still learning what there is")
         if self._settled_at is None:
             self._settled_at = self._directory.now
 
@@ -240,7 +241,7 @@ class Signalling:
         region = self._declared_region(stream) or self._directory.region
         if region != self._directory.region and not self._mesh.reachable(region):
             raise self._unreachable(region, stream)
-        raise RefusedError("not-live", f"stream {stream!r} is not live; ask again when its publisher is there")
+        raise NotYetError("not-live", f"stream {stream!r} is not live; ask again when its publisher is there")
 
     def _unreachable(self, region: str, stream: str) -> RefusedError:
         return RefusedError(
@@ -271,27 +272,27 @@ class Signalling:
         for region in regions if not call.passed else ():
             if self._mesh.reachable(region):
                 return await self._to_region(region, f"whep/{stream}", call)
-        raise RefusedError("no-node", f"no edge of region {self._directory.region} takes viewers now")
+        raise NotYetError("no-node", f"no edge of region {self._directory.region} takes viewers now")
 
     # Asking
 
     async def _to_region(self, region: str, path: str, call: Call) -> Answer:
         peer = self._mesh.peer(region)
         if peer is None:
-            raise RefusedError("region-unreachable", f"no CDNRegion {region} says where it is reached")
+            raise NotYetError("region-unreachable", f"no CDNRegion {region} says where it is reached")
         return await self._passing.to_peer(peer, path, call)
 
     async def _first_answer(
         self, nodes: Iterable[NodeEntry], path: str, call: Call, headers: Mapping[str, str]
     ) -> Answer:
         """The node has the last word: one that is full or does not answer is followed by the next."""
-        refusal = RefusedError("no-node", f"no node of region {self._directory.region} can take this now").answer()
+        last = refusal(NotYetError("no-node", f"no node of region {self._directory.region} can take this now"))
         for node in list(nodes)[:MOST_TRIES]:
             answer = await self._ask(node, path, call, headers)
             if answer is not None and answer.status != UNAVAILABLE:
                 return self._with_ice(answer)
-            refusal = answer or refusal
-        return refusal
+            last = answer or last
+        return last
 
     async def _ask(self, node: NodeEntry, path: str, call: Call, headers: Mapping[str, str]) -> Answer | None:
         self.placements.begin(node.ref)
