@@ -23,14 +23,24 @@ class Condition:
     message: str = ""
 
 
+def holds(name: str, reason: str, message: str = "") -> Condition:
+    """The condition `name` is True."""
+    return Condition(type=name, status=True, reason=reason, message=message)
+
+
+def fails(name: str, reason: str, message: str = "") -> Condition:
+    """The condition `name` is False."""
+    return Condition(type=name, status=False, reason=reason, message=message)
+
+
 def ready(reason: str, message: str = "") -> Condition:
     """It does what it is for."""
-    return Condition("Ready", True, reason, message)  # noqa: FBT003 - the field of a condition
+    return holds("Ready", reason, message)
 
 
 def not_ready(reason: str, message: str) -> Condition:
     """It does not (yet) do what it is for, and why."""
-    return Condition("Ready", False, reason, message)  # noqa: FBT003
+    return fails("Ready", reason, message)
 
 
 def reconciling(reason: str | None = None, message: str = "") -> Condition:
@@ -44,7 +54,10 @@ def stalled(reason: str | None = None, message: str = "") -> Condition:
 
 
 def rendered(wanted: Sequence[Condition], previous: Sequence[Json], generation: int, now: float) -> list[Json]:
-    """As they stand in a status; a condition whose status stays keeps the time of its last transition."""
+    """As they stand in a status; a condition whose status stays keeps the time of its last transition.
+
+    Of Live the reason counts too: a publisher who was lost and a stream that ended are both not live, at different times.
+    """
     before = {condition["type"]: condition for condition in previous}
     return [_rendered(condition, before.get(condition.type), generation, now) for condition in wanted]
 
@@ -52,6 +65,8 @@ def rendered(wanted: Sequence[Condition], previous: Sequence[Json], generation: 
 def _rendered(condition: Condition, before: Json | None, generation: int, now: float) -> Json:
     status = "Unknown" if condition.status is None else str(condition.status)
     same = before is not None and before.get("status") == status
+    if before is not None and condition.type == "Live":
+        same = same and before.get("reason") == condition.reason
     return {
         "type": condition.type,
         "status": status,

@@ -31,7 +31,10 @@ class Pod:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """A node's stable name and port. `template` is the pod template as it was made with `revision`."""
+    """A node's stable name and port. `template` is the pod template as it was made with `revision`.
+
+    `rolled`: the cluster has seen the last change of the Deployment and its one pod is of that template.
+    """
 
     name: str
     pool: str
@@ -44,6 +47,7 @@ class Slot:
     drain: str | None = None
     drain_for: str | None = None
     deleting: bool = False
+    rolled: bool = True
     pods: tuple[Pod, ...] = ()
 
     @property
@@ -117,10 +121,28 @@ def parse_slot(body: Json, pods: Iterable[Pod]) -> Slot:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         revision=marks.get(labels.REVISION, ""),
-        template=json.loads(marks.get(labels.TEMPLATE, "{}")),
+        template=template_of(body),
         port=int(marks.get(labels.MEDIA_PORT, "0")),
         drain=marks.get(labels.DRAIN),
         drain_for=marks.get(labels.DRAIN_FOR),
         deleting="deletionTimestamp" in metadata,
+        rolled=rolled(body),
         pods=tuple(sorted(pods, key=lambda pod: pod.name)),
     )
+
+
+def template_of(body: Json) -> Json:
+    """The pod template that a Deployment of ours was made with; empty if the annotation is lost or not ours."""
+    text = body["metadata"].get("annotations", {}).get(labels.TEMPLATE, "{}")
+    try:
+        template = json.loads(text)
+    except ValueError:
+        return {}
+    return template if isinstance(template, dict) else {}
+
+
+def rolled(body: Json) -> bool:
+    """The cluster has seen a Deployment's last change, and all its pods are of the current template."""
+    status = body.get("status", {})
+    seen = status.get("observedGeneration", 0) >= body["metadata"].get("generation", 1)
+    return bool(seen and status.get("updatedReplicas", 0) == status.get("replicas", 0) == body["spec"]["replicas"])

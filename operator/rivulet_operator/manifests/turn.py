@@ -1,0 +1,3 @@
+"""The pod of a TURN server."""
+
+from __future__ import annotations

@@ -1,0 +1,124 @@
+"""The plan for a Stream: it makes nothing, it tells what the directors say of the name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rivulet_operator.model.conditions import Condition, fails, holds, find, not_ready, ready, reconciling, stalled
+from rivulet_operator.model.instant import to_text
+from rivulet_operator.plan.outcome import Plan, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rivulet_operator.model.facts import Facts, StreamFact, Track
+    from rivulet_operator.model.kinds import Json
+    from rivulet_operator.model.region import Region
+    from rivulet_operator.model.stream import Stream
+
+LIVE, LOST = "live", "lost"
+OF_A_PUBLICATION = ("origin", "startedAt", "tracks", "codecs", "viewers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """A Stream, all Streams that claim its name, and what is known of it. `region` is this cluster's own, if it is there."""
+
+    stream: Stream
+    claims: Sequence[Stream]
+    own: str
+    region: Region | None
+    facts: Facts
+
+
+def plan(name: Name) -> Plan:
+    """What its status says."""
+    refusal = _refusal(name)
+    if refusal is not None:
+        blocked = (refusal, stalled(refusal.reason, refusal.message), reconciling(), _not_published())
+        return Plan(status=Status(conditions=blocked, fields=_urls(name)))
+    accepted = ready("Publishable", f"Publish to {_urls(name)['urls']['whip']}")
+    live, fields = _publication(name)
+    return Plan(status=Status(conditions=(accepted, stalled(), reconciling(), live), fields={**_urls(name), **fields}))
+
+
+def _refusal(name: Name) -> Condition | None:
+    stream = name.stream
+    if name.own not in stream.regions:
+        there = " or ".join(stream.regions)
+        message = f"This cluster is region {name.own}; the stream is published in {there}: create it in that cluster."
+        return not_ready("NotThisRegion", message)
+    first = min(name.claims, key=_seniority)
+    if first.identity.uid != stream.identity.uid:
+        message = f"Stream {first.identity.name} is older and has the name {stream.name}: choose another spec.name, or delete one."
+        return not_ready("NameTaken", message)
+    if name.region is None:
+        return not_ready("RegionMissing", f"There is no CDNRegion {name.own} in this namespace: create it.")
+    return None
+
+
+def _seniority(stream: Stream) -> tuple[str, str]:
+    return stream.identity.created, stream.identity.name
+
+
+def _urls(name: Name) -> Json:
+    if name.region is None:
+        return {}
+    base = f"http://{name.region.host}"
+    return {"urls": {way: f"{base}/{way}/{name.stream.name}" for way in ("whip", "whep", "play")}}
+
+
+def _publication(name: Name) -> tuple[Condition, Json]:
+    fact = name.facts.publication(name.stream.name)
+    if fact is None and not name.facts.fresh:
+        return _as_before(name.stream)
+    if fact is None:
+        return _gone(name.stream), {"viewers": 0}
+    if fact.state not in {LIVE, LOST}:
+        return _ended(fact), {"viewers": 0}
+    return _on_air(fact), {
+        "origin": fact.origin.partition("/")[0],
+        "startedAt": to_text(fact.since),
+        "tracks": [_track(track) for track in fact.tracks],
+        "codecs": ", ".join(dict.fromkeys(track.codec for track in fact.tracks)),
+        "viewers": name.facts.viewers(name.stream.name),
+    }
+
+
+def _on_air(fact: StreamFact) -> Condition:
+    if fact.state == LOST:
+        return fails("Live", "PublisherLost", "The publisher fell silent; its viewers are kept for a while.")
+    return holds("Live", "Publishing", f"Published on {fact.origin.partition('/')[0]}.")
+
+
+def _ended(fact: StreamFact) -> Condition:
+    return fails("Live", "Ended", f"The publication ended: {fact.reason or 'ended'}.")
+
+
+def _not_published() -> Condition:
+    return fails("Live", "NotPublished", "Nobody has published it yet.")
+
+
+def _gone(stream: Stream) -> Condition:
+    """No director names it any more: what was live has ended, what had ended stays so."""
+    before = find(stream.status.get("conditions", []), "Live")
+    if before is None or before["reason"] == "NotPublished":
+        return _not_published()
+    if before["reason"] == "Ended":
+        return fails("Live", "Ended", before["message"])
+    return fails("Live", "Ended", "The publication ended: its origin is gone.")
+
+
+def _as_before(stream: Stream) -> tuple[Condition, Json]:
+    """No director answers: silence says nothing, so the status says what it said."""
+    before = find(stream.status.get("conditions", []), "Live")
+    if before is None:
+        return _not_published(), {"viewers": 0}
+    kept = {key: stream.status[key] for key in OF_A_PUBLICATION if key in stream.status}
+    return Condition("Live", before["status"] == "True", before["reason"], before["message"]), kept
+
+
+def _track(track: Track) -> Json:
+    told = {"kind": track.kind, "codec": track.codec}
+    return {**told, "detail": track.fmtp} if track.fmtp else told
