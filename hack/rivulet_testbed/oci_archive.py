@@ -21,6 +21,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+EPOCH = "1970-01-01T00:00:00Z"
 NAME_ANNOTATION = "org.opencontainers.image.ref.name"
 
 
@@ -49,6 +50,8 @@ def write(archive: Path, name: str, layer: Path, settings: Mapping[str, object])
             "os": "linux",
             "config": settings,
             "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+            # One entry per layer: buildah refuses to build on an image without.
+            "history": [{"created": EPOCH, "created_by": name}],
         }
     )
     layer_descriptor = {"mediaType": LAYER_TYPE, "digest": layer_digest, "size": layer.stat().st_size}

@@ -24,7 +24,7 @@ CLUSTER = {
     "mount": "mount",
     "cc": "gcc libc6-dev",
 }
-IMAGES = {"debootstrap": "debootstrap", "buildah": "buildah", "cc": "gcc libc6-dev"}
+IMAGES = {"debootstrap": "debootstrap", "buildah": "buildah", "setpriv": "util-linux", "cc": "gcc libc6-dev"}
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("ptp", "portmap", "host-local", "loopback", "tuning")
 APT_SECONDS = 900.0
