@@ -1,4 +1,4 @@
-"""The pages' own logic, in real Chromium against an endpoint in this process. test_browser_cdn.py plays through a CDN."""
+"""The pages' own logic in real Chromium, against an endpoint in this process; test_browser_cdn.py has a whole CDN."""
 
 import asyncio
 import importlib.resources
@@ -73,12 +73,7 @@ async def test_the_player_page_waits_until_live_plays_and_learns_why_it_ended(
         await page.until("rivulet.figures().then(f => f.video.framesDecoded > 30 && f.audio.packetsReceived > 50)", 20)
         figures = await page.evaluate("rivulet.figures()")
         assert (figures["video"]["frameWidth"], figures["video"]["frameHeight"]) == (640, 360)
-        assert figures["pair"] == {
-            "local": figures["pair"]["local"],
-            "remote": "host",
-            "protocol": "udp",
-            "relayed": False,
-        }
+        assert (figures["pair"]["protocol"], figures["pair"]["relayed"]) == ("udp", False)
         await endpoint.end_all("stream-ended")
         await page.until("rivulet.state === 'ended' && rivulet.detail === 'stream-ended'", 15)
 
