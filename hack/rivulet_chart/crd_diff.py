@@ -84,10 +84,9 @@ def main(arguments: list[str], root: Path = ROOT, accepted_path: Path = ACCEPTED
     for change in found:
         print(f"crd-diff: {change}")
     if found:
-        print(
-            f"crd-diff: what was valid in {base} may be refused or mean something else now. Keep the field, add a new one;"
-        )
-        print(f"or, when that was decided, put the line with its reason into {accepted_path.name}.")
+        print(f"crd-diff: what was valid in {base} may be refused or mean something else now.")
+        print("Keep the field and add a new one; or, when that was decided, put the line with its reason into")
+        print(f"{accepted_path.name} beside this program.")
     return 1 if found else 0
 
 
