@@ -159,11 +159,9 @@ class KubeApi:
 
 
 @contextmanager
-def running(folder: Path, programs: Path | None = None) -> Iterator[KubeApi]:
-    """Run etcd and kube-apiserver with all their files under ``folder``; the CRDs are installed."""
-    programs = programs or binaries.ensure(
-        settings.from_environment(os.environ, None).cache, versions.load(), Progress()
-    )
+def running(folder: Path, *, crds: bool = True) -> Iterator[KubeApi]:
+    """Run etcd and kube-apiserver with all their files under ``folder``, with or without our CRDs."""
+    programs = binaries.ensure(settings.from_environment(os.environ, None).cache, versions.load(), Progress())
     etcd_client, etcd_peer, secure = _free_ports(3)
     api = KubeApi(f"https://{HOST}:{secure}", folder, programs, secrets.token_hex(16))
     _write_credentials(api)
@@ -172,7 +170,8 @@ def running(folder: Path, programs: Path | None = None) -> Iterator[KubeApi]:
         started.append(_start(folder, _etcd_argv(api, etcd_client, etcd_peer)))
         started.append(_start(folder, _api_server_argv(api, etcd_client, secure)))
         _wait_until(lambda: _ready(api, started), "the API server")
-        api.install_crds()
+        if crds:
+            api.install_crds()
         yield api
     finally:
         for process in reversed(started):
