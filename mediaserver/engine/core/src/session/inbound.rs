@@ -10,6 +10,7 @@ use str0m::stats::MediaIngressStats;
 
 use crate::border::{AbsCaptureTime, ExtensionValues, SourcePacket, TrackSpec};
 use crate::negotiation::{ReceivedMedia, Receiving};
+use crate::rtcp::{self, Report};
 
 /// Seconds from 1900 (NTP) to 1970 (Unix).
 const NTP_TO_UNIX: u64 = 2_208_988_800;
@@ -29,6 +30,8 @@ struct InboundTrack {
     ssrc: Option<u32>,
     rtx_ssrc: Option<u32>,
     figures: Option<MediaIngressStats>,
+    /// The peer said BYE for it.
+    ended: bool,
 }
 
 impl InboundTracks {
@@ -86,6 +89,16 @@ impl InboundTracks {
         }
     }
 
+    /// Read an opened RTCP packet. True: the peer has said BYE for every track (one alone may only pause).
+    pub fn all_ended(&mut self, compound: &[u8]) -> bool {
+        for report in rtcp::parse(compound) {
+            if let Report::Bye { ssrc } = report {
+                self.tracks.iter_mut().filter(|track| track.ssrc == Some(ssrc)).for_each(|track| track.ended = true);
+            }
+        }
+        self.tracks.iter().all(|track| track.ended)
+    }
+
     pub fn note_figures(&mut self, figures: MediaIngressStats) {
         if let Some(index) = self.with_mid(figures.mid) {
             self.tracks[index].figures = Some(figures);
@@ -118,6 +131,7 @@ impl InboundTrack {
             ssrc: media.ssrc,
             rtx_ssrc: media.rtx_ssrc,
             figures: None,
+            ended: false,
         }
     }
 }

@@ -17,7 +17,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output as StrOutput, Rt
 use crate::border::{SourcePacket, ViewerSpec};
 use crate::dtls::{self, KeyTap};
 use crate::negotiation::{LocalTransport, PeerTransport};
-use crate::srtp::{SrtpKeys, SrtpProfile};
+use crate::srtp::{Opener, SrtpKeys, SrtpProfile};
 use crate::stun::{Class, Message};
 pub use inbound::InboundTracks;
 pub use path::Path;
@@ -121,6 +121,8 @@ pub struct Session {
     local_addresses: Vec<SocketAddr>,
     rtc: Rtc,
     tap: KeyTap,
+    /// Reads the RTCP of a peer that sends to us a second time: str0m passes over BYE.
+    opener: Option<Opener>,
     path: Path,
     phase: Phase,
     ice_connected: bool,
@@ -152,6 +154,7 @@ impl Session {
             local_addresses: local.candidates,
             rtc,
             tap,
+            opener: None,
             path: Path::new(now),
             phase: Phase::Handshaking,
             ice_connected: false,
@@ -212,6 +215,9 @@ impl Session {
             tracks.learn_ssrc(&mut self.rtc, datagram);
         }
         self.receive(datagram, from, now);
+        if is_srtp(datagram) && !is_rtp(datagram) && self.is_goodbye(datagram) {
+            self.end(CloseReason::PeerClosed);
+        }
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -273,6 +279,12 @@ impl Session {
 
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    fn is_goodbye(&mut self, datagram: &[u8]) -> bool {
+        let (Media::Inbound(tracks), Some(opener)) = (&mut self.media, &mut self.opener) else { return false };
+        let mut packet = datagram.to_vec();
+        opener.open_rtcp(&mut packet).is_some_and(|length| tracks.all_ended(&packet[..length]))
     }
 
     fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
@@ -370,6 +382,7 @@ impl Session {
         match keys(&exported, client) {
             Some(keys) if self.role != Role::RelayOut || keys.profile != SrtpProfile::Aes128CmSha1_80 => {
                 self.phase = Phase::Connected;
+                self.opener = self.role.receives().then(|| Opener::new(&keys));
                 self.outputs.push_back(Output::Connected(keys));
             }
             _ => self.end(CloseReason::Failed),

@@ -1,0 +1,199 @@
+"""aiortc clients that talk to an Engine directly: SDP in, SDP out, no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame, VideoFrame
+from rivulet_media._engine import Engine
+
+if TYPE_CHECKING:
+    from rivulet_media._engine import Event, Track
+
+LOOPBACK = "127.0.0.1"
+VIDEO: Track = {"kind": "video", "codec": "vp8", "clock_rate": 90000, "fmtp": ""}
+AUDIO: Track = {"kind": "audio", "codec": "opus", "clock_rate": 48000, "channels": 2, "fmtp": ""}
+FPS = 15
+
+
+class Picture(MediaStreamTrack):
+    """A picture that changes, 160 x 120, 15 a second."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+        self._start = time.monotonic()
+
+    async def recv(self) -> VideoFrame:
+        self._count += 1
+        await asyncio.sleep(max(0.0, self._start + self._count / FPS - time.monotonic()))
+        pixels = np.full((120, 160, 3), self._count * 7 % 256, dtype=np.uint8)
+        pixels[40:80, (self._count * 5) % 120 : (self._count * 5) % 120 + 40] = (255, 0, 0)
+        frame = VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts = self._count * 90000 // FPS
+        frame.time_base = Fraction(1, 90000)
+        return frame
+
+
+class Tone(MediaStreamTrack):
+    """20 ms of a tone, again and again."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+        self._start = time.monotonic()
+
+    async def recv(self) -> AudioFrame:
+        self._count += 1
+        await asyncio.sleep(max(0.0, self._start + self._count * 0.02 - time.monotonic()))
+        phase = np.arange(960) * 2 * np.pi * 440 / 48000
+        samples = (np.sin(phase) * 8000).astype(np.int16).reshape(1, -1)
+        frame = AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = 48000
+        frame.pts = self._count * 960
+        frame.time_base = Fraction(1, 48000)
+        return frame
+
+
+class Publisher:
+    """A WHIP client without the HTTP."""
+
+    def __init__(self, *tracks: MediaStreamTrack) -> None:
+        self.connection = RTCPeerConnection()
+        for track in tracks:
+            self.connection.addTransceiver(track, direction="sendonly")
+
+    async def offer(self) -> str:
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return self.connection.localDescription.sdp
+
+    async def take(self, answer: str) -> None:
+        await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    async def publish(self, engine: Engine, stream: str, incarnation: str, codecs: Sequence[str] = ("vp8", "opus")) -> str:
+        offer = await self.offer()
+        session, answer = await asyncio.to_thread(engine.publish, stream, incarnation, offer, codecs)
+        await self.take(answer)
+        return session
+
+
+class Viewer:
+    """A WHEP client without the HTTP: decodes what comes and counts frames."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.connection = RTCPeerConnection()
+        self.frames = {"video": 0, "audio": 0}
+        self.last_frame = 0.0
+        self.longest_gap = 0.0
+        self._readers: list[asyncio.Task[None]] = []
+        for kind in kinds:
+            self.connection.addTransceiver(kind, direction="recvonly")
+        self.connection.on("track", self._on_track)
+
+    async def offer(self) -> str:
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return self.connection.localDescription.sdp
+
+    async def take(self, answer: str) -> None:
+        await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    async def play(self, engine: Engine, stream: str, tracks: Sequence[Track]) -> str:
+        offer = await self.offer()
+        session, answer = await asyncio.to_thread(engine.play, stream, tracks, offer)
+        await self.take(answer)
+        return session
+
+    async def frames_after(self, video: int, audio: int, within: float = 15.0) -> None:
+        """Wait until that many more frames were decoded."""
+        want = {"video": self.frames["video"] + video, "audio": self.frames["audio"] + audio}
+        await eventually(lambda: all(self.frames[kind] >= want[kind] for kind in want), f"{want} of {self.frames}", within)
+
+    async def close(self) -> None:
+        for reader in self._readers:
+            reader.cancel()
+        await self.connection.close()
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        self._readers.append(asyncio.create_task(self._read(track)))
+
+    async def _read(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                await track.recv()
+            except MediaStreamError:
+                return
+            self.frames[track.kind] += 1
+            if track.kind == "video":
+                now = time.monotonic()
+                if self.last_frame:
+                    self.longest_gap = max(self.longest_gap, now - self.last_frame)
+                self.last_frame = now
+
+
+class Node:
+    """An engine with its events read as they come."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.events: list[Event] = []
+        asyncio.get_running_loop().add_reader(engine.event_fd(), self._read)
+
+    def _read(self) -> None:
+        self.events.extend(self.engine.drain_events())
+
+    def of(self, session: str, kind: str) -> list[Event]:
+        return [event for event in self.events if event["session"] == session and event["type"] == kind]
+
+    async def event(self, session: str, kind: str, within: float = 15.0) -> Event:
+        """The first event of `kind` for `session`."""
+        await eventually(lambda: bool(self.of(session, kind)), f"{kind} of {session}: {self.events}", within)
+        return self.of(session, kind)[0]
+
+    def stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.engine.event_fd())
+        self.engine.shutdown()
+
+
+async def eventually(condition: Callable[[], bool], what: str, within: float = 15.0) -> None:
+    """Wait for `condition`, at most `within` seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def relay(parent: Engine, child: Engine, stream: str, incarnation: str, tracks: Sequence[Track]) -> tuple[str, str]:
+    """Make `child` pull `stream` from `parent`: the sessions at the child and at the parent."""
+    pulled, offer = await asyncio.to_thread(child.pull, stream, incarnation, tracks)
+    served, answer = await asyncio.to_thread(lambda: parent.play(stream, tracks, offer, relay=True))
+    await asyncio.to_thread(child.pull_answer, pulled, answer)
+    return pulled, served
+
+
+MakeNode = Callable[..., Node]
+MakePublisher = Callable[..., Awaitable[Publisher]]
+
+
+@asynccontextmanager
+async def closing(*connections: Publisher | Viewer) -> AsyncIterator[None]:
+    """Close the clients at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        for client in connections:
+            if isinstance(client, Viewer):
+                await client.close()
+            else:
+                await client.connection.close()

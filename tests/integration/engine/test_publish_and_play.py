@@ -1,0 +1,94 @@
+"""Publish, play and relay through engines, with real clients."""
+
+import pytest
+from engine.peers import AUDIO, VIDEO, MakeNode, Picture, Publisher, Tone, Viewer, closing, relay
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_both_tracks_of_a_publisher_reach_a_viewer(make_node: MakeNode) -> None:
+    node = make_node()
+    publisher, viewer = Publisher(Picture(), Tone()), Viewer("video", "audio")
+    async with closing(publisher, viewer):
+        source = await publisher.publish(node.engine, "s", "i1")
+        await node.event(source, "connected")
+        active = await node.event(source, "active")
+        assert (active["stream"], active.get("incarnation")) == ("s", "i1")
+        tracks = (await node.event(source, "tracks")).get("tracks", [])
+        assert sorted((t["kind"], t["codec"], t["clock_rate"]) for t in tracks) == [
+            ("audio", "opus", 48000),
+            ("video", "vp8", 90000),
+        ]
+        session = await viewer.play(node.engine, "s", tracks)
+        await node.event(session, "connected")
+        await viewer.frames_after(video=30, audio=60)
+
+
+async def test_a_viewer_may_come_before_the_source(make_node: MakeNode) -> None:
+    node = make_node()
+    publisher, viewer = Publisher(Picture(), Tone()), Viewer("audio", "video")
+    async with closing(publisher, viewer):
+        await viewer.play(node.engine, "s", [VIDEO, AUDIO])
+        await publisher.publish(node.engine, "s", "i1")
+        await viewer.frames_after(video=15, audio=30)
+
+
+async def test_a_relay_between_two_engines_carries_both_tracks(make_node: MakeNode) -> None:
+    origin, edge = make_node(), make_node()
+    publisher, viewer = Publisher(Picture(), Tone()), Viewer("video", "audio")
+    async with closing(publisher, viewer):
+        await publisher.publish(origin.engine, "s", "i1")
+        pulled, served = await relay(origin.engine, edge.engine, "s", "i1", [VIDEO, AUDIO])
+        await viewer.play(edge.engine, "s", [VIDEO, AUDIO])
+        await edge.event(pulled, "connected")
+        await origin.event(served, "connected")
+        await viewer.frames_after(video=30, audio=60)
+        kinds = {s["session"]: s["kind"] for s in edge.engine.stats()["sessions"] + origin.engine.stats()["sessions"]}
+        assert (kinds[pulled], kinds[served]) == ("relay_in", "relay_out")
+
+
+async def test_two_streams_are_pulled_between_the_same_two_engines(make_node: MakeNode) -> None:
+    origin, edge = make_node(), make_node()
+    publishers = [Publisher(Picture()), Publisher(Picture())]
+    viewers = [Viewer("video"), Viewer("video")]
+    async with closing(*publishers, *viewers):
+        for name, publisher, viewer in zip("ab", publishers, viewers, strict=True):
+            await publisher.publish(origin.engine, name, "i1")
+            await relay(origin.engine, edge.engine, name, "i1", [VIDEO])
+            await viewer.play(edge.engine, name, [VIDEO])
+        for viewer in viewers:
+            await viewer.frames_after(video=15, audio=0)
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+async def test_a_stream_of_one_track_plays(make_node: MakeNode, kind: str) -> None:
+    node = make_node()
+    publisher = Publisher(Picture() if kind == "video" else Tone())
+    viewer = Viewer("video", "audio")
+    async with closing(publisher, viewer):
+        await publisher.publish(node.engine, "s", "i1")
+        await viewer.play(node.engine, "s", [VIDEO if kind == "video" else AUDIO])
+        await viewer.frames_after(video=15 if kind == "video" else 0, audio=15 if kind == "audio" else 0)
+
+
+async def test_a_viewer_that_wants_one_kind_gets_it(make_node: MakeNode) -> None:
+    node = make_node()
+    publisher, viewer = Publisher(Picture(), Tone()), Viewer("audio")
+    async with closing(publisher, viewer):
+        await publisher.publish(node.engine, "s", "i1")
+        await viewer.play(node.engine, "s", [VIDEO, AUDIO])
+        await viewer.frames_after(video=0, audio=30)
+
+
+async def test_a_new_publication_resumes_the_picture_in_the_same_session(make_node: MakeNode) -> None:
+    node = make_node()
+    first, second, viewer = Publisher(Picture(), Tone()), Publisher(Picture(), Tone()), Viewer("video", "audio")
+    async with closing(first, second, viewer):
+        session = await first.publish(node.engine, "s", "i1")
+        await viewer.play(node.engine, "s", [VIDEO, AUDIO])
+        await viewer.frames_after(video=15, audio=15)
+        node.engine.close(session)
+        again = await second.publish(node.engine, "s", "i2")
+        await node.event(again, "active")
+        await viewer.frames_after(video=15, audio=15)
+        assert viewer.connection.connectionState == "connected"
