@@ -1,1 +1,1 @@
-"""The operator of a Rivulet region: turns CDNRegion, CDNNode and Stream into pods, ports and secrets, and tells what is."""
+"""The operator of a region: turns CDNRegion, CDNNode and Stream into pods, ports and secrets, and tells what is."""

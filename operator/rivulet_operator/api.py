@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -48,11 +48,12 @@ async def connect() -> client.ApiClient:
         Misconfigured: neither can be read.
     """
     configuration = client.Configuration()
+    untyped: Any = config
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
-            config.load_incluster_config(client_configuration=configuration)
+            untyped.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(client_configuration=configuration)
+            await untyped.load_kube_config(client_configuration=configuration)
     except (config.ConfigException, OSError) as error:
         raise Misconfigured(f"no way to the API server: {error}") from error
     return client.ApiClient(configuration)
@@ -138,8 +139,10 @@ class Api:
     async def _send(self, request: _Request) -> tuple[int, str]:
         query = f"?{urlencode(request.query)}" if request.query else ""
         headers = {"Content-Type": request.content_type, "Accept": request.accept}
-        await self._http.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, request.body)
-        response = await self._http.call_api(
+        await self._http.update_params_for_auth(
+            headers, [], ["BearerToken"], request.path, request.method, request.body
+        )
+        response: Any = await self._http.call_api(
             request.method,
             f"{self._http.configuration.host}{request.path}{query}",
             header_params=headers,

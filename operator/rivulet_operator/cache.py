@@ -1,4 +1,4 @@
-"""The one copy of what stands in the cluster: fed by watch events, by what our own writes return, and by whole lists now and then."""
+"""The one copy of what stands in the cluster, fed by watch events, by what our writes return, and by whole lists."""
 
 from __future__ import annotations
 

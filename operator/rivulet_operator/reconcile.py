@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rivulet_operator.errors import NotYet, Refused
@@ -31,30 +31,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECRETS_SECONDS = 3.0
+STUCK_SECONDS = 120.0
 Planned = tuple["Identity", Plan, "Json"]
 
 
-class Reconciler:
-    """Takes keys from `work`, one after the other, and makes the cluster be and say what it should."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the loop is made of; `clock` gives Unix seconds."""
 
-    def __init__(  # noqa: PLR0913 - the parts of the loop, each used once
-        self,
-        api: Api,
-        observer: Observer,
-        applier: Applier,
-        statuses: StatusWriter,
-        work: Work,
-        clock: Callable[[], float],
-        own: str,
-    ) -> None:
-        """`clock` gives Unix seconds; `own` is this cluster's region."""
-        self._api = api
-        self._observer = observer
-        self._applier = applier
-        self._statuses = statuses
-        self._work = work
-        self._clock = clock
+    api: Api
+    observer: Observer
+    applier: Applier
+    statuses: StatusWriter
+    work: Work
+    clock: Callable[[], float]
+
+
+class Reconciler:
+    """Takes keys from the work, one after the other, and makes the cluster be and say what it should."""
+
+    def __init__(self, parts: Parts, own: str) -> None:
+        """`own` is this cluster's region."""
+        self._api = parts.api
+        self._observer = parts.observer
+        self._applier = parts.applier
+        self._statuses = parts.statuses
+        self._work = parts.work
+        self._clock = parts.clock
         self._own = own
+        self._busy_since: float | None = None
         self._secrets_at = float("-inf")
 
     async def run(self, may_write: Callable[[], Awaitable[None]]) -> None:
@@ -64,7 +69,12 @@ class Reconciler:
             await may_write()
             await self._guarded(key)
 
+    def alive(self) -> bool:
+        """No object has kept the loop for longer than any request may take together."""
+        return self._busy_since is None or self._clock() - self._busy_since < STUCK_SECONDS
+
     async def _guarded(self, key: Key) -> None:
+        self._busy_since = self._clock()
         try:
             again = await self.reconcile(key)
         except NotYet as error:
@@ -75,6 +85,8 @@ class Reconciler:
             self._work.done(key)
             if again is not None:
                 self._work.later(key, again)
+        finally:
+            self._busy_since = None
 
     async def reconcile(self, key: Key) -> float | None:
         """One object. Returns in how many seconds it is to be looked at again, if time alone changes anything.
@@ -106,7 +118,7 @@ class Reconciler:
         if region is None:
             return None
         if name != self._own:
-            return region.identity, region_plan.plan_foreign(region, self._own), region.status
+            return region.identity, region_plan.plan_foreign(self._own), region.status
         await self._look_for_secrets(region)
         plan = region_plan.plan(self._observer.home(region), self._clock())
         if plan.secrets:

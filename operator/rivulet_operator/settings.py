@@ -30,14 +30,14 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str], own_namespace: str | None) -> Settings:
-    """Settings from the variables of docs/contract.md §10; `own_namespace` is that of the operator's pod, if it runs in one.
+    """Settings from the variables of docs/contract.md §10; `own_namespace` is that of the operator's pod, if any.
 
     Raises:
         Misconfigured: a variable is missing or malformed.
     """
     region = _required(environment, "RIVULET_REGION")
     if not REGION.fullmatch(region):
-        raise Misconfigured(f"RIVULET_REGION is {region!r}: a region is a DNS label of at most 32 characters, such as eu")
+        raise Misconfigured(f"RIVULET_REGION is {region!r}: a region is a DNS label of ≤ 32 characters, such as eu")
     namespace = _required(environment, "RIVULET_NAMESPACE")
     level = environment.get("RIVULET_LOG_LEVEL", "INFO").upper()
     if level not in LEVELS:
@@ -62,6 +62,6 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 2**16:  # noqa: PLR2004 - the range of ports
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
         raise Misconfigured(f"RIVULET_PROBE_PORT is {text!r}: a port is a number from 1 to 65535")
     return int(text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rivulet_operator.manifests import director
 from rivulet_operator.model import labels
-from rivulet_operator.model.kinds import CDN_NODE, CDN_REGION, HOST, STREAM, kind_of
+from rivulet_operator.model.kinds import CDN_NODE, CDN_REGION, CUSTOM, HOST, STREAM, kind_of
 
 if TYPE_CHECKING:
     from rivulet_operator.cache import Cache
@@ -25,7 +25,7 @@ class Triggers:
 
     def everything(self) -> list[Key]:
         """All custom resources."""
-        return [(kind, body["metadata"]["name"]) for kind in (CDN_REGION, CDN_NODE, STREAM) for body in self._cache.all(kind)]
+        return [(kind, body["metadata"]["name"]) for kind in CUSTOM for body in self._cache.all(kind)]
 
     def changed(self, body: Json, before: Json | None) -> list[Key]:
         """Whom a new, changed or deleted object concerns; `before` is what was known of it."""
@@ -38,7 +38,8 @@ class Triggers:
         if kind == CDN_NODE:
             return [(kind, name)]
         if kind == HOST:
-            return [self._region, *self._all(CDN_NODE)] if before is None or _addresses(before) != _addresses(body) else []
+            moved = before is None or _addresses(before) != _addresses(body)
+            return [self._region, *self._all(CDN_NODE)] if moved else []
         return self._of_part(body["metadata"].get("labels", {}), name)
 
     def said(self, before: Facts, now: Facts) -> list[Key]:

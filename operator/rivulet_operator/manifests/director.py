@@ -43,7 +43,7 @@ def _selector() -> Json:
 
 
 def make(region: Region, image: str, cluster: str) -> Made:
-    """The template as of now; the revision takes what users see, so that an upgrade of the operator alone restarts nothing."""
+    """The template as of now; its revision takes what users see: an upgrade of the operator alone restarts nothing."""
     resources = region.directors.resources or DIRECTOR_RESOURCES
     inputs = {"image": image, "pullSecrets": list(region.defaults.pull_secrets), "resources": resources}
     spec = {
@@ -142,7 +142,7 @@ def _port(name: str, number: int, node_port: int | None) -> Json:
 
 
 def access(region: Region, peers: Sequence[str]) -> list[Json]:
-    """The directors' ServiceAccount and what it may read: our resources, and the mesh tokens with the known peers by name."""
+    """The directors' ServiceAccount and what it may read: our resources, and the mesh tokens of known peers by name."""
     tags, owner = director_labels(region), region.identity
     reading = ["get", "list", "watch"]
     rules: list[Json] = [{"apiGroups": [GROUP], "resources": ["cdnregions", "cdnnodes", "streams"], "verbs": reading}]

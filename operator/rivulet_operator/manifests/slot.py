@@ -1,4 +1,4 @@
-"""A slot: the Deployment of one media node or TURN server, and the revision that says which settings it was made with."""
+"""A slot: the Deployment of one media node or TURN server, and the revision of the settings it was made with."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def slot_labels(node: Node, name: str) -> Json:
 
 
 def make(node: Node, name: str, port: int, choices: Choices) -> Made:
-    """The template for a slot as of now. The revision takes what users see (docs/contract.md §10), not how it is rendered."""
+    """The template for a slot as of now. Its revision takes what users see (contract §10), not how it is rendered."""
     inputs = {"role": node.role, "exposure": node.exposure, "port": port, **asdict(choices)}
-    pod = turn.pod(node, choices) if node.role == TURN else media.pod(node, name, port, choices)
+    pod = turn.pod(choices) if node.role == TURN else media.pod(node, name, port, choices)
     return Made(revision=revision(inputs), template={"metadata": {"labels": slot_labels(node, name)}, "spec": pod})
 
 

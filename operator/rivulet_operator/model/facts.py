@@ -1,7 +1,7 @@
-"""What the directors of the region say is: nodes, streams, load. The operator knows what should be; this is the other half.
+"""What the directors of the region say is: nodes, streams, load.
 
-The invariant: what a director does not say is not said. No answer, a settling director, a node that is down or has told no
-counts: the answer is "unknown" (None), never "none".
+The invariant: what a director does not say is not said. No answer, a settling director, a node that is down or has
+told no counts: the answer is "unknown" (None), never "none".
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All directors' words, merged. `told`: one has ever spoken; `fresh`: one that has settled is linked right now."""
+    """All directors' words. `told`: one has ever spoken; `fresh`: one that has settled is linked right now."""
 
     told: bool = False
     fresh: bool = False
@@ -108,14 +108,15 @@ class Facts:
         return sum(count.viewers + count.publishers for count in known)
 
     def empty(self, slot: str) -> bool:
-        """Known to hold nothing that a restart would cut: no session, no relay out of it, no stream that waits for its publisher."""
+        """Known to hold nothing that a restart would cut: no session, no relay out, no stream that awaits its publisher."""
         if self.sessions(slot) != 0:
             return False
         relays = sum(run.counts.relays_out for run in self.incarnations(slot) if run.counts)
-        return relays == 0 and not any(s.origin.partition("/")[0] == slot and s.state != ENDED for s in self.streams)
+        streams = [s for s in self.streams if s.origin.partition("/")[0] == slot and s.state != ENDED]
+        return relays == 0 and not streams
 
     def publication(self, name: str) -> StreamFact | None:
-        """The publication that a name stands for: live before lost before ended, then the later, then the greater origin."""
+        """The publication that a name stands for: live, lost, ended, then the later, then the greater origin."""
         order = {"live": 2, "lost": 1, ENDED: 0}
         found = [stream for stream in self.streams if stream.stream == name]
         return max(found, key=lambda s: (order.get(s.state, -1), s.since, s.origin), default=None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """All that one director has said since its link was made. `nodes` by reference, `streams` by name and incarnation."""
+    """All that one director has said over its link. `nodes` by reference, `streams` by name and incarnation."""
 
     settling: bool
     nodes: Mapping[str, NodeFact]
@@ -65,7 +65,7 @@ def changed(words: Words, frame: Json) -> Words:
 
 
 def merged(linked: Iterable[Words], last: Facts) -> Facts:
-    """What all linked directors say together; the settled ones only, if there are any. Nobody linked: what was said last."""
+    """What all linked and settled directors say together; if there are none, what was said last."""
     words = list(linked)
     settled = [said for said in words if not said.settling]
     if not settled:
@@ -145,9 +145,13 @@ def _stream(entry: Json) -> StreamFact:
         region=entry["region"],
         state=entry["state"],
         since=float(entry["since"]),
-        tracks=tuple(Track(kind=t["kind"], codec=t["codec"], fmtp=t.get("fmtp") or "") for t in entry.get("tracks", ())),
+        tracks=tuple(_track(track) for track in entry.get("tracks", ())),
         reason=entry.get("reason"),
     )
+
+
+def _track(entry: Json) -> Track:
+    return Track(kind=entry["kind"], codec=entry["codec"], fmtp=entry.get("fmtp") or "")
 
 
 def _undeclared(entries: list[Json]) -> tuple[Undeclared, ...]:
@@ -155,4 +159,8 @@ def _undeclared(entries: list[Json]) -> tuple[Undeclared, ...]:
 
 
 def _peers(entries: list[Json]) -> tuple[Peer, ...]:
-    return tuple(Peer(region=e["region"], connected=bool(e["connected"]), reason=e.get("reason") or "") for e in entries)
+    return tuple(_peer(entry) for entry in entries)
+
+
+def _peer(entry: Json) -> Peer:
+    return Peer(region=entry["region"], connected=bool(entry["connected"]), reason=entry.get("reason") or "")

@@ -21,7 +21,7 @@ class Identity:
     created: str
 
     def reference(self) -> Json:
-        """As owner: Kubernetes removes what is owned when the owner goes; nothing waits for it (no finalizer, no blocking)."""
+        """As owner: Kubernetes removes what is owned when the owner goes; nothing blocks that."""
         return {
             "apiVersion": self.kind.api_version,
             "kind": self.kind.kind,

@@ -1,4 +1,4 @@
-"""Streams that nobody declared: made when somebody with a valid token asks for the name, removed some time after they ended."""
+"""Streams that nobody declared: made when a publisher with a valid token asks, removed a while after they ended."""
 
 from __future__ import annotations
 

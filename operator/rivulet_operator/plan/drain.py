@@ -18,7 +18,7 @@ NOBODY_ASKED = -1  # of a slot that does not run: fewer than none
 
 
 def deadline(slot: Slot, drain_seconds: int, now: float) -> float | None:
-    """When the slot's drain ends, Unix seconds; None: it is not drained. Anything but a time (`now`, `true`) starts one."""
+    """When its drain ends, Unix seconds; None: it is not drained. Anything but a time (`now`, `true`) starts one."""
     if slot.drain is None:
         return None
     said = from_text(slot.drain)
@@ -28,8 +28,8 @@ def deadline(slot: Slot, drain_seconds: int, now: float) -> float | None:
 def empty(slot: Slot, facts: Facts) -> bool:
     """Nobody is cut if its pod goes.
 
-    A process that does not run holds nobody. One that runs, has never been ready and is unknown to directors that answer
-    has been sent nobody. Else only what the directors say counts, and of a TURN server they say nothing.
+    A process that does not run holds nobody. One that runs, is not ready and is unknown to directors that answer has
+    been sent nobody. Else only what the directors say counts, and of a TURN server they say nothing.
     """
     if not slot.running:
         return True

@@ -22,7 +22,7 @@ JOINED = frozenset({"up", "full", "draining"})
 
 def plan_foreign(node: Node, region: str) -> Plan:
     """For a CDNNode of another region: nothing is made."""
-    message = f"This operator makes nodes of region {region}; nodes of region {node.region} are made where {node.region} is installed."
+    message = f"This operator makes nodes of region {region}; those of {node.region} are made where it is installed."
     return Plan(status=Status(conditions=(not_ready("NotThisRegion", message), stalled(), reconciling())))
 
 
@@ -73,7 +73,7 @@ def _ready(pool: Pool) -> Condition:
 
 
 def _waiting_message(waiting: list[str]) -> str:
-    return f"{', '.join(waiting)}: running and ready, but no director of the region has named it yet; it joins as soon as one answers."
+    return f"{', '.join(waiting)}: ready, but no director has named it yet; it joins as soon as one answers."
 
 
 def _troubles(pool: Pool) -> str:
@@ -100,7 +100,9 @@ def _reconciling(pool: Pool, todo: tuple[Step, ...]) -> Condition:
     if waits:
         return reconciling("RolloutPending", _rollout_message(waits, len(pool.living)))
     if leaving:
-        return reconciling("Draining", f"Leaving when empty, at the latest when their drain ends: {', '.join(leaving)}.")
+        return reconciling(
+            "Draining", f"Leaving when empty, at the latest when their drain ends: {', '.join(leaving)}."
+        )
     if starting:
         return reconciling("NodesStarting", f"Starting: {', '.join(dict.fromkeys(starting))}.")
     if len(todo) < pool.wanted:

@@ -22,7 +22,7 @@ class Removal:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Annotations to take off an object. They may be another's, so that leaving them out of what we apply is not enough."""
+    """Annotations to take off an object. They may be another's: to leave them out of what we apply is not enough."""
 
     kind: Kind
     name: str

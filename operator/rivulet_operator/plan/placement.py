@@ -1,4 +1,4 @@
-"""Names and ports of new slots: the lowest ordinal and the lowest port that nobody has, nor somebody who is still leaving."""
+"""Names and ports of new slots: the lowest that nobody has, nor somebody who is still leaving."""
 
 from __future__ import annotations
 

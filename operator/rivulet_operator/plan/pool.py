@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A CDNNode of this region with its slots. `taken` are the media ports of the whole region, `addresses` those of hosts."""
+    """A CDNNode of this region with its slots. `taken`: media ports of the whole region; `addresses`: of hosts."""
 
     node: Node
     region: Region

@@ -55,7 +55,7 @@ class Home:
         return tuple(sorted((other for other in self.others if other.mesh_address), key=lambda region: region.name))
 
 
-def plan_foreign(region: Region, own: str) -> Plan:
+def plan_foreign(own: str) -> Plan:
     """For the CDNRegion of another place: a fact for the mesh, nothing to make."""
     message = f"A fact about another region; this cluster is region {own}, which makes nothing for it."
     return Plan(status=Status(conditions=(ready("NotThisRegion", message), stalled(), reconciling())))

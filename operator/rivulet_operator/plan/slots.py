@@ -76,8 +76,10 @@ def _leave(pool: Pool, slot: Slot, now: float) -> Step:
     return Step(slot=slot.name, apply=_deployment(pool, slot, made, deadline, marks), deadline=deadline)
 
 
-def _deployment(pool: Pool, slot: Slot, made: Made, deadline: float | None, drain_for: str | None = None) -> Json | None:
-    """The slot's manifest; None for one whose template has been lost: there is nothing to apply but a change, when it is empty."""
+def _deployment(
+    pool: Pool, slot: Slot, made: Made, deadline: float | None, drain_for: str | None = None
+) -> Json | None:
+    """The slot's manifest; None for one whose template has been lost: only a change can be applied, when it is empty."""
     if not made.template:
         return None
     marks = Marks(

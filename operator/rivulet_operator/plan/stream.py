@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rivulet_operator.model.conditions import Condition, fails, holds, find, not_ready, ready, reconciling, stalled
+from rivulet_operator.model.conditions import Condition, fails, find, holds, not_ready, ready, reconciling, stalled
 from rivulet_operator.model.instant import to_text
 from rivulet_operator.plan.outcome import Plan, Status
 
@@ -23,7 +23,7 @@ OF_A_PUBLICATION = ("origin", "startedAt", "tracks", "codecs", "viewers")
 
 @dataclass(frozen=True, kw_only=True)
 class Name:
-    """A Stream, all Streams that claim its name, and what is known of it. `region` is this cluster's own, if it is there."""
+    """A Stream, all Streams that claim its name, and what is known of it. `region`: this cluster's own, if there."""
 
     stream: Stream
     claims: Sequence[Stream]
@@ -51,7 +51,8 @@ def _refusal(name: Name) -> Condition | None:
         return not_ready("NotThisRegion", message)
     first = min(name.claims, key=_seniority)
     if first.identity.uid != stream.identity.uid:
-        message = f"Stream {first.identity.name} is older and has the name {stream.name}: choose another spec.name, or delete one."
+        older = first.identity.name
+        message = f"Stream {older} is older and has the name {stream.name}: choose another name, or delete one."
         return not_ready("NameTaken", message)
     if name.region is None:
         return not_ready("RegionMissing", f"There is no CDNRegion {name.own} in this namespace: create it.")

@@ -1,0 +1,23 @@
+"""A real kube-apiserver with the CRDs, and the real operator as a process beside it, with the chart's rights where a test says so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import kube_api
+import pytest
+from operator_bench import Bench
+
+
+@pytest.fixture(scope="module")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube_api.KubeApi]:
+    with kube_api.running(tmp_path_factory.mktemp("kube-api")) as api:
+        yield api
+
+
+@pytest.fixture
+def bench(kube: kube_api.KubeApi, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = Bench(kube, tmp_path, request.node.name)
+    try:
+        yield made
+    finally:
+        made.close()
