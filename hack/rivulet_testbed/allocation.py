@@ -1,7 +1,5 @@
 """Who has which numbers: prefixes and places get theirs once, under a lock, and keep them until ``down``."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -11,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rivulet_testbed.errors import StepTimeout, UsageError
+from rivulet_testbed.errors import StepTimeoutError, UsageError
 from rivulet_testbed.places import MAX_PREFIXES, PLACES_PER_PREFIX, Place, Wish, check_place
 
 ALLOCATION_LOCK_SECONDS = 30.0
@@ -100,7 +98,8 @@ def from_json(text: str) -> dict[str, Testbed]:
     testbeds = {}
     for prefix, entry in json.loads(text).items():
         places = tuple(
-            Place(prefix, name, place["slot"], place["kubelets"], place["mtu"]) for name, place in entry["places"].items()
+            Place(prefix, name, place["slot"], place["kubelets"], place["mtu"])
+            for name, place in entry["places"].items()
         )
         testbeds[prefix] = Testbed(prefix, entry["index"], places)
     return testbeds
@@ -168,7 +167,7 @@ def file_lock(path: Path, seconds: float) -> Iterator[None]:
     try:
         while not _try_lock(descriptor):
             if time.monotonic() > deadline:
-                raise StepTimeout(f"lock {path} (another hack/testbed is at work)", seconds)
+                raise StepTimeoutError(f"lock {path} (another hack/testbed is at work)", seconds)
             time.sleep(0.1)
         yield
     finally:

@@ -1,7 +1,5 @@
 """The programs built from Go modules, cached by the content of their build inputs."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
@@ -33,7 +31,7 @@ class GoTool:
 
 
 def program_name(package: str) -> str:
-    """Return the file name that ``go build`` gives a package's program (``…/server/v3`` would be ``v3``; we call it etcd)."""
+    """Return the file name of a package's program: its last part, but etcd for ``…/server/v3``."""
     if package.startswith("go.etcd.io/etcd/server"):
         return "etcd"
     return package.rpartition("/")[2]
@@ -50,7 +48,11 @@ def tools(versions: Mapping[str, str]) -> tuple[GoTool, ...]:
         GoTool("kube", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in names), f"-s -w {stamps}"),
         GoTool("etcd", ("go.etcd.io/etcd/server/v3",), "-s -w"),
         GoTool("coredns", ("github.com/coredns/coredns",), "-s -w"),
-        GoTool("helm", ("helm.sh/helm/v3/cmd/helm",), f"-s -w -X helm.sh/helm/v3/internal/version.version=v{versions['HELM_VERSION']}"),
+        GoTool(
+            "helm",
+            ("helm.sh/helm/v3/cmd/helm",),
+            f"-s -w -X helm.sh/helm/v3/internal/version.version=v{versions['HELM_VERSION']}",
+        ),
     )
 
 

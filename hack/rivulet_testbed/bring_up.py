@@ -1,11 +1,20 @@
 """``up``: everything from nothing, or whatever is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from rivulet_testbed import binaries, cgroups, network, packages, processes, system_images, versions, wan_config, wan_control, wiring
+from rivulet_testbed import (
+    binaries,
+    cgroups,
+    network,
+    packages,
+    processes,
+    system_images,
+    versions,
+    wan_config,
+    wan_control,
+    wiring,
+)
 from rivulet_testbed.allocation import AllocationFile, Testbed, file_lock
 from rivulet_testbed.cluster import Cluster
 from rivulet_testbed.command import wait_until

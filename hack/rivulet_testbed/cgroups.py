@@ -1,9 +1,8 @@
 """The cgroups of a testbed, on hybrid (v1) and unified (v2) hosts.
 
-Everything that the testbed starts lives below ``rivulet-testbed/<prefix>``: what is found there is ours, and nothing else is.
+Everything that the testbed starts lives below ``rivulet-testbed/<prefix>``: what is found there is ours, and nothing
+else is.
 """
-
-from __future__ import annotations
 
 import os
 import signal

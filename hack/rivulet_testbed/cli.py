@@ -9,8 +9,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rivulet_testbed import binaries, bring_up, components, containerd_images, processes, status, system_images, teardown, versions
-from rivulet_testbed import wan_cli
+from rivulet_testbed import (
+    binaries,
+    bring_up,
+    components,
+    containerd_images,
+    processes,
+    status,
+    system_images,
+    teardown,
+    versions,
+    wan_cli,
+)
 from rivulet_testbed.allocation import AllocationFile, Testbed, file_lock
 from rivulet_testbed.cluster import Cluster
 from rivulet_testbed.components import Installation
@@ -53,7 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up = commands.add_parser("up", help="bring places up: REGION, REGION:KUBELETS or place:NAME")
     up.add_argument("places", nargs="*", metavar="PLACE")
-    up.add_argument("--mtu", action="append", default=[], metavar="PLACE=BYTES", help="MTU of a new place (default 1450)")
+    up.add_argument(
+        "--mtu", action="append", default=[], metavar="PLACE=BYTES", help="MTU of a new place (default 1450)"
+    )
     up.set_defaults(command=_up)
     down = commands.add_parser("down", help="remove places, or everything")
     down.add_argument("places", nargs="*", metavar="PLACE")
@@ -135,7 +147,7 @@ def _exec(settings: Settings, options: argparse.Namespace) -> int:
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv or not 1 <= options.node <= len(nodes):
         raise UsageError(f"exec {options.place} -- CMD…; {options.place} has {len(nodes)} node(s)")
-    os.execvp("nsenter", ["nsenter", f"--net=/run/netns/{nodes[options.node - 1].netns}", "--", *argv])  # noqa: S606, S607
+    os.execvp("nsenter", ["nsenter", f"--net=/run/netns/{nodes[options.node - 1].netns}", "--", *argv])  # noqa: S606
 
 
 def _load_image(settings: Settings, options: argparse.Namespace) -> int:

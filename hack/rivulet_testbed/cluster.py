@@ -1,13 +1,21 @@
 """Brings one region up: keys, configuration, processes, images, CoreDNS; each step bounded, each may run again."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rivulet_testbed import cgroups, components, containerd_images, coredns, kubeconfig, node_config, packages, pki, processes
+from rivulet_testbed import (
+    cgroups,
+    components,
+    containerd_images,
+    coredns,
+    kubeconfig,
+    node_config,
+    packages,
+    pki,
+    processes,
+)
 from rivulet_testbed.command import attempt, wait_until
 from rivulet_testbed.components import HERE, Installation
 from rivulet_testbed.control_plane import api_server_url
@@ -55,7 +63,13 @@ class Cluster:
         paths = self.installation.paths
         region = paths.region(self.place)
         pki.issue(region.pki, self.place)
-        for user in ("admin", "controller-manager", "scheduler", "proxy", *(f"node-{n.name}" for n in self.place.nodes)):
+        for user in (
+            "admin",
+            "controller-manager",
+            "scheduler",
+            "proxy",
+            *(f"node-{n.name}" for n in self.place.nodes),
+        ):
             content = kubeconfig.render(self.place.name, api_server_url(self.place), user, pki.pem(region.pki, user))
             _write(region.kubeconfig(user), content)
         for number, node in enumerate(self.place.nodes, start=1):
@@ -63,7 +77,8 @@ class Cluster:
             cgroups.make(node_paths.daemon_cgroup)
             cgroups.make(node_paths.pod_cgroup)
             files = node_config.files(self.place, node, node_paths, region, self.images.pause, packages.cni_plugins())
-            if any([_write(path, content) for path, content in files.items()]):
+            changed = [path for path, content in files.items() if _write(path, content)]
+            if changed:
                 self._stop_agents(number)
 
     def _stop_agents(self, number: int) -> None:
@@ -108,7 +123,10 @@ class Cluster:
         wanted = {node.name for node in self.place.nodes}
         what = f"{self.place.name}: {', '.join(sorted(wanted))} Ready"
         wait_until(
-            lambda: wanted <= ready_nodes(self.kubectl.items("nodes")), what, seconds=NODE_SECONDS, log=self._log("kubelet")
+            lambda: wanted <= ready_nodes(self.kubectl.items("nodes")),
+            what,
+            seconds=NODE_SECONDS,
+            log=self._log("kubelet"),
         )
         self.progress(what)
 
@@ -120,7 +138,9 @@ class Cluster:
     def dns_answers(self) -> bool:
         """Ask the cluster's DNS from the first node."""
         enter = ["nsenter", f"--net=/run/netns/{self.place.nodes[0].netns}"]
-        return attempt([*enter, "/usr/bin/python3", str(HERE / "dns_probe.py"), DNS_SERVICE_IP, DNS_NAME]).returncode == 0
+        return (
+            attempt([*enter, "/usr/bin/python3", str(HERE / "dns_probe.py"), DNS_SERVICE_IP, DNS_NAME]).returncode == 0
+        )
 
 
 def _write(path: Path, content: str) -> bool:

@@ -1,13 +1,11 @@
 """Running programs, always with a time limit, and waiting, always with an end."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rivulet_testbed.errors import CommandFailed, StepTimeout
+from rivulet_testbed.errors import CommandError, StepTimeoutError
 
 DEFAULT_SECONDS = 60.0
 # A program that we wait for ends with us, also when we are killed: nothing goes on behind the back of the next command.
@@ -17,10 +15,10 @@ TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 def run(
     argv: list[str], *, stdin: str | None = None, seconds: float = DEFAULT_SECONDS, env: Mapping[str, str] | None = None
 ) -> str:
-    """Run a program and return what it printed; raise CommandFailed or StepTimeout."""
+    """Run a program and return what it printed; raise CommandError or StepTimeoutError."""
     done = attempt(argv, stdin=stdin, seconds=seconds, env=env)
     if done.returncode != 0:
-        raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
+        raise CommandError(argv, done.returncode, done.stderr or done.stdout)
     return done.stdout
 
 
@@ -34,27 +32,38 @@ def attempt(
             [*TIED, *argv], capture_output=True, text=True, timeout=seconds, check=False, env=env, **source
         )
     except subprocess.TimeoutExpired as late:
-        raise StepTimeout(" ".join(argv), seconds) from late
+        raise StepTimeoutError(" ".join(argv), seconds) from late
 
 
-def run_logged(argv: list[str], log: Path, *, seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+def run_logged(
+    argv: list[str], log: Path, *, seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
     """Run a long program with its output in a log file; a failure shows the log's tail."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                [*TIED, *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False, cwd=cwd, env=env
+                [*TIED, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+                cwd=cwd,
+                env=env,
             )
         except subprocess.TimeoutExpired as late:
-            raise StepTimeout(" ".join(argv), seconds, log) from late
+            raise StepTimeoutError(" ".join(argv), seconds, log) from late
     if done.returncode != 0:
-        raise CommandFailed(argv, done.returncode, log.read_text(errors="replace"))
+        raise CommandError(argv, done.returncode, log.read_text(errors="replace"))
 
 
-def wait_until(check: Callable[[], bool], what: str, *, seconds: float, log: Path | None = None, pause: float = 0.2) -> None:
-    """Poll until the check holds; raise StepTimeout with the log's tail when the time is over."""
+def wait_until(
+    check: Callable[[], bool], what: str, *, seconds: float, log: Path | None = None, pause: float = 0.2
+) -> None:
+    """Poll until the check holds; raise StepTimeoutError with the log's tail when the time is over."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:
-            raise StepTimeout(what, seconds, log)
+            raise StepTimeoutError(what, seconds, log)
         time.sleep(pause)

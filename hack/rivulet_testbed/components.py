@@ -1,7 +1,5 @@
 """Every process of a region by name, as a Program: what ``up``, ``stop``, ``start`` and ``restart`` work on. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Loading image archives into the containerd of a node."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rivulet_testbed import oci_archive
@@ -13,7 +11,7 @@ NAMESPACE = "k8s.io"
 
 
 def parse_listing(listing: str) -> set[ArchivedImage]:
-    """Parse ``ctr images ls``: a head line, then name, type, digest, …"""
+    """Parse ``ctr images ls``: a head line, then lines of name, type, digest and more."""
     rows = [line.split() for line in listing.splitlines()[1:]]
     return {ArchivedImage(row[0], row[2]) for row in rows if len(row) > 2}  # noqa: PLR2004 - the third column is the digest
 

@@ -1,7 +1,5 @@
 """The command lines of etcd, the API server, the controller manager and the scheduler. Pure."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rivulet_testbed.layout import RegionPaths

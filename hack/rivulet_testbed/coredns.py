@@ -1,7 +1,5 @@
 """CoreDNS as Kubernetes objects. Pure."""
 
-from __future__ import annotations
-
 import hashlib
 
 from rivulet_testbed.places import DNS_SERVICE_IP
@@ -9,8 +7,8 @@ from rivulet_testbed.places import DNS_SERVICE_IP
 NAMESPACE = "kube-system"
 NAME = "coredns"
 LABELS = {"k8s-app": "kube-dns"}
-# Names outside the cluster do not exist here: the answer comes at once instead of after a resolver's time-out. A block of their own,
-# as CoreDNS asks `template` before `kubernetes`, whatever their order in a block.
+# Names outside the cluster do not exist here: the answer comes at once instead of after a resolver's time-out. They
+# have a block of their own, as CoreDNS asks `template` before `kubernetes`, whatever their order in a block.
 COREFILE = """cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {
     errors
     ready

@@ -1,7 +1,5 @@
 """Asks a DNS server for one name; run inside a region's namespace. Exit code 0: it answered with an address."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import sys
@@ -25,7 +23,7 @@ def has_answer(message: bytes) -> bool:
     if len(message) < HEADER.size:
         return False
     identity, flags, _, answers, _, _ = HEADER.unpack(message[: HEADER.size])
-    return identity == QUERY_ID and flags & RCODE_MASK == 0 and answers > 0
+    return bool(identity == QUERY_ID and flags & RCODE_MASK == 0 and answers > 0)
 
 
 def ask(server: str, name: str) -> bool:

@@ -2,11 +2,9 @@
 
 TestbedError
 ├── UsageError       the caller asked for something that makes no sense; the sentence says what to do instead
-├── CommandFailed    a program that we ran said no
-└── StepTimeout      a step did not end in its time; carries the tail of the log that knows why
+├── CommandError     a program that we ran said no
+└── StepTimeoutError a step did not end in its time; carries the tail of the log that knows why
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 
@@ -21,7 +19,7 @@ class UsageError(TestbedError):
     """The command line, a name or the state on disk does not allow what was asked."""
 
 
-class CommandFailed(TestbedError):
+class CommandError(TestbedError):
     """A program ended with a code other than 0."""
 
     def __init__(self, argv: list[str], code: int, output: str) -> None:
@@ -31,7 +29,7 @@ class CommandFailed(TestbedError):
         super().__init__(f"{' '.join(argv)}: exit code {code}\n{tail}")
 
 
-class StepTimeout(TestbedError):
+class StepTimeoutError(TestbedError):
     """A step took longer than it may."""
 
     def __init__(self, what: str, seconds: float, log: Path | None = None) -> None:

@@ -1,7 +1,5 @@
 """The project's images: which inputs make which tag, and buildah for those whose tag is new."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
@@ -102,7 +100,9 @@ class Workshop:
         draft.unlink(missing_ok=True)
         build = ["build", "--layers", "--build-arg", f"BASE=oci-archive:{base.archive}", "--tag", built.reference]
         self._buildah(recipe, [*build, str(context)])
-        self._buildah(recipe, ["push", "--disable-compression", built.reference, f"oci-archive:{draft}:{built.reference}"])
+        self._buildah(
+            recipe, ["push", "--compression-level", "1", built.reference, f"oci-archive:{draft}:{built.reference}"]
+        )
         if self._named(recipe) != built:  # edited meanwhile: nobody knows what is inside
             draft.unlink()
             return

@@ -1,7 +1,5 @@
 """The command line of hack/images."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -41,8 +39,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     names = [*(recipe.name for recipe in image_build.RECIPES), COTURN]
     parser = argparse.ArgumentParser(prog="hack/images", description="Builds the project's images without a registry.")
     parser.add_argument("images", nargs="*", help=f"which (default: all of {', '.join(names)})")
-    parser.add_argument("--json", action="store_true", help='print {"NAME": {"reference": …, "archive": …}} as one line')
-    parser.add_argument("--context", type=Path, metavar="DIR", help="only write build contexts for docker build into DIR/NAME")
+    parser.add_argument(
+        "--json", action="store_true", help='print {"NAME": {"reference": …, "archive": …}} as one line'
+    )
+    parser.add_argument(
+        "--context", type=Path, metavar="DIR", help="only write build contexts for docker build into DIR/NAME"
+    )
     options = parser.parse_args(argv)
     options.images = options.images or names
     unknown = sorted(set(options.images) - set(names))

@@ -1,13 +1,11 @@
 """Kubeconfigs with everything inside, so that a copy works anywhere. Pure."""
 
-from __future__ import annotations
-
 import base64
 import json
 
 
 def render(region: str, server: str, user: str, pem: dict[str, bytes]) -> str:
-    """Render a kubeconfig (JSON is YAML); ``pem`` holds ``ca``, ``crt`` and ``key``. The context is named after the region."""
+    """Render a kubeconfig (JSON is YAML) from PEM ``ca``, ``crt`` and ``key``; its context has the region's name."""
     encoded = {name: base64.b64encode(content).decode() for name, content in pem.items()}
     config = {
         "apiVersion": "v1",

@@ -1,7 +1,5 @@
 """Asking a region's API server, by kubectl."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from dataclasses import dataclass

@@ -1,51 +1,11 @@
 """Where everything of a testbed lies on disk and in the cgroup tree. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
 from rivulet_testbed.places import Node, Place
 
 CGROUP_ROOT = "rivulet-testbed"
-
-
-@dataclass(frozen=True)
-class TestbedPaths:
-    """The folder of one prefix; ``down`` removes it whole."""
-
-    __test__ = False
-
-    state_root: Path
-    prefix: str
-
-    @property
-    def root(self) -> Path:
-        """Everything of the prefix."""
-        return self.state_root / self.prefix
-
-    @property
-    def lock(self) -> Path:
-        """Held by the command that changes the prefix; outside its folder, so that ``down`` can hold it."""
-        return self.state_root / f"{self.prefix}.lock"
-
-    @property
-    def wan(self) -> Path:
-        """The router's configuration, socket and log."""
-        return self.root / "wan"
-
-    @property
-    def cgroup(self) -> str:
-        """The prefix's path in every cgroup hierarchy."""
-        return f"{CGROUP_ROOT}/{self.prefix}"
-
-    def region(self, place: Place) -> RegionPaths:
-        """Return the folder of one region."""
-        return RegionPaths(self.root / place.name)
-
-    def node(self, place: Place, node: Node) -> NodePaths:
-        """Return the folder of one node of a region."""
-        return NodePaths(self.root / place.name / node.name, f"{self.cgroup}/{node.name}")
 
 
 @dataclass(frozen=True)
@@ -120,3 +80,41 @@ class NodePaths:
     def pod_cgroup(self) -> str:
         """Kubelet's cgroup root."""
         return f"{self.cgroup}/pods"
+
+
+@dataclass(frozen=True)
+class TestbedPaths:
+    """The folder of one prefix; ``down`` removes it whole."""
+
+    __test__ = False
+
+    state_root: Path
+    prefix: str
+
+    @property
+    def root(self) -> Path:
+        """Everything of the prefix."""
+        return self.state_root / self.prefix
+
+    @property
+    def lock(self) -> Path:
+        """Held by the command that changes the prefix; outside its folder, so that ``down`` can hold it."""
+        return self.state_root / f"{self.prefix}.lock"
+
+    @property
+    def wan(self) -> Path:
+        """The router's configuration, socket and log."""
+        return self.root / "wan"
+
+    @property
+    def cgroup(self) -> str:
+        """The prefix's path in every cgroup hierarchy."""
+        return f"{CGROUP_ROOT}/{self.prefix}"
+
+    def region(self, place: Place) -> RegionPaths:
+        """Return the folder of one region."""
+        return RegionPaths(self.root / place.name)
+
+    def node(self, place: Place, node: Node) -> NodePaths:
+        """Return the folder of one node of a region."""
+        return NodePaths(self.root / place.name / node.name, f"{self.cgroup}/{node.name}")

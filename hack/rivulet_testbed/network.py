@@ -1,9 +1,7 @@
-"""The wires: bridges in the root namespace, one namespace per node, routes, and what sends region → region into the WAN router.
+"""The wires: bridges in the root namespace, one namespace per node, routes, and the way into the WAN router.
 
 The plans are pure lists of commands; every command may run again (the shell skips what exists).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -47,7 +45,8 @@ def node_plan(place: Place, node: Node) -> list[Step]:
     """Make a node's namespace with its address, its way out and its kernel settings."""
     inside = f"nsenter --net=/run/netns/{node.netns}"
     sysctls = (
-        "net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 "
+        "net.ipv4.ip_forward=1 "
+        "net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 "
         "net.ipv4.conf.all.route_localnet=1 net.ipv4.tcp_congestion_control=cubic"
     )
     steps = [
@@ -71,7 +70,9 @@ def _pod_route_plan(place: Place, node: Node) -> list[Step]:
     """Pods of the same region reach each other untranslated; to the rest of the world a pod is its node."""
     inside = f"nsenter --net=/run/netns/{node.netns}"
     routes = [
-        _step(f"{inside} ip route replace {other.pod_cidr} via {other.address}") for other in place.nodes if other != node
+        _step(f"{inside} ip route replace {other.pod_cidr} via {other.address}")
+        for other in place.nodes
+        if other != node
     ]
     masquerade = f"POSTROUTING -s {POD_CIDR} ! -d {POD_CIDR} -o eth0 -j MASQUERADE"
     nat = f"{inside} iptables -w -t nat"

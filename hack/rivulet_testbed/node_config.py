@@ -1,7 +1,5 @@
 """The configuration files of a node: containerd, CNI, kubelet, kube-proxy. Pure."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -39,9 +37,10 @@ state = "{paths.containerd}/state"
 
 
 def cni_conflist(paths: NodePaths, node: Node, mtu: int) -> str:
-    """Render the pod network: point-to-point links, so that every packet is routed and Services work between pods of one node.
+    """Render the pod network: point-to-point links, so that every packet is routed.
 
-    (On a bridge, the answer of a neighbour would bypass the translation back, unless br_netfilter is loaded.)
+    (On a bridge, a neighbour's answer through a Service would bypass the translation back, unless br_netfilter is
+    loaded.)
     """
     ipam = {
         "type": "host-local",
@@ -128,7 +127,9 @@ def proxy_config(region: RegionPaths, node: Node) -> str:
     return json.dumps(config, indent=1)
 
 
-def files(place: Place, node: Node, paths: NodePaths, region: RegionPaths, pause_image: str, cni_plugins: Path) -> dict[Path, str]:  # noqa: PLR0913
+def files(
+    place: Place, node: Node, paths: NodePaths, region: RegionPaths, pause_image: str, cni_plugins: Path
+) -> dict[Path, str]:
     """Return every configuration file of a node with its content."""
     return {
         paths.root / "containerd.toml": containerd_toml(paths, pause_image, cni_plugins),

@@ -3,8 +3,6 @@
 Bytes depend on the inputs only, so an unchanged program keeps its digest.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Programs that come from Debian: installed when, and only when, they are missing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Mapping

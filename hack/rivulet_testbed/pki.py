@@ -1,7 +1,5 @@
 """Keys and certificates of one region, made by openssl. The plan is pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,13 @@ def node_certificate(node: str) -> str:
 def certificates(place: Place) -> list[Certificate]:
     """List what a region needs: one server, and one client per user that the API server tells apart."""
     server = place.nodes[0].address
-    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost")
+    names = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+    )
     addresses = ("127.0.0.1", server, API_SERVICE_IP)
     fixed = [
         Certificate("apiserver", "/CN=kube-apiserver", (*(f"DNS:{n}" for n in names), *(f"IP:{a}" for a in addresses))),
@@ -42,7 +46,9 @@ def certificates(place: Place) -> list[Certificate]:
     ]
     return fixed + [
         Certificate(
-            node_certificate(node.name), f"/O=system:nodes/CN=system:node:{node.name}", (f"DNS:{node.name}", f"IP:{node.address}")
+            node_certificate(node.name),
+            f"/O=system:nodes/CN=system:node:{node.name}",
+            (f"DNS:{node.name}", f"IP:{node.address}"),
         )
         for node in place.nodes
     ]
@@ -78,7 +84,17 @@ def issue(folder: Path, place: Place) -> None:
     for certificate in certificates(place):
         run(certificate_argv(folder, certificate))
     run(["openssl", "genrsa", "-out", str(folder / "service-account.key"), "2048"])
-    run(["openssl", "rsa", "-in", str(folder / "service-account.key"), "-pubout", "-out", str(folder / "service-account.pub")])
+    run(
+        [
+            "openssl",
+            "rsa",
+            "-in",
+            str(folder / "service-account.key"),
+            "-pubout",
+            "-out",
+            str(folder / "service-account.pub"),
+        ]
+    )
     complete.touch()
 
 

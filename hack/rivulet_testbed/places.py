@@ -1,11 +1,10 @@
 """Places on the emulated map: names, numbers and addresses. Pure.
 
-A *place* is one end of the WAN: a region with a cluster (one or more kubelets) or a bare namespace in which clients stand.
-Every place owns one slot of 172.30.0.0/16: slot s is 172.30.s.0/24, its gateway (in the root namespace) is .1, its nodes .2, .3, …
-Pod and Service ranges are the same in all regions on purpose: pods are never reached from another region, only nodeIP:port.
+A *place* is one end of the WAN: a region with a cluster (one or more kubelets) or a bare namespace in which clients
+stand. Every place owns one slot of 172.30.0.0/16: slot s is 172.30.s.0/24, its gateway (in the root namespace) is .1,
+its nodes .2, .3, … Pod and Service ranges are the same in all regions on purpose: pods are never reached from another
+region, only nodeIP:port.
 """
-
-from __future__ import annotations
 
 import re
 from dataclasses import dataclass
@@ -113,11 +112,15 @@ def check_place(prefix: str, name: str) -> None:
     """Refuse place names that collide with our own names or do not fit an interface name."""
     check_prefix(prefix)
     if not _NAME.fullmatch(name) or name in RESERVED_PLACES:
-        raise UsageError(f"place {name!r}: lower-case letters and digits, a letter first, none of {sorted(RESERVED_PLACES)}")
+        raise UsageError(
+            f"place {name!r}: lower-case letters and digits, a letter first, none of {sorted(RESERVED_PLACES)}"
+        )
     longest = f"{prefix}-{name}.{MAX_KUBELETS}"
     if len(longest) > INTERFACE_NAME_LIMIT:
         excess = len(longest) - INTERFACE_NAME_LIMIT
-        raise UsageError(f"prefix {prefix!r} and place {name!r} together are {excess} characters too long for an interface name")
+        raise UsageError(
+            f"prefix {prefix!r} and place {name!r} together are {excess} characters too long for an interface name"
+        )
 
 
 def router_table(prefix_index: int) -> int:

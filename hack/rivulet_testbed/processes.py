@@ -1,10 +1,8 @@
 """The testbed's own processes: started detached, found again by pid and start time, stopped by pid.
 
-A process writes its own record before it becomes the program, so that there is no moment in which it runs unrecorded: a start
-that is killed half-way leaves nothing that ``down`` cannot find.
+A process writes its own record before it becomes the program, so that there is no moment in which it runs unrecorded:
+a start that is killed half-way leaves nothing that ``down`` cannot find.
 """
-
-from __future__ import annotations
 
 import os
 import signal

@@ -1,7 +1,5 @@
 """Progress lines with the elapsed seconds, for people who wait; on stderr, so that stdout stays for answers."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

@@ -1,7 +1,5 @@
 """Root file systems made by debootstrap, as single-layer images: the base of our images, and coturn."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Mapping
@@ -41,7 +39,9 @@ class RootFileSystem:
 
 
 BASE = RootFileSystem("base", ("python3", "ca-certificates"), {"Cmd": ["/usr/bin/python3"]})
-COTURN = RootFileSystem("coturn", ("coturn", "ca-certificates"), {"Entrypoint": ["/usr/bin/turnserver"], "User": NON_ROOT})
+COTURN = RootFileSystem(
+    "coturn", ("coturn", "ca-certificates"), {"Entrypoint": ["/usr/bin/turnserver"], "User": NON_ROOT}
+)
 
 
 def ensure(cache: Path, versions: Mapping[str, str], wanted: RootFileSystem, progress: Progress) -> Path:
@@ -56,7 +56,18 @@ def ensure(cache: Path, versions: Mapping[str, str], wanted: RootFileSystem, pro
     shutil.rmtree(draft, ignore_errors=True)
     _bootstrap(cache, draft, wanted, suite, versions["DEBIAN_MIRROR"])
     layer = archive.with_suffix(".layer")
-    tar = ["tar", "--sort=name", "--mtime=@0", "--numeric-owner", "--exclude=./dev/*", "-C", str(draft), "-cf", str(layer), "."]
+    tar = [
+        "tar",
+        "--sort=name",
+        "--mtime=@0",
+        "--numeric-owner",
+        "--exclude=./dev/*",
+        "-C",
+        str(draft),
+        "-cf",
+        str(layer),
+        ".",
+    ]
     run(tar, seconds=TAR_SECONDS)
     oci_archive.write(archive, wanted.reference(suite), layer, wanted.settings)
     shutil.rmtree(draft)

@@ -1,7 +1,5 @@
 """Where the testbed keeps things, from the environment, read once by the command line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which files of the checkout a build takes in, and their content hash."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Iterable

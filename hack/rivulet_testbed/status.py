@@ -1,7 +1,5 @@
 """``status`` and ``env``: what runs, where, and whether it is well."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +64,11 @@ def _router(paths: TestbedPaths) -> Finding:
         answer = wan_control.ask(paths.wan, "stats")
     except TestbedError as reason:
         return Finding("WAN router", healthy=False, detail=str(reason))
-    return Finding("WAN router", healthy=True, detail=f"pid {record.pid if record else '?'}, {answer['under_way']} packets under way")
+    return Finding(
+        "WAN router",
+        healthy=True,
+        detail=f"pid {record.pid if record else '?'}, {answer['under_way']} packets under way",
+    )
 
 
 def _component(installation: Installation, place: Place, name: str) -> Finding:

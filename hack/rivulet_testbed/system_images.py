@@ -1,7 +1,5 @@
 """The two images that a cluster itself needs, each one static program: pause and CoreDNS."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,10 +1,8 @@
 """``down``: removes every trace, of a whole testbed or of some of its places, whatever state they are in.
 
-It trusts no file that a killed ``up`` may have left unwritten: what is ours is found by its place in the cgroup tree, its path
-and its name.
+It trusts no file that a killed ``up`` may have left unwritten: what is ours is found by its place in the cgroup tree,
+its path and its name.
 """
-
-from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
@@ -96,7 +94,7 @@ def shim_sockets(folder: Path) -> list[Path]:
 
 
 def loopback_results(folder: Path) -> list[Path]:
-    """Return what CNI has cached of our pods' loopback devices: files named by the sandboxes, which are inside our folder."""
+    """Return what CNI has cached of our pods' loopback devices: files named by sandboxes inside our folder."""
     sandboxes = _below_containerd(folder, "root/io.containerd.grpc.v1.cri/sandboxes/*")
     return [CNI_RESULTS / f"cni-loopback-{sandbox.name}-lo" for sandbox in sandboxes]
 
@@ -140,7 +138,7 @@ def _devices() -> list[str]:
 
 
 def stale_rules(listing: str, prefix: str, scope: Scope) -> list[tuple[str, str]]:
-    """Return (priority, bridge) of our rules for devices in the scope; ``[detached]`` marks a device that is gone. Pure."""
+    """Return (priority, bridge) of our rules for devices in the scope, also for devices that are gone. Pure."""
     rules = []
     for line in listing.splitlines():
         priority, _, rest = line.partition(":")
@@ -171,7 +169,11 @@ def _cni_results(prefix: str, scope: Scope) -> list[Path]:
     """Return what CNI has cached of our networks (rivulet-PREFIX-PLACE…)."""
     if not CNI_RESULTS.exists():
         return []
-    return [path for path in CNI_RESULTS.glob(f"rivulet-{prefix}-*") if scope.holds(path.name.removeprefix("rivulet-"), prefix)]
+    return [
+        path
+        for path in CNI_RESULTS.glob(f"rivulet-{prefix}-*")
+        if scope.holds(path.name.removeprefix("rivulet-"), prefix)
+    ]
 
 
 def _log_links(folders: tuple[Path, ...]) -> list[Path]:
@@ -197,9 +199,9 @@ def _remove_empty(state_root: Path, paths: TestbedPaths) -> None:
         paths.lock.unlink(missing_ok=True)
     for root in cgroups.all_roots():
         _rmdir(root / CGROUP_ROOT)
-    if {path.name for path in state_root.iterdir()} <= {"allocations.json", "allocations.lock"}:
-        if AllocationFile(state_root).is_empty():
-            shutil.rmtree(state_root, ignore_errors=True)
+    alone = {path.name for path in state_root.iterdir()} <= {"allocations.json", "allocations.lock"}
+    if alone and AllocationFile(state_root).is_empty():
+        shutil.rmtree(state_root, ignore_errors=True)
     for folder in (CNI_RESULTS, CNI_RESULTS.parent, CONTAINER_LOG_LINKS):
         _rmdir(folder)
 

@@ -1,7 +1,5 @@
 """The pinned versions (hack/versions.env)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rivulet_testbed.errors import UsageError

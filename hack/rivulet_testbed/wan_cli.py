@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rivulet_testbed import wan_config, wan_control
 from rivulet_testbed.layout import TestbedPaths
-from rivulet_testbed.settings import Settings
-from rivulet_testbed.wan_config import Direction, WanConfig
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from rivulet_testbed.settings import Settings
+    from rivulet_testbed.wan_config import Direction, WanConfig
 
 FIELDS = {
     "delay": ("MS", "one-way delay"),
@@ -35,12 +39,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser = _pair_parser(actions, name, f"{name} both directions between A and B")
         parser.add_argument("--one-way", action="store_true", help="only from A to B")
         parser.set_defaults(command=command)
-    preset = actions.add_parser("preset", help="; ".join(f"{name}: {text}" for name, text in wan_config.PRESETS.items()).replace("%", "%%"))
+    preset = actions.add_parser(
+        "preset", help="; ".join(f"{name}: {text}" for name, text in wan_config.PRESETS.items()).replace("%", "%%")
+    )
     preset.add_argument("name", choices=sorted(wan_config.PRESETS))
     preset.set_defaults(command=_preset)
 
 
-def _pair_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+def _pair_parser(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text)
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")

@@ -1,6 +1,4 @@
-"""The wished state of the WAN: conditions per direction, presets, and their file. Pure but for reading and writing that file."""
-
-from __future__ import annotations
+"""The wished state of the WAN: conditions per direction, presets, and their file. Pure but for load and save."""
 
 import json
 import re
@@ -33,7 +31,7 @@ Direction = tuple[str, str]
 
 @dataclass(frozen=True)
 class WanConfig:
-    """Everything the router needs: places by the third number of their addresses, conditions per direction, the seed."""
+    """What the router needs: places by the third number of their addresses, conditions per direction, the seed."""
 
     places: Mapping[str, int]
     directions: Mapping[Direction, Conditions]
@@ -93,7 +91,10 @@ def check_pair(config: WanConfig, pair: Direction) -> None:
 
 def checked(conditions: Conditions) -> Conditions:
     """Refuse conditions that mean nothing."""
-    if min(conditions.delay, conditions.jitter, conditions.loss, conditions.reorder, conditions.rate, conditions.queue) < 0:
+    if (
+        min(conditions.delay, conditions.jitter, conditions.loss, conditions.reorder, conditions.rate, conditions.queue)
+        < 0
+    ):
         raise UsageError("delay, jitter, loss, reorder, rate and queue are 0 or more")
     if max(conditions.loss, conditions.reorder) > 100:  # noqa: PLR2004 - percent
         raise UsageError("loss and reorder are percentages")

@@ -1,7 +1,5 @@
 """The command line's side of the WAN: change the configuration file, tell the router, show the matrix."""
 
-from __future__ import annotations
-
 import json
 import socket
 from collections.abc import Callable
@@ -61,7 +59,7 @@ def table(config: WanConfig, stats: dict[str, Any]) -> str:
     """Render every direction with its conditions and counters."""
     lines = [f"{'direction':<14}{'packets':>10}{'Mbyte':>9}{'lost':>7}{'queue':>7}{'cut':>7}  one way"]
     for pair in config.all_directions():
-        lines.append(_row(pair, config.conditions(pair), stats["directions"].get(f"{pair[0]}>{pair[1]}", {})))
+        lines += [_row(pair, config.conditions(pair), stats["directions"].get(f"{pair[0]}>{pair[1]}", {}))]
     return "\n".join(lines)
 
 

@@ -1,10 +1,8 @@
-"""One direction of one pair of places: what happens to a packet, and when it arrives. Pure: time and randomness are passed in.
+"""One direction of one pair of places: what becomes of a packet. Pure: time and randomness are passed in.
 
-Invariant: a packet is dropped at its entry or delivered exactly once; packets of one direction stay in order unless ``reorder``
-picks one of them.
+Invariant: a packet is dropped at its entry or delivered exactly once; packets of one direction stay in order unless
+``reorder`` picks one of them.
 """
-
-from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ _BITS = 8
 
 @dataclass(frozen=True)
 class Conditions:
-    """What one direction does: delay ± jitter (ms), loss and reorder (percent), rate (Mbit/s) with a queue (ms), cut."""
+    """What one direction does: delay ± jitter, queue (ms), loss, reorder (percent), rate (Mbit/s), cut."""
 
     delay: float = 0.0
     jitter: float = 0.0
@@ -86,7 +84,7 @@ class Link:
         return self._last_due
 
     def change(self, conditions: Conditions) -> None:
-        """Set new conditions for packets that enter from now on; a shorter delay may overtake what is under way, once."""
+        """Set new conditions for packets that enter from now on; with a shorter delay they may overtake older ones."""
         self.conditions = conditions
         self._last_due = 0.0
         self._line_free_at = 0.0

@@ -1,10 +1,8 @@
 """The WAN router: takes packets from the tun, holds each as long as its direction says, and writes it back.
 
-Run as ``python3 -m rivulet_testbed.wan_router TUN FOLDER``; the folder holds config.json and the control socket, on which one line
-(``reload`` or ``stats``) gets one line of JSON.
+Run as ``python3 -m rivulet_testbed.wan_router TUN FOLDER``; the folder holds config.json and the control socket, on
+which one line (``reload`` or ``stats``) gets one line of JSON.
 """
-
-from __future__ import annotations
 
 import fcntl
 import heapq
@@ -148,10 +146,10 @@ def main(tun_name: str, folder: Path) -> None:
         write_out(tun, switch.due(time.monotonic()))
         due = switch.next_due()
         wait = IDLE_SECONDS if due is None else max(0.0, due - time.monotonic())
-        readable, _, _ = select.select([tun, server], [], [], wait)
+        readable, _, _ = select.select([tun, server.fileno()], [], [], wait)
         if tun in readable:
             read_burst(tun, switch)
-        if server in readable:
+        if server.fileno() in readable:
             serve_control(server, switch, config)
 
 

@@ -1,7 +1,5 @@
 """Wheels for the images, built on the host and cached by the content of their inputs."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tomllib

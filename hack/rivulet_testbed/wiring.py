@@ -1,7 +1,5 @@
 """Runs the plans of network.py."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path
