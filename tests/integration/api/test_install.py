@@ -25,7 +25,7 @@ NEEDED: dict[str, tuple[str, str, str, list[str]]] = {
     "directors' binding": (CDN, "rbac.authorization.k8s.io", "rolebindings", ["get", "create", "patch"]),
     "pods": (CDN, "", "pods", READ),
     "events": (CDN, "", "events", ["create"]),
-    "the lease": (SYSTEM, "coordination.k8s.io", "leases", ["get", "create", "update", "patch"]),
+    "the lease": (SYSTEM, "coordination.k8s.io", "leases", ["get", "create", "update"]),
     "hosts": ("", "", "nodes", READ),
 }
 FORBIDDEN: dict[str, tuple[str, str, str, list[str]]] = {
