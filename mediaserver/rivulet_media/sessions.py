@@ -1,0 +1,103 @@
+"""Sessions of this node: the living, and for ten minutes why the others ended. The time comes in.
+
+Invariant: a session ends once; the first reason stands.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["publisher", "viewer", "relay_out"]
+
+REMEMBERED_SECONDS = 600.0
+REMEMBERED_MOST = 10_000
+
+
+@dataclass
+class Session:
+    """A session that others opened here. `peer`: the subject of a publisher, the node of a relay."""
+
+    id: str
+    kind: Kind
+    stream: str
+    peer: str = ""
+    ice_user: str = ""
+    restarts: int = field(default=0, compare=False)
+
+    @property
+    def etag(self) -> str:
+        """Strong entity tag of the ICE session: a new one after every restart."""
+        return f'"{self.id}-{self.restarts}"'
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is remembered of a session."""
+
+    session: Session
+    reason: str
+    when: float
+
+
+Listener = Callable[[Session, str], None]
+
+
+class Sessions:
+    """All sessions by id; those who listen hear of every end."""
+
+    def __init__(self) -> None:
+        self._living: dict[str, Session] = {}
+        self._ended: OrderedDict[str, Ended] = OrderedDict()
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener(session, reason)` after every end."""
+        self._listeners.append(listener)
+
+    def add(self, session: Session) -> None:
+        """A session lives."""
+        self._living[session.id] = session
+
+    def get(self, session_id: str) -> Session | None:
+        """The living session with this id."""
+        return self._living.get(session_id)
+
+    def ended(self, session_id: str, now: float) -> Ended | None:
+        """What is remembered of a session that has ended."""
+        self._forget_old(now)
+        return self._ended.get(session_id)
+
+    def end(self, session_id: str, reason: str, now: float) -> Session | None:
+        """It lives no longer; None when it did not live."""
+        session = self._living.pop(session_id, None)
+        if session is None:
+            return None
+        self._ended[session_id] = Ended(session, reason, now)
+        self._forget_old(now)
+        for listener in self._listeners:
+            listener(session, reason)
+        return session
+
+    def of_stream(self, stream: str, *kinds: Kind) -> tuple[Session, ...]:
+        """Living sessions of these kinds on a stream."""
+        return tuple(item for item in self._living.values() if item.stream == stream and item.kind in kinds)
+
+    def all(self) -> tuple[Session, ...]:
+        """All that live."""
+        return tuple(self._living.values())
+
+    def count(self, kind: Kind) -> int:
+        """How many of that kind live."""
+        return sum(item.kind == kind for item in self._living.values())
+
+    def viewers_by_stream(self) -> dict[str, int]:
+        """Viewers of every stream that has any."""
+        return dict(Counter(item.stream for item in self._living.values() if item.kind == "viewer"))
+
+    def _forget_old(self, now: float) -> None:
+        while self._ended:
+            oldest = next(iter(self._ended.values()))
+            if len(self._ended) <= REMEMBERED_MOST and now - oldest.when < REMEMBERED_SECONDS:
+                return
+            self._ended.popitem(last=False)

@@ -1,0 +1,61 @@
+"""Tracks as the engine speaks of them and as they stand in the table; what an SDP says that a refusal should name."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rivulet_media.table import Track
+
+if TYPE_CHECKING:
+    from rivulet_media import _engine
+
+_RTPMAP = re.compile(r"^a=rtpmap:\d+ ([A-Za-z0-9-]+)/", re.MULTILINE)
+_ICE_USER = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
+
+
+def from_engine(tracks: Sequence["_engine.Track"]) -> tuple[Track, ...]:
+    """For the table."""
+    return tuple(
+        Track(
+            kind=track["kind"],
+            codec=track["codec"],
+            clock_rate=track["clock_rate"],
+            channels=track.get("channels"),
+            fmtp=track["fmtp"],
+        )
+        for track in tracks
+    )
+
+
+def to_engine(tracks: Sequence[Track]) -> list["_engine.Track"]:
+    """For the engine."""
+    return [_to_engine(track) for track in tracks]
+
+
+def named(tracks: Sequence[Track]) -> list[str]:
+    """Their codecs, for a refusal."""
+    return [track.codec for track in tracks]
+
+
+def offered_codecs(offer: str) -> list[str]:
+    """Codecs of an SDP, each once, in its order; repairs and the like are no codecs."""
+    names = (name.lower() for name in _RTPMAP.findall(offer))
+    return [name for name in dict.fromkeys(names) if name not in ("rtx", "red", "ulpfec", "flexfec-03")]
+
+
+def ice_user(sdp: str) -> str:
+    """The first ICE user name of an SDP or a fragment of one; "" when it has none."""
+    found = _ICE_USER.search(sdp)
+    return found[1] if found else ""
+
+
+def _to_engine(track: Track) -> "_engine.Track":
+    described: _engine.Track = {
+        "kind": track.kind,
+        "codec": track.codec,
+        "clock_rate": track.clock_rate,
+        "fmtp": track.fmtp,
+    }
+    if track.channels is not None:
+        described["channels"] = track.channels
+    return described
