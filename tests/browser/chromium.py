@@ -1,20 +1,26 @@
-"""Headless Chromium, driven over the DevTools protocol: open a page, evaluate JavaScript, close. No other library."""
+"""Headless Chromium: open a page, evaluate JavaScript in it, close. The DevTools protocol over pipes, no other library.
 
-import asyncio
+Pipes reach a browser in another network namespace, where a debugging port would not.
+"""
+
 import contextlib
 import itertools
 import json
 import os
+import queue
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+import subprocess
+import tempfile
+import threading
+import time
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
+from urllib.parse import urlsplit
 
-import aiohttp
+from rivulet_scene.command import TESTBED
 
-START_SECONDS: Final = 30.0
-CALL_SECONDS: Final = 20.0
+CALL_SECONDS: Final = 30.0
 FLAGS: Final = (
     "--headless",
     "--no-sandbox",  # tests run as root
@@ -37,145 +43,166 @@ FLAGS: Final = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
-    "--remote-debugging-port=0",
+    "--remote-debugging-pipe",
 )
+# Chromium reads commands from descriptor 3 and writes answers to 4.
+_AT_3_AND_4: Final = 'exec 3<&"$1" 4>&"$2"; shift 2; exec "$@"'
 
 
 class BrowserError(Exception):
-    """Chromium did not start, or a script of ours failed in it."""
+    """Chromium did not start or ended, or a script failed in it."""
 
 
 class Page:
-    """One tab."""
+    """One tab. Methods block; call them through `asyncio.to_thread` where a loop must go on."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self.console: list[str] = []
-        self._reader = asyncio.create_task(self._read())
+    def __init__(self, browser: "Chromium", session: str, target: str) -> None:
+        self._browser = browser
+        self._session = session
+        self._target = target
 
-    async def evaluate(self, script: str) -> Any:
-        """The JSON value of an expression; promises are waited for. Raises BrowserError with the page's own words."""
-        result = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+    def evaluate(self, script: str) -> Any:
+        """The JSON value of an expression; promises are waited for. BrowserError with the page's own words."""
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in result:
             details = result["exceptionDetails"]
             raise BrowserError(details.get("exception", {}).get("description") or details.get("text"))
         return result["result"].get("value")
 
-    async def until(self, script: str, seconds: float) -> Any:
+    def until(self, script: str, seconds: float) -> Any:
         """Evaluate again and again until the value is true; that value. AssertionError when the time is over."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not (value := await self.evaluate(script)):
-            if asyncio.get_running_loop().time() > deadline:
-                state = await self.evaluate("window.rivulet && [rivulet.state, rivulet.detail]")
-                raise AssertionError(f"not within {seconds} s: {script}; page: {state}; console: {self.console[-10:]}")
-            await asyncio.sleep(0.1)
+        deadline = time.monotonic() + seconds
+        while not (value := self.evaluate(script)):
+            if time.monotonic() > deadline:
+                state = self.evaluate("window.rivulet && [rivulet.state, rivulet.detail, rivulet.states]")
+                raise AssertionError(f"not within {seconds} s: {script}; page: {state}; {self._browser.console[-5:]}")
+            time.sleep(0.1)
         return value
 
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One DevTools command."""
+        return self._browser.call(method, self._session, **parameters)
+
+    def close(self) -> None:
+        """Close the tab as a user does, so that the page can say goodbye."""
+        with contextlib.suppress(BrowserError):
+            self._browser.call("Target.closeTarget", targetId=self._target)
+
+
+class Chromium:
+    """A browser with a fresh profile, in the network of `place` (a region or place of the testbed) if one is named.
+
+    It starts with the first page: cameras are given to secure origins only, and the first page's origin counts as one.
+    """
+
+    def __init__(self, *flags: str, place: str | None = None) -> None:
+        self._flags = flags
+        self._prefix = [str(TESTBED), "exec", place, "--"] if place else []
+        self._directory = Path(tempfile.mkdtemp(prefix="rivulet-chromium-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._commands: BinaryIO | None = None
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self.console: list[str] = []
+
+    def open(self, url: str) -> Page:
+        """A new tab with the page, ready for scripts."""
+        if self._process is None:
+            self._start(url)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        page = Page(self, session, target)
+        page.call("Runtime.enable")
+        page.call("Page.enable")
+        navigated = page.call("Page.navigate", url=url)
+        if navigated.get("errorText"):
+            raise BrowserError(f"{url}: {navigated['errorText']}")
+        page.until("document.readyState === 'complete'", CALL_SECONDS)
+        return page
+
+    def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """One DevTools command, to the browser or to one of its tabs."""
         number = next(self._numbers)
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        reply = await asyncio.wait_for(answer, CALL_SECONDS)
+        self._answers[number] = queue.Queue(1)
+        message = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
+        try:
+            if self._commands is None:
+                raise BrowserError("Chromium is not running")
+            self._commands.write(json.dumps(message).encode() + b"\0")
+            self._commands.flush()
+            reply = self._answers[number].get(timeout=CALL_SECONDS)
+        except (queue.Empty, OSError) as error:
+            raise BrowserError(f"{method}: no answer; {self._words()}") from error
+        finally:
+            del self._answers[number]
         if "error" in reply:
             raise BrowserError(f"{method}: {reply['error'].get('message')}")
         result: dict[str, Any] = reply["result"]
         return result
 
-    async def close(self) -> None:
-        """Close the tab."""
-        with contextlib.suppress(BrowserError, TimeoutError, ConnectionError):
-            await self.call("Page.close")
-        self._reader.cancel()
-        await self._socket.close()
-
-    async def _read(self) -> None:
-        async for message in self._socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            event = json.loads(message.data)
-            if waiting := self._answers.pop(event.get("id", 0), None):
-                waiting.set_result(event)
-            elif event.get("method") == "Runtime.consoleAPICalled":
-                self.console.append(" ".join(str(a.get("value", "")) for a in event["params"]["args"]))
-
-
-class Chromium:
-    """A browser with a fresh profile; `prefix` starts it elsewhere, for instance in a region's network."""
-
-    def __init__(self, directory: Path, *flags: str, prefix: Sequence[str] = ()) -> None:
-        self._profile = directory / "chromium"
-        self._log = directory / "chromium.log"
-        self._command = [*prefix, _program(), *FLAGS, *flags, f"--user-data-dir={self._profile}", "about:blank"]
-        self._pages: list[Page] = []
-
-    async def open(self, url: str) -> Page:
-        """A new tab with the page, ready for scripts."""
-        async with self._http.put(f"http://127.0.0.1:{self._port}/json/new?about:blank") as response:
-            target = json.loads(await response.text())
-        page = Page(await self._http.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0))
-        self._pages.append(page)
-        await page.call("Runtime.enable")
-        await page.call("Page.enable")
-        navigated = await page.call("Page.navigate", url=url)
-        if navigated.get("errorText"):
-            raise BrowserError(f"{url}: {navigated['errorText']}")
-        await page.until("document.readyState === 'complete'", CALL_SECONDS)
-        return page
-
-    async def __aenter__(self) -> Self:
-        """Start it."""
-        self._http = aiohttp.ClientSession()
-        with self._log.open("w") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            self._port = await self._debugging_port()
-        except BaseException:
-            await self._end()
-            raise
+    def __enter__(self) -> Self:
+        """The browser, which the first `open` starts."""
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Close all tabs and end it with all its processes."""
-        for page in self._pages:
-            await page.close()
-        await self._end()
-
-    async def _debugging_port(self) -> int:
-        written = self._profile / "DevToolsActivePort"
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
-        while asyncio.get_running_loop().time() < deadline and self._process.returncode is None:
-            if written.exists() and (lines := written.read_text().split()):
-                return int(lines[0])
-            await asyncio.sleep(0.1)
-        raise BrowserError(f"Chromium did not start: {self._log.read_text()[-2000:]}")
-
-    async def _end(self) -> None:
-        """Its children share its session, hence its process group: none is left behind."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+    def __exit__(self, *_: object) -> None:
+        """End it with all its processes: they share its process group."""
+        if self._process is not None:
+            with contextlib.suppress(BrowserError):
+                self.call("Browser.close")
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    self._process.wait(3)
+                except subprocess.TimeoutExpired:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(self._process.pid, number)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            try:
-                await asyncio.wait_for(self._process.wait(), 5)
-            except TimeoutError:
-                continue
-        await self._http.close()
-        shutil.rmtree(self._profile, ignore_errors=True)
+                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._commands is not None:
+            self._commands.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
+    def _start(self, url: str) -> None:
+        commands, ours = os.pipe()
+        theirs, answers = os.pipe()
+        place = urlsplit(url)
+        options = [
+            f"--user-data-dir={self._directory / 'profile'}",
+            f"--unsafely-treat-insecure-origin-as-secure={place.scheme}://{place.netloc}",
+        ]
+        command = [*self._prefix, _program(), *FLAGS, *self._flags, *options, "about:blank"]
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["bash", "-c", _AT_3_AND_4, "bash", str(commands), str(answers), *command],
+                pass_fds=(commands, answers),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        os.close(commands)
+        os.close(answers)
+        self._commands = os.fdopen(ours, "wb")
+        threading.Thread(target=self._read, args=(os.fdopen(theirs, "rb"),), daemon=True).start()
 
-@contextlib.asynccontextmanager
-async def page_of(browser: Chromium, url: str) -> AsyncIterator[Page]:
-    """A tab for the length of a `with` block."""
-    page = await browser.open(url)
-    try:
-        yield page
-    finally:
-        await page.close()
+    def _read(self, answers: BinaryIO) -> None:
+        with answers:
+            rest = b""
+            while chunk := os.read(answers.fileno(), 1 << 16):
+                *messages, rest = (rest + chunk).split(b"\0")
+                for message in messages:
+                    self._take(json.loads(message))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if waiting := self._answers.get(message.get("id", 0)):
+            waiting.put(message)
+        elif message.get("method") == "Runtime.consoleAPICalled":
+            self.console.append(" ".join(str(part.get("value", "")) for part in message["params"]["args"]))
+        elif message.get("method") == "Runtime.exceptionThrown":
+            self.console.append(str(message["params"]["exceptionDetails"].get("exception", {}).get("description")))
+
+    def _words(self) -> str:
+        log = self._directory / "log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
 
 def _program() -> str:

@@ -2,13 +2,14 @@
 
 import asyncio
 import importlib.resources
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from chromium import Chromium, page_of
+from chromium import Chromium, Page
+from flash_and_tone import offsets_ms, watch
 from loopback_endpoint import LoopbackEndpoint
 from rivulet_media.camera.encoders import VideoSettings
 from rivulet_media.camera.sources import CameraSettings
@@ -37,28 +38,39 @@ async def serve_page(request: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Chromium]:
-    async with Chromium(tmp_path) as running:
+def browser() -> Iterator[Chromium]:
+    with Chromium() as running:
         yield running
+
+
+async def opened(browser: Chromium, url: str) -> Page:
+    return await asyncio.to_thread(browser.open, url)
+
+
+async def shows(page: Page, script: str, seconds: float = 20) -> Any:
+    return await asyncio.to_thread(page.until, script, seconds)
+
+
+async def value(page: Page, script: str) -> Any:
+    return await asyncio.to_thread(page.evaluate, script)
 
 
 async def test_the_camera_page_publishes_picture_and_sound_and_says_goodbye(
     browser: Chromium, endpoint: LoopbackEndpoint
 ) -> None:
     """R7: a browser publishes audio + video."""
-    async with page_of(browser, f"{endpoint.base}/publish/my.show#token=T0K3N&auto") as page:
-        await page.until("rivulet.state === 'publishing'", 20)
-        ingest = endpoint.ingests[0]
-        arrivals = ingest.viewer.arrivals
-        await until(lambda: arrivals["video"].frames > 30 and arrivals["audio"].frames > 50)
-        assert ingest.authorization == "Bearer T0K3N"
-        assert ingest.stream == "my.show"
-        figures = await page.evaluate("rivulet.figures()")
-        assert figures["video"]["codec"] == "video/H264"
-        assert figures["pair"]["relayed"] is False
-        session = await page.evaluate("rivulet.session")
-        await page.evaluate("document.getElementById('stop').click()")
-        await page.until("rivulet.state === 'ended'", 5)
+    page = await opened(browser, f"{endpoint.base}/publish/my.show#token=T0K3N&start")
+    await shows(page, "rivulet.state === 'live'")
+    ingest = endpoint.ingests[0]
+    arrivals = ingest.viewer.arrivals
+    await until(lambda: arrivals["video"].frames > 30 and arrivals["audio"].frames > 50)
+    assert (ingest.stream, ingest.authorization) == ("my.show", "Bearer T0K3N")
+    figures = await value(page, "rivulet.figures()")
+    assert figures["video"]["codec"] == "video/H264"
+    assert figures["pair"]["relayed"] is False
+    session = await value(page, "rivulet.session")
+    await value(page, "document.getElementById('stop').click()")
+    await shows(page, "rivulet.state === 'ended'")
     assert endpoint.deleted == [session.rsplit("/", 1)[1]]
 
 
@@ -67,36 +79,65 @@ async def test_the_player_page_waits_until_live_plays_and_learns_why_it_ended(
 ) -> None:
     """R12: a browser plays audio + video."""
     endpoint.refusal, endpoint.refusals_left = (409, NOT_LIVE, {"Retry-After": "1"}), 1
-    async with page_of(browser, f"{endpoint.base}/play/my.show") as page:
-        await page.until("rivulet.state === 'playing'", 20)
-        assert "waiting" in await page.evaluate("rivulet.states")
-        await page.until("rivulet.figures().then(f => f.video.framesDecoded > 30 && f.audio.packetsReceived > 50)", 20)
-        figures = await page.evaluate("rivulet.figures()")
-        assert (figures["video"]["frameWidth"], figures["video"]["frameHeight"]) == (640, 360)
-        assert (figures["pair"]["protocol"], figures["pair"]["relayed"]) == ("udp", False)
-        await endpoint.end_all("stream-ended")
-        await page.until("rivulet.state === 'ended' && rivulet.detail === 'stream-ended'", 15)
+    page = await opened(browser, f"{endpoint.base}/play/my.show")
+    await shows(page, "rivulet.framesDecoded > 30 && rivulet.audioPackets > 50")
+    assert await value(page, "rivulet.states") == [
+        "idle",
+        "idle",
+        "connecting",
+        "waiting",
+        "idle",
+        "connecting",
+        "playing",
+    ]
+    figures = await value(page, "rivulet.figures()")
+    assert (figures["video"]["frameWidth"], figures["video"]["frameHeight"]) == (640, 360)
+    assert (figures["pair"]["protocol"], figures["pair"]["relayed"]) == ("udp", False)
+    await endpoint.end_all("stream-ended")
+    await shows(page, "rivulet.state === 'ended' && rivulet.detail === 'stream-ended'")
+
+
+async def test_a_tab_that_is_closed_ends_its_session(browser: Chromium, endpoint: LoopbackEndpoint) -> None:
+    page = await opened(browser, f"{endpoint.base}/play/a")
+    await shows(page, "rivulet.state === 'playing'")
+    session = await value(page, "rivulet.session")
+    await asyncio.to_thread(page.close)
+    await until(lambda: endpoint.deleted == [session.rsplit("/", 1)[1]])
 
 
 async def test_a_refusal_is_shown_in_the_server_s_words(browser: Chromium, endpoint: LoopbackEndpoint) -> None:
     endpoint.refusal, endpoint.refusals_left = (401, {"detail": "the token expired 9 s ago"}, {}), 1
-    async with page_of(browser, f"{endpoint.base}/publish/a#auto") as page:
-        await page.until("rivulet.state === 'failed'", 10)
-        assert (
-            await page.evaluate("document.getElementById('state').textContent") == "failed: the token expired 9 s ago"
-        )
+    page = await opened(browser, f"{endpoint.base}/publish/a#start")
+    await shows(page, "rivulet.state === 'failed'")
+    shown = await value(page, "document.getElementById('state').textContent")
+    assert shown == "failed: the token expired 9 s ago"
 
 
 async def test_the_servers_of_the_link_headers_are_used(browser: Chromium, endpoint: LoopbackEndpoint) -> None:
     login = 'rel="ice-server"; username="a:b"; credential="c,d;e="; credential-type="password"'
     endpoint.links = [f"<turn:127.0.0.1:9?transport=udp>; {login}", f"<turn:127.0.0.1:9?transport=tcp>; {login}"]
-    async with page_of(browser, f"{endpoint.base}/play/a") as page:
-        await page.until("rivulet.state === 'playing'", 20)
-        servers = await page.evaluate("rivulet.connection.getConfiguration().iceServers")
-        assert [(s["urls"], s["username"], s["credential"]) for s in servers] == [
-            (["turn:127.0.0.1:9?transport=udp"], "a:b", "c,d;e="),
-            (["turn:127.0.0.1:9?transport=tcp"], "a:b", "c,d;e="),
-        ]
+    page = await opened(browser, f"{endpoint.base}/play/a")
+    await shows(page, "rivulet.state === 'playing'")
+    servers = await value(page, "rivulet.connection.getConfiguration().iceServers")
+    assert [(server["urls"], server["username"], server["credential"]) for server in servers] == [
+        (["turn:127.0.0.1:9?transport=udp"], "a:b", "c,d;e="),
+        (["turn:127.0.0.1:9?transport=tcp"], "a:b", "c,d;e="),
+    ]
+
+
+@pytest.mark.parametrize(("skew", "least", "most"), [(0.0, -100, 100), (0.3, 200, 400)], ids=["in step", "skewed"])
+async def test_flash_and_tone_reach_a_browser_s_viewer_together(
+    browser: Chromium, endpoint: LoopbackEndpoint, skew: float, least: float, most: float
+) -> None:
+    """R17: lip-sync in Chromium; a publisher skewed by 300 ms is seen as such."""
+    endpoint.camera = CameraSettings(None, VideoSettings(), audio=True, skew=skew)
+    page = await opened(browser, f"{endpoint.base}/play/a")
+    await shows(page, "rivulet.framesDecoded > 0")
+    await asyncio.to_thread(watch, page)
+    await asyncio.sleep(8)
+    offsets = sorted(await asyncio.to_thread(offsets_ms, page))
+    assert len(offsets) >= 4
+    assert least < offsets[len(offsets) // 2] < most, offsets
 
 
 async def until(condition: object, seconds: float = 20) -> None:

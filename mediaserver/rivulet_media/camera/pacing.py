@@ -44,12 +44,12 @@ class Timeline:
         return self._started_loop + at - asyncio.get_running_loop().time()
 
 
-async def in_time(dues: Iterator[Due], timeline: Timeline) -> AsyncIterator[Packet]:
-    """The packets of all dues, each made when its time has come."""
+async def in_time(dues: Iterator[Due], timeline: Timeline, shift: float = 0.0) -> AsyncIterator[Packet]:
+    """The packets of all dues, each made when its time has come, or `shift` seconds later (a broken publisher)."""
     loop = asyncio.get_running_loop()
     timeline.start()
     while (due := await loop.run_in_executor(None, next, dues, None)) is not None:
-        remaining = timeline.until(due.at)
+        remaining = timeline.until(due.at + shift)
         if remaining < -TOO_LATE_SECONDS:
             continue
         if remaining > 0:

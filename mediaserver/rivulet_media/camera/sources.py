@@ -41,11 +41,12 @@ def open_camera(settings: CameraSettings) -> Camera:
     video, encoder = None, None
     if settings.video is not None:
         encoder = VideoEncoder(settings.video)
-        pictures = in_time(_pictures(settings, settings.video, encoder), timeline)
-        video = EncodedTrack("video", pictures, max(0.0, -settings.skew))
+        shift = max(0.0, -settings.skew)
+        video = EncodedTrack("video", in_time(_pictures(settings, settings.video, encoder), timeline, shift), shift)
     audio = None
     if settings.audio:
-        audio = EncodedTrack("audio", in_time(_sounds(settings), timeline), max(0.0, settings.skew))
+        shift = max(0.0, settings.skew)
+        audio = EncodedTrack("audio", in_time(_sounds(settings), timeline, shift), shift)
     return Camera(timeline, video, encoder, audio)
 
 
