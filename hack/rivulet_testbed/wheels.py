@@ -60,6 +60,9 @@ class Wheelhouse:
         mirror(self.checkout, files, source)
         shutil.rmtree(source / "build", ignore_errors=True)
         self._pip_wheel(target, ["--no-deps", str(source)], "wheel-project")
+        for old in target.parent.glob("project-*"):
+            if old != target:
+                shutil.rmtree(old, ignore_errors=True)
         return target
 
     def _pip_wheel(self, target: Path, arguments: list[str], log: str) -> None:
