@@ -158,10 +158,15 @@ class KubeApi:
         return path
 
 
+def built() -> bool:
+    """Whether the programs are there; else the first ``running`` builds them, which takes minutes."""
+    return (binaries.folder(_cache(), versions.load()) / "complete").exists()
+
+
 @contextmanager
 def running(folder: Path, *, crds: bool = True) -> Iterator[KubeApi]:
     """Run etcd and kube-apiserver with all their files under ``folder``, with or without our CRDs."""
-    programs = binaries.ensure(settings.from_environment(os.environ, None).cache, versions.load(), Progress())
+    programs = binaries.ensure(_cache(), versions.load(), Progress())
     etcd_client, etcd_peer, secure = _free_ports(3)
     api = KubeApi(f"https://{HOST}:{secure}", folder, programs, secrets.token_hex(16))
     _write_credentials(api)
@@ -176,6 +181,10 @@ def running(folder: Path, *, crds: bool = True) -> Iterator[KubeApi]:
     finally:
         for process in reversed(started):
             _stop(process)
+
+
+def _cache() -> Path:
+    return settings.from_environment(os.environ, None).cache
 
 
 def _object(text: str) -> dict[str, Any]:
