@@ -39,6 +39,8 @@ def main(argv: list[str]) -> int:
     settings = from_environment(os.environ, options.prefix)
     command: Command = options.command
     try:
+        if os.geteuid() != 0:
+            raise UsageError("needs root: network namespaces, mounts and cgroups are made")
         return command(settings, options)
     except UsageError as wrong:
         sys.stderr.write(f"testbed: {wrong}\n")

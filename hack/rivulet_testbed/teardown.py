@@ -60,7 +60,7 @@ def down(settings: Settings, names: list[str], progress: Progress) -> None:
         whole = not names or testbed is None or len(going) == len(testbed.places)
         left = _sweep(paths, scope_of(paths, None if whole else going), testbed)
         if not whole and testbed is not None:
-            _forget_places(paths, testbed, {place.name for place in going})
+            _forget_places(paths, testbed, {place.name for place in going}, progress)
         allocations.shrink(settings.prefix, {p.name for p in testbed.places} if whole and testbed else set(names))
         _remove_empty(settings.state_root, paths)
     if left:
@@ -184,13 +184,16 @@ def _log_links(folders: tuple[Path, ...]) -> list[Path]:
     return [link for link in links if any(link.readlink().is_relative_to(folder) for folder in folders)]
 
 
-def _forget_places(paths: TestbedPaths, testbed: Testbed, names: set[str]) -> None:
+def _forget_places(paths: TestbedPaths, testbed: Testbed, names: set[str], progress: Progress) -> None:
     """Tell the router, and take the places out of the routing table."""
     for place in testbed.places:
         if place.name in names:
             attempt(["ip", "route", "del", place.subnet, "table", str(router_table(testbed.index))])
     staying = {place.name: place.slot for place in testbed.places if place.name not in names}
-    wan_control.update(paths.wan, lambda config: wan_config.with_places(config, staying))
+    try:
+        wan_control.update(paths.wan, lambda config: wan_config.with_places(config, staying))
+    except TestbedError as dead:  # the file is written; a router that starts again reads it
+        progress(f"{dead}")
 
 
 def _remove_empty(state_root: Path, paths: TestbedPaths) -> None:
