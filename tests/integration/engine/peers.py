@@ -22,6 +22,7 @@ LOOPBACK = "127.0.0.1"
 VIDEO: Track = {"kind": "video", "codec": "vp8", "clock_rate": 90000, "fmtp": ""}
 AUDIO: Track = {"kind": "audio", "codec": "opus", "clock_rate": 48000, "channels": 2, "fmtp": ""}
 FPS = 15
+TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 
 class Picture(MediaStreamTrack):
@@ -107,7 +108,8 @@ class Viewer:
         return self.connection.localDescription.sdp
 
     async def take(self, answer: str) -> None:
-        await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        offer = self.connection.localDescription.sdp
+        await self.connection.setRemoteDescription(RTCSessionDescription(without_rejections(offer, answer), "answer"))
 
     async def play(self, engine: Engine, stream: str, tracks: Sequence[Track]) -> str:
         offer = await self.offer()
@@ -164,6 +166,21 @@ class Node:
     def stop(self) -> None:
         asyncio.get_running_loop().remove_reader(self.engine.event_fd())
         self.engine.shutdown()
+
+
+def without_rejections(offer: str, answer: str) -> str:
+    """The answer for aiortc, which knows no port 0: a rejected section becomes the offered one, inactive and bundled."""
+    offered = {section.split(" ", 1)[0]: section for section in offer.split("m=")[1:]}
+    sections = answer.split("m=")
+    transport = [line for section in sections[1:] for line in section.split("\r\n") if line.startswith(TRANSPORT)]
+    for index, section in enumerate(sections):
+        kind, _, rest = section.partition(" ")
+        if index and rest.startswith("0 "):
+            kept = [line for line in offered[kind].split("\r\n") if not line.startswith((*TRANSPORT, "a=recvonly", "a=candidate"))]
+            sections[index] = "\r\n".join([*kept[:-1], "a=inactive", *transport[:4], ""])
+            mid = section.split("a=mid:")[1].split("\r\n")[0]
+            sections[0] = sections[0].replace("\r\na=msid", f" {mid}\r\na=msid", 1)
+    return "m=".join(sections)
 
 
 async def eventually(condition: Callable[[], bool], what: str, within: float = 15.0) -> None:

@@ -55,6 +55,11 @@ fn write_rejected(text: &mut String, media: &OfferedMedia) {
     }
 }
 
+fn write_transport(text: &mut String, local: &LocalTransport, setup: &str) {
+    let _ = write!(text, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password);
+    let _ = write!(text, "a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n", local.fingerprint);
+}
+
 fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &MediaSection<'_>, first: bool) {
     let _ = write!(text, "m={} 9 UDP/TLS/RTP/SAVPF", media.kind.name());
     for payload in media.payloads {
@@ -67,8 +72,7 @@ fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &Me
     if first {
         write_candidates(text, local);
     }
-    let _ = write!(text, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", local.ufrag, local.password);
-    let _ = write!(text, "a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n", local.fingerprint);
+    write_transport(text, local, setup);
     let _ = write!(text, "a=mid:{}\r\na={}\r\n", media.mid, media.direction);
     text.push_str("a=rtcp-mux\r\na=rtcp-mux-only\r\na=rtcp-rsize\r\n");
 }

@@ -95,6 +95,8 @@ struct Entry {
     addresses: VecDeque<SocketAddr>,
     /// As it stands in `timers`.
     deadline: Instant,
+    /// Its tracks were told.
+    introduced: bool,
 }
 
 pub struct Node {
@@ -252,8 +254,10 @@ impl Node {
         let deadline = session.next_deadline();
         self.timers.insert((deadline, id));
         let addresses = VecDeque::new();
-        self.sessions
-            .insert(id, Entry { session, stream, incarnation, socket, source, viewer: None, addresses, deadline });
+        let (viewer, introduced) = (None, false);
+        let entry =
+            Entry { session, stream, incarnation, socket, source, viewer, addresses, deadline, introduced };
+        self.sessions.insert(id, entry);
         self.settle(now);
     }
 
@@ -358,6 +362,16 @@ impl Node {
         }
     }
 
+    /// Before anything else is told of a source: its tracks as negotiated.
+    fn introduce(&mut self, id: SessionId) {
+        let Some(entry) = self.sessions.get_mut(&id).filter(|entry| !entry.introduced) else { return };
+        entry.introduced = true;
+        if let Media::Inbound(tracks) = &entry.session.media {
+            let fact = Fact::Tracks(tracks.specs());
+            self.tell(id, fact);
+        }
+    }
+
     fn goodbye(&mut self, id: SessionId, now: Instant) {
         // The forwarder's BYE first: after DTLS is closed nobody listens.
         if let Some(viewer) = self.sessions.get_mut(&id).and_then(|entry| entry.viewer.take()) {
@@ -401,6 +415,7 @@ impl Node {
                 ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
             };
             if let Some(id) = self.by_source.get(&source).copied() {
+                self.introduce(id);
                 self.tell(id, fact);
             }
         }
