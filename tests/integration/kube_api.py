@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 import time
@@ -24,15 +23,14 @@ from urllib.parse import urlsplit
 
 import yaml
 
+import kube_processes
 from rivulet_testbed import binaries, settings, versions
 from rivulet_testbed.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 45.0
-STOP_SECONDS = 10.0
 REQUEST_SECONDS = 20.0
 FIELD_MANAGER = "tests"
-HOST = "127.0.0.1"
 Document = Mapping[str, Any]
 
 
@@ -167,20 +165,22 @@ def built() -> bool:
 def running(folder: Path, *, crds: bool = True) -> Iterator[KubeApi]:
     """Run etcd and kube-apiserver with all their files under ``folder``, with or without our CRDs."""
     programs = binaries.ensure(_cache(), versions.load(), Progress())
-    etcd_client, etcd_peer, secure = _free_ports(3)
-    api = KubeApi(f"https://{HOST}:{secure}", folder, programs, secrets.token_hex(16))
+    etcd_client, etcd_peer, secure = kube_processes.free_ports(3)
+    api = KubeApi(f"https://{kube_processes.HOST}:{secure}", folder, programs, secrets.token_hex(16))
     _write_credentials(api)
     started: list[subprocess.Popen[bytes]] = []
     try:
-        started.append(_start(folder, _etcd_argv(api, etcd_client, etcd_peer)))
-        started.append(_start(folder, _api_server_argv(api, etcd_client, secure)))
+        started.append(kube_processes.start(folder, kube_processes.etcd_argv(programs, folder, etcd_client, etcd_peer)))
+        started.append(
+            kube_processes.start(folder, kube_processes.api_server_argv(programs, folder, etcd_client, secure))
+        )
         _wait_until(lambda: _ready(api, started), "the API server")
         if crds:
             api.install_crds()
         yield api
     finally:
         for process in reversed(started):
-            _stop(process)
+            kube_processes.stop(process)
 
 
 def _cache() -> Path:
@@ -218,54 +218,6 @@ def _write_credentials(api: KubeApi) -> None:
     api.kubeconfig.write_text(_kubeconfig(api.url, api.authority, api.token))
 
 
-def _etcd_argv(api: KubeApi, client: int, peer: int) -> list[str]:
-    client_url, peer_url = f"http://{HOST}:{client}", f"http://{HOST}:{peer}"
-    return [
-        *(str(api.programs / "etcd"), f"--data-dir={api.folder}/etcd", "--unsafe-no-fsync", "--log-level=warn"),
-        *(f"--listen-client-urls={client_url}", f"--advertise-client-urls={client_url}"),
-        *(
-            f"--listen-peer-urls={peer_url}",
-            f"--initial-advertise-peer-urls={peer_url}",
-            f"--initial-cluster=default={peer_url}",
-        ),
-    ]
-
-
-def _api_server_argv(api: KubeApi, etcd: int, secure: int) -> list[str]:
-    folder = api.folder
-    return [
-        *(str(api.programs / "kube-apiserver"), f"--etcd-servers=http://{HOST}:{etcd}", f"--secure-port={secure}"),
-        *(f"--bind-address={HOST}", f"--advertise-address={HOST}", "--endpoint-reconciler-type=none"),
-        *(f"--cert-dir={folder}/certs", f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=RBAC"),
-        *(
-            "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={folder}/service-account.pub",
-        ),
-        *(
-            f"--service-account-signing-key-file={folder}/service-account.key",
-            "--service-cluster-ip-range=10.96.0.0/16",
-        ),
-        *("--profiling=false", "--shutdown-delay-duration=0s"),
-    ]
-
-
-def _start(folder: Path, argv: list[str]) -> subprocess.Popen[bytes]:
-    log = folder / f"{Path(argv[0]).name}.log"
-    with log.open("wb") as output:  # setpriv: should the test run be killed, this goes too
-        return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_SECONDS)
-
-
 def _wait_until(check: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not check():
@@ -282,11 +234,3 @@ def _ready(api: KubeApi, started: list[subprocess.Popen[bytes]]) -> bool:
         return api.authority.exists() and api.request("GET", "/readyz").ok
     except (OSError, http.client.HTTPException):
         return False  # it does not listen yet
-
-
-def _free_ports(count: int) -> list[int]:
-    holders = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [int(holder.getsockname()[1]) for holder in holders]
-    for holder in holders:
-        holder.close()
-    return ports
