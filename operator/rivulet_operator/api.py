@@ -16,7 +16,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from rivulet_operator.errors import Conflict, Misconfigured, NotYet, Refused, Unreachable
 from rivulet_operator.model import labels
-from rivulet_operator.model.kinds import kind_of
+from rivulet_operator.model.kinds import DEPLOYMENT, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,7 @@ class Api:
         return await self._found(request) is not None
 
     async def apply(self, body: Json, manager: str = labels.OPERATOR, subresource: str = "") -> Json:
-        """Server-side apply with force: these fields are ours. A `resourceVersion` in it is a precondition (Conflict)."""
+        """Server-side apply with force: these fields are ours. A `resourceVersion` in it is a precondition."""
         metadata = body["metadata"]
         where = path(kind_of(body), metadata["namespace"], metadata["name"], subresource)
         query = {"fieldManager": manager, "force": "true"}
@@ -111,8 +111,9 @@ class Api:
         return await self._ask(_Request(method="PATCH", path=where, query=query, body=body, content_type=MERGE))
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete that very object with what it owns, which goes first; nothing if it is gone."""
-        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        """Delete that very object, if it is there. A Deployment stands until its pods have ended: it has their port."""
+        propagation = "Foreground" if kind == DEPLOYMENT else "Background"
+        body = {"propagationPolicy": propagation, "preconditions": {"uid": uid}}
         await self._found(_Request(method="DELETE", path=path(kind, namespace, name), body=body))
 
     async def _found(self, request: _Request) -> Json | None:

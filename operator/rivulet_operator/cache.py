@@ -50,7 +50,7 @@ class Cache:
     def listed(self, kind: Kind, bodies: Iterable[Json], before: dict[str, str]) -> list[Json]:
         """Take a whole list; `before` is what was held when it was asked for. Returns what changed or has gone.
 
-        A watch may miss a deletion while it is away. What stood here unchanged before the list and is not in it, is gone.
+        A watch may miss a deletion while it is away. What stood here before the list and is not in it, is gone.
         """
         listed = {body["metadata"]["name"]: body for body in bodies}
         known = self._objects.setdefault(kind, {})

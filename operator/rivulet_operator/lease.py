@@ -42,7 +42,7 @@ class Lease:
     async def acquire(self) -> None:
         """Wait until the Lease is free, or what is left of the time of one who no longer renews it."""
         while not await self._try():  # another process holds it: there is no event to wait for
-            await asyncio.sleep(LOOK_SECONDS)  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
         log.info("holding lease %s as %s", self._name, self._identity)
 
     async def keep(self) -> None:

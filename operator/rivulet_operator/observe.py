@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivulet_operator.manifests import director
-from rivulet_operator.manifests.choices import Images
 from rivulet_operator.model import labels, node, region, stream
 from rivulet_operator.model.facts import Facts
 from rivulet_operator.model.kinds import CDN_NODE, CDN_REGION, DEPLOYMENT, HOST, POD, STREAM
@@ -18,6 +17,7 @@ from rivulet_operator.plan.stream import Name
 
 if TYPE_CHECKING:
     from rivulet_operator.cache import Cache
+    from rivulet_operator.manifests.choices import Images
     from rivulet_operator.model.kinds import Json
     from rivulet_operator.model.node import Node
     from rivulet_operator.model.region import Region

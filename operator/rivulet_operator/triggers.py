@@ -34,7 +34,8 @@ class Triggers:
         if kind == CDN_REGION:
             return self.everything() if edited else [(kind, name)]
         if kind == STREAM:
-            return [(kind, name), *(self._all(STREAM) if edited else ()), *([self._region] if edited else ())]
+            auto = labels.AUTO in body["metadata"].get("labels", {})
+            return [(kind, name), *(self._all(STREAM) if edited else ()), *([self._region] if edited or auto else ())]
         if kind == CDN_NODE:
             return [(kind, name)]
         if kind == HOST:

@@ -49,7 +49,7 @@ def registry(event: Event, alive: Callable[[], bool]) -> kopf.OperatorRegistry:
 
 
 def _handler(kind: Kind, event: Event) -> Any:
-    def handle(**seen: Any) -> None:
+    async def handle(**seen: Any) -> None:
         raw = seen["event"]
         event(raw["type"] == "DELETED", {"apiVersion": kind.api_version, "kind": kind.kind, **raw["object"]})
 
@@ -57,7 +57,7 @@ def _handler(kind: Kind, event: Event) -> Any:
 
 
 def _probe(alive: Callable[[], bool]) -> Any:
-    def probe(**_: Any) -> str:
+    async def probe(**_: Any) -> str:
         if not alive():
             raise kopf.PermanentError("the reconcile loop does not tick")
         return "ticks"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kube_api import Answer, KubeApi
 
-WITHIN_SECONDS = 15.0
+WITHIN_SECONDS = 10.0
 STOP_SECONDS = 15.0
 LOG_CHARACTERS = 3000
 GROUP = "/apis/rivulet.dev/v1alpha1"

@@ -56,7 +56,7 @@ def stalled(reason: str | None = None, message: str = "") -> Condition:
 def rendered(wanted: Sequence[Condition], previous: Sequence[Json], generation: int, now: float) -> list[Json]:
     """As they stand in a status; a condition whose status stays keeps the time of its last transition.
 
-    Of Live the reason counts too: a publisher who was lost and a stream that ended are both not live, at different times.
+    Of Live the reason counts too: a publisher lost and a stream ended are both not live, since different times.
     """
     before = {condition["type"]: condition for condition in previous}
     return [_rendered(condition, before.get(condition.type), generation, now) for condition in wanted]

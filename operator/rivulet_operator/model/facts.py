@@ -6,8 +6,11 @@ told no counts: the answer is "unknown" (None), never "none".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENDED = "ended"
 DOWN = "down"
@@ -108,7 +111,7 @@ class Facts:
         return sum(count.viewers + count.publishers for count in known)
 
     def empty(self, slot: str) -> bool:
-        """Known to hold nothing that a restart would cut: no session, no relay out, no stream that awaits its publisher."""
+        """Known to hold nothing that a restart would cut: no session, no relay out, no stream held for one."""
         if self.sessions(slot) != 0:
             return False
         relays = sum(run.counts.relays_out for run in self.incarnations(slot) if run.counts)

@@ -85,7 +85,7 @@ def _stalled(pool: Pool, todo: tuple[Step, ...]) -> Condition:
         defaults = pool.region.defaults
         return stalled(
             "PortsExhausted",
-            f"{pool.wanted - len(todo)} nodes have no media port: all of {defaults.first_port}-{defaults.last_port} are taken."
+            f"{pool.wanted - len(todo)} nodes have no media port: {defaults.first_port}-{defaults.last_port} are taken."
             " Widen nodeDefaults.portRange of the CDNRegion.",
         )
     troubles = _troubles(pool).strip()

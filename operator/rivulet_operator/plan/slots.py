@@ -79,7 +79,7 @@ def _leave(pool: Pool, slot: Slot, now: float) -> Step:
 def _deployment(
     pool: Pool, slot: Slot, made: Made, deadline: float | None, drain_for: str | None = None
 ) -> Json | None:
-    """The slot's manifest; None for one whose template has been lost: only a change can be applied, when it is empty."""
+    """The slot's manifest; None if its template is lost: then only a change can be applied, when it is empty."""
     if not made.template:
         return None
     marks = Marks(

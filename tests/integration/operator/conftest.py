@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import kube_api
 import pytest
+
+import kube_api
 from operator_bench import Bench
 
 

@@ -73,12 +73,16 @@ def test_a_restarted_operator_writes_no_deployment_anew_o6(bench: Bench) -> None
     bench.until(lambda: bench.read("deployments", "rivulet-director"), "directors")
     bench.until_condition("cdnnodes", "edge-eu", ("Ready", "False", "NodesStarting"))
     assert bench.stop(first) == 0
-    before = {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in bench.read("deployments")["items"]}
+    before = {
+        body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in bench.read("deployments")["items"]
+    }
     bench.start()
     bench.until(lambda: "operator-1" in _holder(bench), "the second operator holds the lease")
     bench.node("other", replicas=1)
     bench.until(lambda: bench.slots("other"), "the second operator at work")
-    after = {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in bench.read("deployments")["items"]}
+    after = {
+        body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in bench.read("deployments")["items"]
+    }
     assert {name: after[name] for name in before} == before
 
 

@@ -1,0 +1,169 @@
+"""What the operator does about what directors say: a scripted director speaks, everything else is real."""
+
+import base64
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from operator_bench import Bench, condition
+from scripted_director import ScriptedDirector, node, stream
+
+ADDRESSES = (f"127.0.77.{number}" for number in itertools.count(1))
+
+
+@pytest.fixture
+def director(bench: Bench) -> Iterator[ScriptedDirector]:
+    """Region eu with an operator at work and one director that it is linked with."""
+    bench.region(openPublishing={"maxStreams": 2, "keepSeconds": 0})
+    bench.start()
+    bench.until(lambda: bench.read("deployments", "rivulet-director"), "directors")
+    scripted = ScriptedDirector(next(ADDRESSES))
+    try:
+        bench.run_pod("rivulet-director", address=scripted.address)
+        bench.until(lambda: scripted.tokens, "the operator's link")
+        yield scripted
+    finally:
+        scripted.close()
+
+
+def _running(bench: Bench, count: int) -> None:
+    bench.node("edge-eu", replicas=count)
+    bench.until(lambda: len(bench.slots("edge-eu")) == count, "slots")
+    for slot in bench.slots("edge-eu"):
+        bench.run_pod(slot)
+
+
+def _viewers(count: int) -> dict[str, object]:
+    return {"counts": {"viewers": count, "publishers": 0, "relaysOut": 0, "streams": {"s": {"viewers": count}}}}
+
+
+def test_the_operator_shows_its_token_and_says_whom_to_expect(bench: Bench, director: ScriptedDirector) -> None:
+    token = base64.b64decode(bench.read("secrets", "rivulet-operator-link")["data"]["token"]).decode()
+    assert director.tokens[-1] == f"Bearer {token}"
+    bench.node("edge-eu", replicas=1)
+    bench.until(lambda: director.orders.get("expected", {}).get("slots"), "expected slots")
+    assert director.orders["expected"]["slots"] == {"edge-eu-0": {"role": "edge", "node": "edge-eu"}}
+    bench.until_condition("cdnregions", "eu", ("DirectorReachable", "True", "Linked"))
+
+
+def test_a_published_stream_is_live_within_two_seconds_r1(bench: Bench, director: ScriptedDirector) -> None:
+    bench.stream("s")
+    bench.until_condition("streams", "s", ("Live", "False", "NotPublished"))
+    director.say(nodes=[node("origin-eu-0")], streams=[stream("s")])
+    bench.until(lambda: condition(bench.read("streams", "s"), "Live").get("status") == "True", "live", within=2)
+    status = bench.read("streams", "s")["status"]
+    status.pop("conditions")
+    assert status == {
+        "observedGeneration": 1,
+        "origin": "origin-eu-0",
+        "startedAt": "2026-11-21T09:06:50Z",
+        "tracks": [
+            {"kind": "video", "codec": "h264", "detail": "profile-level-id=42e01f"},
+            {"kind": "audio", "codec": "opus"},
+        ],
+        "codecs": "h264, opus",
+        "viewers": 0,
+        "urls": {
+            "whip": "http://eu.example:30080/whip/s",
+            "whep": "http://eu.example:30080/whep/s",
+            "play": "http://eu.example:30080/play/s",
+        },
+    }
+
+
+def test_scaling_down_takes_the_emptiest_at_once_and_drains_the_others_first_o1(
+    bench: Bench, director: ScriptedDirector
+) -> None:
+    _running(bench, 3)
+    director.say(nodes=[node("edge-eu-0"), node("edge-eu-1", **_viewers(2)), node("edge-eu-2", **_viewers(1))])
+    bench.until(lambda: bench.read("cdnnodes", "edge-eu")["status"].get("joinedReplicas") == 3, "joined")
+    bench.kube.kubectl("-n", bench.namespace, "scale", "cdnnode/edge-eu", "--replicas=1")
+    bench.until(lambda: _leaving(bench, "edge-eu-0"), "the empty slot deleted")
+    bench.until(lambda: "edge-eu-2" in director.orders.get("drain", {}).get("slots", {}), "the next one drained")
+    marks = bench.read("deployments", "edge-eu-2")["metadata"]["annotations"]
+    assert marks["rivulet.dev/drain-for"] == "scale-down"
+    assert not _leaving(bench, "edge-eu-1")
+    assert not _leaving(bench, "edge-eu-2")
+    director.say(nodes=[node("edge-eu-2", version=2, state="draining", **_viewers(0))])
+    bench.until(lambda: _leaving(bench, "edge-eu-2"), "gone when empty")
+
+
+def test_growing_again_takes_the_drain_back_o1(bench: Bench, director: ScriptedDirector) -> None:
+    _running(bench, 2)
+    director.say(nodes=[node("edge-eu-0", **_viewers(2)), node("edge-eu-1", **_viewers(1))])
+    bench.until(lambda: bench.read("cdnnodes", "edge-eu")["status"].get("joinedReplicas") == 2, "joined")
+    bench.node("edge-eu", replicas=1)
+    bench.until(lambda: "edge-eu-1" in director.orders.get("drain", {}).get("slots", {}), "drained")
+    bench.node("edge-eu", replicas=2)
+    bench.until(lambda: director.orders["drain"]["slots"] == {}, "taken back")
+    assert "rivulet.dev/drain" not in bench.read("deployments", "edge-eu-1")["metadata"]["annotations"]
+
+
+def test_a_drained_slot_takes_the_pending_change_when_it_is_empty_and_serves_again_o3(
+    bench: Bench, director: ScriptedDirector
+) -> None:
+    _running(bench, 1)
+    director.say(nodes=[node("edge-eu-0", **_viewers(1))])
+    bench.node("edge-eu", replicas=1, pod={"image": "media:2"})
+    bench.until_condition("cdnnodes", "edge-eu", ("RolloutPending", "True", "RolloutPending"))
+    bench.kube.kubectl("-n", bench.namespace, "annotate", "deployment", "edge-eu-0", "rivulet.dev/drain=now")
+    bench.until(lambda: "edge-eu-0" in director.orders.get("drain", {}).get("slots", {}), "the order to drain")
+    assert bench.read("deployments", "edge-eu-0")["metadata"]["annotations"]["rivulet.dev/drain"].startswith("20")
+    assert _image(bench, "edge-eu-0") == "media:1"
+    director.say(nodes=[node("edge-eu-0", version=2, state="draining", **_viewers(0))])
+    bench.until(lambda: _image(bench, "edge-eu-0") == "media:2", "the new template")
+    bench.until(lambda: director.orders["drain"]["slots"] == {}, "the drain over")
+    bench.until_condition("cdnnodes", "edge-eu", ("RolloutPending", "False", "UpToDate"))
+
+
+def test_removing_the_annotation_takes_a_drain_back_o2(bench: Bench, director: ScriptedDirector) -> None:
+    _running(bench, 1)
+    director.say(nodes=[node("edge-eu-0", **_viewers(1))])
+    bench.kube.kubectl("-n", bench.namespace, "annotate", "deployment", "edge-eu-0", "rivulet.dev/drain=now")
+    bench.until(lambda: "edge-eu-0" in director.orders.get("drain", {}).get("slots", {}), "the order to drain")
+    bench.kube.kubectl("-n", bench.namespace, "annotate", "deployment", "edge-eu-0", "rivulet.dev/drain-")
+    bench.until(lambda: director.orders["drain"]["slots"] == {}, "taken back")
+
+
+def test_lost_directors_leave_facts_and_slots_as_they_are_d15(bench: Bench, director: ScriptedDirector) -> None:
+    _running(bench, 2)
+    bench.stream("s")
+    director.say(nodes=[node("edge-eu-0"), node("edge-eu-1"), node("origin-eu-0")], streams=[stream("s")])
+    bench.until_condition("streams", "s", ("Live", "True", "Publishing"))
+    director.close()
+    bench.until_condition("cdnregions", "eu", ("DirectorReachable", "False", "NoAnswer"))
+    bench.node("edge-eu", replicas=1, pod={"image": "media:2"})
+    bench.until_condition("cdnnodes", "edge-eu", ("RolloutPending", "True", "RolloutPending"))
+    assert not any(_leaving(bench, slot) for slot in bench.slots("edge-eu"))
+    assert condition(bench.read("streams", "s"), "Live")["status"] == "True"
+
+
+def test_a_ready_slot_that_no_director_names_waits_for_one_d14(bench: Bench, director: ScriptedDirector) -> None:
+    _running(bench, 1)
+    bench.until_condition("cdnnodes", "edge-eu", ("Ready", "False", "WaitingForDirector"))
+    director.say(nodes=[node("edge-eu-0")])
+    bench.until_condition("cdnnodes", "edge-eu", ("Ready", "True", "NodesReady"))
+    done = bench.until_condition("cdnnodes", "edge-eu", ("Reconciling", "False", "Done"))
+    assert done["observedGeneration"] == bench.read("cdnnodes", "edge-eu")["metadata"]["generation"]
+
+
+def test_an_undeclared_name_becomes_a_stream_until_it_has_ended(bench: Bench, director: ScriptedDirector) -> None:
+    director.say(undeclared=[{"stream": "Any_Name", "subject": "camera-1"}])
+    made = bench.until(lambda: bench.read("streams")["items"], "the auto-Stream", within=3)
+    assert made[0]["spec"]["name"] == "Any_Name"
+    assert made[0]["metadata"]["labels"]["rivulet.dev/auto"] == "true"
+    name = made[0]["metadata"]["name"]
+    director.say(undeclared=[], nodes=[node("origin-eu-0")], streams=[stream("Any_Name")])
+    bench.until_condition("streams", name, ("Live", "True", "Publishing"))
+    director.say(streams=[stream("Any_Name", version=2, state="ended", reason="deleted")])
+    bench.until(lambda: not bench.read("streams")["items"], "removed after it ended")
+
+
+def _leaving(bench: Bench, slot: str) -> bool:
+    body = bench.read("deployments", slot)
+    return not body or "deletionTimestamp" in body["metadata"]
+
+
+def _image(bench: Bench, slot: str) -> str:
+    return str(bench.read("deployments", slot)["spec"]["template"]["spec"]["containers"][0]["image"])
