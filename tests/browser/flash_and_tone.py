@@ -48,6 +48,9 @@ _WATCH: Final = """
 })()
 """
 _NEAR_MS: Final = 500.0
+# Chromium brings sound and picture together slowly, by at most 80 ms a second, from its buffers' first guesses.
+SETTLE_SECONDS: Final = 13.0
+_LATEST: Final = 5
 
 
 def watch(page: Page) -> None:
@@ -56,7 +59,9 @@ def watch(page: Page) -> None:
 
 
 def offsets_ms(page: Page) -> list[float]:
-    """For each flash the nearest tone's distance in ms; positive: the sound came after the picture."""
+    """For each of the latest flashes the nearest tone's distance in ms; positive: the sound came after the picture."""
     seen = page.evaluate("window.flashAndTone")
-    pairs = [min((tone - flash for tone in seen["tones"]), key=abs, default=_NEAR_MS) for flash in seen["flashes"]]
+    pairs = [
+        min((tone - flash for tone in seen["tones"]), key=abs, default=_NEAR_MS) for flash in seen["flashes"][-_LATEST:]
+    ]
     return [offset for offset in pairs if abs(offset) < _NEAR_MS]

@@ -15,6 +15,7 @@ from aiortc.rtcconfiguration import RTCBundlePolicy
 from rivulet_media.camera.encoders import AUDIO_CLOCK, VIDEO_CLOCK
 from rivulet_media.camera.sources import CameraSettings, open_camera
 from rivulet_media.camera.track import SenderReports
+from rivulet_media.peer import _use_loopback
 from rivulet_media.probe.viewer import Viewer
 
 
@@ -94,6 +95,7 @@ class LoopbackEndpoint:
     async def _answer(self, connection: RTCPeerConnection, offer: str | None, request: web.Request) -> web.Response:
         if offer is not None:
             await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        _use_loopback(connection.getTransceivers()[0].receiver.transport.transport._connection, request.url)
         await connection.setLocalDescription(await connection.createAnswer())
         name = secrets.token_hex(8)
         self._sessions[name] = connection

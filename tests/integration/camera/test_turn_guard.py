@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import json
 import socket
 import sys
 import time
@@ -16,6 +17,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aioice import stun, turn
+
+from loopback_endpoint import LoopbackEndpoint
+from rivulet_media.camera.encoders import VideoSettings
+from rivulet_media.camera.sources import CameraSettings
 
 SECRET, TOKEN = "s3cret", "join-token"
 # coturn reads its table again every few seconds; a pod is in the directors' table long before a viewer is sent to it.
@@ -201,6 +206,34 @@ async def test_only_listed_media_pods_are_relayed_to_and_changes_apply_live(cotu
     assert coturn.wrong_tokens == 0
     assert "ALLOCATE processed, success" in coturn.log.read_text()
     print(f"a new peer was allowed after {appeared:.1f} s, an old one denied after {vanished:.1f} s")
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_the_probe_plays_over_a_relay_only_where_it_is_told_to(coturn: Turn, transport: str) -> None:
+    """N1 N4: the servers of the Link header; without --relay-only the direct pair wins."""
+    coturn.peers = ["127.0.0.1"]
+    await becomes(coturn, "127.0.0.1", reachable=True)
+    username, password = credentials(expires=time.time() + 60)
+    login = f'rel="ice-server"; username="{username}"; credential="{password}"; credential-type="password"'
+    server = LoopbackEndpoint(CameraSettings(None, VideoSettings(), audio=True))
+    server.links = [f"<turn:127.0.0.1:{coturn.port}?transport={way}>; {login}" for way in ("udp", "tcp")]
+    runner = web.AppRunner(server.app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/whep/a"
+    options = ["--frames", "20", "--json", "--turn-transport", transport]
+    seen = {}
+    for name, more in (("relayed", ["--relay-only"]), ("direct", [])):
+        command = [sys.executable, "-m", "rivulet_media.main", "play", url, *options, *more]
+        running = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        printed, _ = await asyncio.wait_for(running.communicate(), 30)
+        assert running.returncode == 0
+        seen[name] = json.loads(printed)
+    await server.close()
+    await runner.cleanup()
+    assert (seen["relayed"]["pair"]["relayed"], seen["relayed"]["pair"]["protocol"]) == (True, transport)
+    assert (seen["direct"]["pair"]["relayed"], seen["direct"]["pair"]["protocol"]) == (False, "udp")
+    assert seen["relayed"]["audio"]["frames"] > 0
 
 
 @pytest.mark.parametrize(
