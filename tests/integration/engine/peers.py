@@ -34,8 +34,11 @@ class Picture(MediaStreamTrack):
         super().__init__()
         self._count = 0
         self._start = time.monotonic()
+        self.paused = False
 
     async def recv(self) -> VideoFrame:
+        while self.paused:
+            await asyncio.sleep(0.05)
         self._count += 1
         await asyncio.sleep(max(0.0, self._start + self._count / FPS - time.monotonic()))
         pixels = np.full((120, 160, 3), self._count * 7 % 256, dtype=np.uint8)
