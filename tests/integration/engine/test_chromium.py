@@ -1,0 +1,135 @@
+"""Chromium publishes a fake camera and plays it back, straight through one engine."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from engine.peers import AUDIO, LOOPBACK, MakeNode, Node, eventually
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the package chromium"),
+]
+
+PAGE = """<!doctype html><video autoplay muted playsinline></video><script>
+const gather = pc => new Promise(done => {
+  if (pc.iceGatheringState === 'complete') done();
+  pc.addEventListener('icegatheringstatechange', () => pc.iceGatheringState === 'complete' && done());
+});
+const exchange = async (pc, path) => {
+  await pc.setLocalDescription(await pc.createOffer());
+  await gather(pc);
+  const response = await fetch(path, {method: 'POST', body: pc.localDescription.sdp});
+  if (!response.ok) throw new Error(await response.text());
+  await pc.setRemoteDescription({type: 'answer', sdp: await response.text()});
+};
+const report = async facts => fetch('/report', {method: 'POST', body: JSON.stringify(facts)});
+(async () => {
+  const media = await navigator.mediaDevices.getUserMedia({video: {width: 320, height: 240}, audio: true});
+  const up = new RTCPeerConnection(), down = new RTCPeerConnection();
+  media.getTracks().forEach(track => up.addTransceiver(track, {direction: 'sendonly', streams: [media]}));
+  await exchange(up, '/publish');
+  down.addTransceiver('video', {direction: 'recvonly'});
+  down.addTransceiver('audio', {direction: 'recvonly'});
+  down.ontrack = event => { document.querySelector('video').srcObject = event.streams[0]; };
+  await exchange(down, '/play');
+  setInterval(async () => {
+    const facts = {up: up.connectionState, down: down.connectionState};
+    for (const entry of (await down.getStats()).values()) {
+      if (entry.type === 'inbound-rtp') {
+        facts[entry.kind] = {frames: entry.framesDecoded, lost: entry.packetsLost, packets: entry.packetsReceived,
+                             codec: entry.codecId && (await down.getStats(null)).get(entry.codecId)?.mimeType};
+      }
+    }
+    await report(facts);
+  }, 250);
+})().catch(error => report({error: String(error)}));
+</script>"""
+
+
+@asynccontextmanager
+async def browser(url: str, profile: Path) -> AsyncIterator[None]:
+    """Headless Chromium with a fake camera on `url`."""
+    process = await asyncio.create_subprocess_exec(
+        "chromium",
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        "--autoplay-policy=no-user-gesture-required",
+        f"--user-data-dir={profile}",
+        url,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 5)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def pages(node: Node, codecs: list[str]) -> AsyncIterator[tuple[str, list[dict[str, object]]]]:
+    """The page and the two exchanges behind it; what the page reports."""
+    reports: list[dict[str, object]] = []
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html")
+
+    async def publish(request: web.Request) -> web.Response:
+        _, answer = node.engine.publish("s", "i1", await request.text(), codecs)
+        return web.Response(text=answer)
+
+    async def play(request: web.Request) -> web.Response:
+        video = {"kind": "video", "codec": codecs[0], "clock_rate": 90000, "fmtp": FMTP.get(codecs[0], "")}
+        _, answer = node.engine.play("s", [video, AUDIO], await request.text())  # type: ignore[list-item]
+        return web.Response(text=answer)
+
+    async def report(request: web.Request) -> web.Response:
+        reports.append(json.loads(await request.text()))
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes(
+        [web.get("/", page), web.post("/publish", publish), web.post("/play", play), web.post("/report", report)]
+    )
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, LOOPBACK, 0)
+    await site.start()
+    try:
+        yield f"http://{LOOPBACK}:{runner.addresses[0][1]}/", reports
+    finally:
+        await runner.cleanup()
+
+
+FMTP = {"h264": "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", "vp9": "profile-id=0"}
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264", "vp9", "av1"])
+async def test_chromium_plays_what_chromium_publishes(make_node: MakeNode, tmp_path: Path, codec: str) -> None:
+    node = make_node()
+    async with pages(node, [codec, "opus"]) as (url, reports), browser(url, tmp_path):
+        await eventually(lambda: bool(reports), "the page's first report", 30)
+        if "error" in reports[-1] and codec == "h264":
+            pytest.skip(f"this Chromium has no {codec}: {reports[-1]}")
+
+        def moves() -> bool:
+            video, audio = reports[-1].get("video"), reports[-1].get("audio")
+            return isinstance(video, dict) and isinstance(audio, dict) and video["frames"] > 30 and audio["packets"] > 50
+
+        await eventually(moves, f"frames of {reports[-1:]}", 25)
+        video = reports[-1]["video"]
+        assert isinstance(video, dict)
+        assert (video["codec"].lower(), video["lost"]) == (f"video/{codec}", 0)
