@@ -41,14 +41,22 @@ class Close:
     reason: str
 
 
-Output = Open | Close
+@dataclass(frozen=True)
+class EndViewers:
+    """Nobody has the stream any more, and its viewers have waited long enough."""
+
+    reason: str
+
+
+Output = Open | Close | EndViewers
 
 
 class Relay:
     """The life of one stream's relay. Every method takes the time and returns what is to be done, in order."""
 
-    def __init__(self, idle_seconds: float) -> None:
+    def __init__(self, idle_seconds: float, hold_seconds: float) -> None:
         self.idle_seconds = idle_seconds
+        self.hold_seconds = hold_seconds
         self.viewers = 0
         self.parent: Parent | None = None
         self._attempt: int | None = None
@@ -60,6 +68,7 @@ class Relay:
         self._connect_by: float | None = None
         self._media_by: float | None = None
         self._linger_until: float | None = None
+        self._orphan_until: float | None = None
 
     @property
     def state(self) -> State:
@@ -78,7 +87,7 @@ class Relay:
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called next."""
-        times = (self._retry_at, self._connect_by, self._media_by, self._linger_until)
+        times = (self._retry_at, self._connect_by, self._media_by, self._linger_until, self._orphan_until)
         return min((time for time in times if time is not None), default=None)
 
     # Viewers
@@ -86,6 +95,7 @@ class Relay:
     def viewers_are(self, count: int, now: float) -> list[Output]:
         """So many viewers watch the stream on this node now."""
         before, self.viewers = self.viewers, count
+        self._mind_orphans(now)
         if count:
             self._linger_until = None
             return [] if before or self._attempt is not None else self._open(now)
@@ -101,6 +111,7 @@ class Relay:
     def parent_is(self, parent: Parent | None, now: float) -> list[Output]:
         """The route is this now; None: nobody has the stream."""
         before, self.parent = self.parent, parent
+        self._mind_orphans(now)
         if self._attempt is None:
             return self._try_new(before, now)
         if parent is None:
@@ -113,7 +124,7 @@ class Relay:
     def stream_ended(self) -> list[Output]:
         """The publication has ended: nothing is lingered."""
         self.parent = None
-        self._linger_until = self._retry_at = None
+        self._retry_at = None
         return self._abandon("stream-ended")
 
     # The attempt
@@ -159,6 +170,9 @@ class Relay:
             self._media_by = None
         if _due(self._retry_at, now):
             return self._open_if_watched(now)
+        if _due(self._orphan_until, now):
+            self._orphan_until = None
+            return [EndViewers("publisher-lost")]
         return []
 
     # Inside
@@ -166,6 +180,13 @@ class Relay:
     @property
     def _parent_is_live(self) -> bool:
         return self.parent is not None and self.parent.live
+
+    def _mind_orphans(self, now: float) -> None:
+        """The owner of a lost stream ends it; where no owner is left, its viewers are held as long and no longer."""
+        if self.parent is not None or not self.viewers:
+            self._orphan_until = None
+        elif self._orphan_until is None:
+            self._orphan_until = now + self.hold_seconds
 
     def _try_new(self, before: Parent | None, now: float) -> list[Output]:
         """Another parent than the one that has just failed is asked at once."""

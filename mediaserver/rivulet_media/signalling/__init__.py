@@ -1,0 +1,1 @@
+"""A media node's HTTP: WHIP, WHEP, sessions and relays (docs/contract.md §5)."""

@@ -1,0 +1,50 @@
+"""What a relay needs of its parent, whatever carries it: `open(parent)`, then `subscribe()`.
+
+Pulling by WHEP (`whep_pull`) is the first carrier: a session of its own for every stream. A link between two nodes that
+carries many streams fits behind the same two calls.
+"""
+
+from typing import Protocol
+
+from rivulet_media.errors import RivuletError
+from rivulet_media.route import Parent
+
+
+class UpstreamError(RivuletError):
+    """The parent could not be reached, or has refused."""
+
+
+class StreamOverError(UpstreamError):
+    """The parent says that the publication has ended; `reason` as for its own viewers."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the stream has ended: {reason}")
+        self.reason = reason
+
+
+class Subscription(Protocol):
+    """One stream from one parent, arriving in the engine's `session`."""
+
+    @property
+    def session(self) -> str:
+        """The engine's session; its events say when packets come and stop."""
+
+    async def answered(self) -> None:
+        """Return when the parent has agreed. UpstreamError otherwise."""
+
+    async def leave(self) -> None:
+        """End it on both sides, in a bounded time. Once; also while `answered` runs."""
+
+
+class ParentLink(Protocol):
+    """A way to one parent."""
+
+    def subscribe(self) -> Subscription:
+        """Ask for the stream. UpstreamError when the engine cannot."""
+
+
+class Upstream(Protocol):
+    """All ways to parents."""
+
+    def open(self, parent: Parent) -> ParentLink:
+        """The way to this parent; nothing is sent yet."""
