@@ -86,6 +86,7 @@ class AllowedPeers:
                 "CREATE TABLE IF NOT EXISTS allowed_peer_ip"
                 " (realm varchar(127) DEFAULT '', ip_range varchar(256), PRIMARY KEY (realm, ip_range))"
             )
+        self._database.chmod(0o660)  # coturn may run as another user of the same group
 
     def read(self) -> frozenset[str]:
         """The addresses that are allowed now."""
@@ -118,8 +119,8 @@ class AllowedPeers:
 def parse_peers(answer: Any) -> frozenset[str]:
     """The addresses of a `/v1/turn-peers` answer. Raises NoAnswerError where it is not what the contract says."""
     peers = answer.get("peers") if isinstance(answer, dict) else None
-    if not isinstance(peers, list):
-        raise NoAnswerError("the answer has no list `peers`")
+    if not isinstance(peers, list) or not all(isinstance(peer, str) for peer in peers):
+        raise NoAnswerError("the answer has no list of texts `peers`")
     try:
         return frozenset(str(ipaddress.ip_address(peer)) for peer in peers)
     except ValueError as error:
@@ -180,7 +181,7 @@ def _render_files(args: argparse.Namespace) -> None:
     secret = _text(args.secret_file)
     relay_ports = (args.min_port, args.max_port)
     server = TurnServer(secret, args.realm, args.database, args.relay_ip or None, args.port, relay_ports)
-    args.config.touch(mode=0o640)
+    args.config.touch(mode=0o640)  # it holds the secret
     args.config.write_text(render(server))
     AllowedPeers(args.database, args.realm).create()
 

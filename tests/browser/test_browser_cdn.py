@@ -1,0 +1,60 @@
+"""Browsers and the CDN: a camera page, player pages and the probe over bare processes on 127.0.0.1."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from chromium import Chromium
+from flash_and_tone import SETTLE_SECONDS, offsets_ms, watch
+from rivulet_scene.bare import BareCdn
+from rivulet_scene.clients import camera, probe
+
+pytestmark = pytest.mark.timeout(120)  # processes and a browser start while two cores are busy
+
+
+@pytest.fixture(scope="module")
+def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
+    streams = {"test_eu": {"region": "eu"}}
+    with BareCdn(tmp_path_factory.mktemp("cdn"), {"eu": 1}, streams) as running:
+        running.director("eu", ready=False)
+        running.node("origin-eu-0", "origin", "eu")
+        running.node("edge-eu-0", "edge", "eu")
+        yield running
+
+
+@pytest.fixture
+def browser() -> Iterator[Chromium]:
+    with Chromium() as running:
+        yield running
+
+
+def test_one_browser_publishes_another_and_the_probe_play(cdn: BareCdn, browser: Chromium) -> None:
+    """R7 R12 R17 N1: fake camera and microphone, over an edge, UDP and no relay."""
+    door = cdn.regions["eu"].public()
+    publisher = browser.open(f"{door}/publish/test_eu#start&token={cdn.token('test_eu')}")
+    publisher.until("rivulet.state === 'live'", 15)
+    player = browser.open(f"{door}/play/test_eu")
+    player.until("rivulet.framesDecoded > 60 && rivulet.audioPackets > 100", 30)
+    assert player.evaluate("rivulet.pair().protocol") == "udp"
+    assert player.evaluate("rivulet.pair().relayed") is False
+    with probe(f"{door}/whep/test_eu", seconds=5) as viewer:
+        seen = viewer.result()
+    assert seen["video"]["frames"] > 30
+    assert seen["audio"]["frames"] > 100
+    publisher.evaluate("document.getElementById('stop').click()")
+    player.until("rivulet.state === 'ended' && rivulet.detail === 'stream-ended'", 15)
+
+
+def test_a_browser_plays_sound_and_picture_in_step(cdn: BareCdn, browser: Chromium) -> None:
+    """R12 R17: flash and tone of the timer, through origin and edge, in Chromium."""
+    door = cdn.regions["eu"].public()
+    with camera(f"{door}/whip/test_eu", token=cdn.token("test_eu")) as publisher:
+        publisher.line(0)
+        page = browser.open(f"{door}/play/test_eu")
+        page.until("rivulet.framesDecoded > 0", 20)
+        watch(page)
+        time.sleep(SETTLE_SECONDS)
+        offsets = sorted(offsets_ms(page))
+    assert len(offsets) >= 3
+    assert -100 < offsets[len(offsets) // 2] < 100, offsets
