@@ -41,7 +41,7 @@ class Lease:
 
     async def acquire(self) -> None:
         """Wait until the Lease is free, or what is left of the time of one who no longer renews it."""
-        while not await self._try():  # another process holds it: there is no event to wait for
+        while not await self._try():  # noqa: ASYNC110 - another process holds it, which sends no event
             await asyncio.sleep(LOOK_SECONDS)
         log.info("holding lease %s as %s", self._name, self._identity)
 

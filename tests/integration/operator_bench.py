@@ -1,4 +1,4 @@
-"""What tests of the operator need around it: a namespace of their own, the operator's process, and hands that play kubelet.
+"""What tests of the operator need around it: a namespace, the operator's process, and hands that play kubelet.
 
 The API server is real; no controller-manager, scheduler or kubelet runs, so a test says itself what pods do.
 """

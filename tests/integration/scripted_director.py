@@ -110,7 +110,7 @@ class ScriptedDirector:
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _say(self, facts: Json) -> None:
-        whole = {key: facts[key] for key in ("settling", "undeclared", "peers") if key in facts}
+        whole: Json = {key: facts[key] for key in ("settling", "undeclared", "peers") if key in facts}
         self._said.update(whole)
         for key, name in (("nodes", "node"), ("streams", "stream")):
             changed = {entry[name]: entry for entry in facts.get(key, [])}

@@ -147,10 +147,11 @@ def _mesh(home: Home) -> Condition:
 
 def _no_token(home: Home, missing: list[str]) -> str:
     peer, namespace = missing[0], home.region.identity.namespace
+    names, mine = ", ".join(map(mesh_secret, missing)), mesh_secret(home.region.name)
+    create = f"kubectl -n {namespace} create secret generic {mesh_secret(peer)} --from-literal=token=TOKEN"
     return (
-        f"There is no Secret {', '.join(map(mesh_secret, missing))} in namespace {namespace}. Make one token and put it"
-        f" into both clusters; here: kubectl -n {namespace} create secret generic {mesh_secret(peer)} --from-literal=token=TOKEN,"
-        f" in {peer} the same TOKEN as {mesh_secret(home.region.name)}."
+        f"There is no Secret {names} in namespace {namespace}. Make one token and put it into both clusters;"
+        f" here: {create}, in {peer} the same TOKEN as {mine}."
     )
 
 

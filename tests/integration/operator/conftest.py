@@ -1,4 +1,4 @@
-"""A real kube-apiserver with the CRDs, and the real operator as a process beside it, with the chart's rights where a test says so."""
+"""A real kube-apiserver with the CRDs, and the real operator as a process beside it."""
 
 from collections.abc import Iterator
 from pathlib import Path
