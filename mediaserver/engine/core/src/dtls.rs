@@ -66,8 +66,7 @@ impl Crypto {
     /// When the crypto library refuses its own defaults.
     pub fn new() -> Result<Self, String> {
         let base = str0m_aws_lc_rs::default_provider();
-        let certificate =
-            base.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be generated")?;
+        let certificate = base.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be generated")?;
         let config = dimpl::Config::builder()
             .mtu(DTLS_MTU)
             .use_server_cookie(false)

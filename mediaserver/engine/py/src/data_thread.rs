@@ -187,12 +187,7 @@ impl DataThread {
         }
         self.send_waiting(now);
         if !self.blocked {
-            let mut egress = SocketEgress {
-                socket: &self.shared,
-                sender: &mut self.sender,
-                rest: &mut self.rest,
-                now,
-            };
+            let mut egress = SocketEgress { socket: &self.shared, sender: &mut self.sender, rest: &mut self.rest, now };
             let flow = self.node.poll_transmit(now, &mut egress);
             self.blocked |= flow == Flow::Blocked || self.rest.is_some();
         }

@@ -35,29 +35,15 @@ impl Poller {
     /// # Errors
     /// When it is registered already.
     pub fn add(&self, source: &impl AsRawFd, token: u64) -> io::Result<()> {
-        self.control(
-            libc::EPOLL_CTL_ADD,
-            source.as_raw_fd(),
-            libc::EPOLLIN,
-            token,
-        )
+        self.control(libc::EPOLL_CTL_ADD, source.as_raw_fd(), libc::EPOLLIN, token)
     }
 
     /// Wait for `source` to be writable too, or no longer.
     ///
     /// # Errors
     /// When it is not registered.
-    pub fn want_writable(
-        &self,
-        source: &impl AsRawFd,
-        token: u64,
-        writable: bool,
-    ) -> io::Result<()> {
-        let events = if writable {
-            libc::EPOLLIN | libc::EPOLLOUT
-        } else {
-            libc::EPOLLIN
-        };
+    pub fn want_writable(&self, source: &impl AsRawFd, token: u64, writable: bool) -> io::Result<()> {
+        let events = if writable { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
         self.control(libc::EPOLL_CTL_MOD, source.as_raw_fd(), events, token)
     }
 
@@ -82,11 +68,7 @@ impl Poller {
         }
     }
 
-    fn wait_precisely(
-        &self,
-        events: &mut [libc::epoll_event; BATCH],
-        timeout: Duration,
-    ) -> io::Result<usize> {
+    fn wait_precisely(&self, events: &mut [libc::epoll_event; BATCH], timeout: Duration) -> io::Result<usize> {
         let time = libc::timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
@@ -107,13 +89,9 @@ impl Poller {
     }
 
     fn control(&self, operation: i32, fd: RawFd, events: i32, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: events.cast_unsigned(),
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
         // SAFETY: both descriptors are open and `event` outlives the call.
-        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) })
-            .map(drop)
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) }).map(drop)
     }
 }
 
@@ -147,26 +125,14 @@ impl Waker {
     pub fn wake(&self) {
         let one: u64 = 1;
         // SAFETY: eight bytes of a live variable. It fails only when the counter is full: then it is readable anyway.
-        unsafe {
-            libc::write(
-                self.event.as_raw_fd(),
-                (&raw const one).cast(),
-                size_of::<u64>(),
-            )
-        };
+        unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
     }
 
     /// Make it unreadable.
     pub fn clear(&self) {
         let mut count: u64 = 0;
         // SAFETY: room for eight bytes. It fails only when there is nothing to clear.
-        unsafe {
-            libc::read(
-                self.event.as_raw_fd(),
-                (&raw mut count).cast(),
-                size_of::<u64>(),
-            )
-        };
+        unsafe { libc::read(self.event.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
     }
 }
 
@@ -177,11 +143,7 @@ impl AsRawFd for Waker {
 }
 
 fn check(result: i32) -> io::Result<i32> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 #[cfg(test)]
@@ -196,14 +158,7 @@ mod tests {
         assert_eq!(poller.wait(Duration::ZERO).unwrap(), vec![]);
         waker.wake();
         waker.wake();
-        assert_eq!(
-            poller.wait(Duration::ZERO).unwrap(),
-            vec![Ready {
-                token: 7,
-                readable: true,
-                writable: false
-            }]
-        );
+        assert_eq!(poller.wait(Duration::ZERO).unwrap(), vec![Ready { token: 7, readable: true, writable: false }]);
         waker.clear();
         assert_eq!(poller.wait(Duration::ZERO).unwrap(), vec![]);
     }

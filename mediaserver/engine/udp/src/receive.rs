@@ -42,52 +42,30 @@ impl Receiver {
         let mut vectors: Vec<libc::iovec> = self
             .bytes
             .iter_mut()
-            .map(|buffer| libc::iovec {
-                iov_base: buffer.as_mut_ptr().cast(),
-                iov_len: DATAGRAM_BYTES,
-            })
+            .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES })
             .collect();
-        let mut messages: Vec<libc::mmsghdr> = vectors
-            .iter_mut()
-            .zip(&mut self.addresses)
-            .map(message)
-            .collect();
+        let mut messages: Vec<libc::mmsghdr> = vectors.iter_mut().zip(&mut self.addresses).map(message).collect();
         let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         // SAFETY: every header points into `vectors`, `self.bytes` and `self.addresses`, which outlive the call.
         let taken = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                messages.as_mut_ptr(),
-                count,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-            )
+            libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT, std::ptr::null_mut())
         };
         let Ok(taken) = usize::try_from(taken) else {
             return nothing(io::Error::last_os_error());
         };
-        self.received
-            .extend(messages[..taken].iter().map(|m| Received {
-                length: usize::try_from(m.msg_len).unwrap_or(0).min(DATAGRAM_BYTES),
-                truncated: m.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            }));
+        self.received.extend(messages[..taken].iter().map(|m| Received {
+            length: usize::try_from(m.msg_len).unwrap_or(0).min(DATAGRAM_BYTES),
+            truncated: m.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        }));
         Ok(taken)
     }
 
     /// The datagrams of the last call; the bytes of one that did not fit are empty.
     pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.received
-            .iter()
-            .zip(&self.bytes)
-            .zip(&self.addresses)
-            .filter_map(|((received, bytes), address)| {
-                let length = if received.truncated {
-                    0
-                } else {
-                    received.length
-                };
-                Some((address.get()?, &bytes[..length]))
-            })
+        self.received.iter().zip(&self.bytes).zip(&self.addresses).filter_map(|((received, bytes), address)| {
+            let length = if received.truncated { 0 } else { received.length };
+            Some((address.get()?, &bytes[..length]))
+        })
     }
 }
 
@@ -99,17 +77,12 @@ fn message((vector, address): (&mut libc::iovec, &mut RawAddress)) -> libc::mmsg
     header.msg_namelen = address.length;
     header.msg_iov = vector;
     header.msg_iovlen = 1;
-    libc::mmsghdr {
-        msg_hdr: header,
-        msg_len: 0,
-    }
+    libc::mmsghdr { msg_hdr: header, msg_len: 0 }
 }
 
 fn nothing(error: io::Error) -> io::Result<usize> {
     match error.kind() {
-        io::ErrorKind::WouldBlock
-        | io::ErrorKind::Interrupted
-        | io::ErrorKind::ConnectionRefused => Ok(0),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused => Ok(0),
         _ => Err(error),
     }
 }

@@ -72,17 +72,9 @@ struct Control([u8; CONTROL]);
 
 impl Sender {
     /// Hand `outgoing` to the kernel, in order, until all is done or the socket is full.
-    pub fn send(
-        &mut self,
-        socket: &UdpSocket,
-        outgoing: &[Outgoing<'_>],
-        now: Instant,
-    ) -> Progress {
+    pub fn send(&mut self, socket: &UdpSocket, outgoing: &[Outgoing<'_>], now: Instant) -> Progress {
         let Ok(local) = socket.local_addr() else {
-            return Progress {
-                messages: outgoing.len(),
-                ..Progress::default()
-            };
+            return Progress { messages: outgoing.len(), ..Progress::default() };
         };
         let mut progress = Progress::default();
         while progress.messages < outgoing.len() && !progress.blocked {
@@ -101,22 +93,13 @@ impl Sender {
         let mut offset = from.bytes_of_next;
         for (message, out) in outgoing.iter().enumerate().skip(from.messages) {
             let segment = out.segment.max(1);
-            let most = if self.segments_to(out.to, now) {
-                MAX_SEGMENTS.min(MAX_MESSAGE / segment).max(1)
-            } else {
-                1
-            };
+            let most = if self.segments_to(out.to, now) { MAX_SEGMENTS.min(MAX_MESSAGE / segment).max(1) } else { 1 };
             loop {
                 if pieces.len() == BATCH {
                     return pieces;
                 }
                 let length = (out.bytes.len() - offset).min(most * segment);
-                pieces.push(Piece {
-                    message,
-                    offset,
-                    length,
-                    segmented: length > segment,
-                });
+                pieces.push(Piece { message, offset, length, segmented: length > segment });
                 offset += length;
                 if offset >= out.bytes.len() {
                     break;
@@ -145,35 +128,17 @@ impl Sender {
         outgoing: &[Outgoing<'_>],
         pieces: &[Piece],
     ) -> io::Result<usize> {
-        let mut addresses: Vec<RawAddress> = pieces
-            .iter()
-            .map(|p| RawAddress::new(same_family(local, outgoing[p.message].to)))
-            .collect();
+        let mut addresses: Vec<RawAddress> =
+            pieces.iter().map(|p| RawAddress::new(same_family(local, outgoing[p.message].to))).collect();
         let mut vectors: Vec<libc::iovec> = pieces.iter().map(|p| vector(outgoing, p)).collect();
-        let mut controls: Vec<Control> = pieces
-            .iter()
-            .map(|p| control(outgoing[p.message].segment))
-            .collect();
+        let mut controls: Vec<Control> = pieces.iter().map(|p| control(outgoing[p.message].segment)).collect();
         let mut headers: Vec<libc::mmsghdr> = (0..pieces.len())
-            .map(|i| {
-                header(
-                    &mut addresses[i],
-                    &mut vectors[i],
-                    pieces[i].segmented.then_some(&mut controls[i]),
-                )
-            })
+            .map(|i| header(&mut addresses[i], &mut vectors[i], pieces[i].segmented.then_some(&mut controls[i])))
             .collect();
         let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
         self.counters.calls += 1;
         // SAFETY: every header points into `addresses`, `vectors`, `controls` and the borrowed bytes; all outlive the call.
-        let taken = unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                count,
-                libc::MSG_DONTWAIT,
-            )
-        };
+        let taken = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
         let taken = usize::try_from(taken).map_err(|_| io::Error::last_os_error())?;
         let segmented = pieces[..taken].iter().filter(|p| p.segmented).count();
         self.counters.segmented_messages += u64::try_from(segmented).unwrap_or(0);
@@ -198,8 +163,7 @@ impl Sender {
             Some(libc::EINTR | libc::ECONNREFUSED) => {}
             // No segmentation on this route (EINVAL) or device (EIO).
             Some(libc::EINVAL | libc::EIO) if piece.segmented => {
-                self.unsegmented_until
-                    .insert(outgoing[piece.message].to, now + REFUSAL);
+                self.unsegmented_until.insert(outgoing[piece.message].to, now + REFUSAL);
             }
             _ => {
                 self.counters.failed += 1;
@@ -223,17 +187,10 @@ fn advance(progress: &mut Progress, outgoing: &[Outgoing<'_>], done: &[Piece]) {
 
 fn vector(outgoing: &[Outgoing<'_>], piece: &Piece) -> libc::iovec {
     let bytes = &outgoing[piece.message].bytes[piece.offset..piece.offset + piece.length];
-    libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    }
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-fn header(
-    address: &mut RawAddress,
-    vector: &mut libc::iovec,
-    control: Option<&mut Control>,
-) -> libc::mmsghdr {
+fn header(address: &mut RawAddress, vector: &mut libc::iovec, control: Option<&mut Control>) -> libc::mmsghdr {
     // SAFETY: msghdr is plain data, all zeroes is an empty header.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = (&raw mut address.storage).cast();
@@ -244,10 +201,7 @@ fn header(
         header.msg_control = control.0.as_mut_ptr().cast();
         header.msg_controllen = CONTROL;
     }
-    libc::mmsghdr {
-        msg_hdr: header,
-        msg_len: 0,
-    }
+    libc::mmsghdr { msg_hdr: header, msg_len: 0 }
 }
 
 /// The ancillary message that says how to cut (udp(7): `UDP_SEGMENT`).
@@ -282,21 +236,10 @@ mod tests {
     fn a_run_arrives_as_single_datagrams_with_a_shorter_last() {
         let (from, to) = pair();
         let bytes = [9; 100 * 3 + 40];
-        let out = Outgoing {
-            to: to.local_addr().unwrap(),
-            bytes: &bytes,
-            segment: 100,
-        };
+        let out = Outgoing { to: to.local_addr().unwrap(), bytes: &bytes, segment: 100 };
         let mut sender = Sender::default();
         let progress = sender.send(&from, &[out, out], Instant::now());
-        assert_eq!(
-            progress,
-            Progress {
-                messages: 2,
-                bytes_of_next: 0,
-                blocked: false
-            }
-        );
+        assert_eq!(progress, Progress { messages: 2, bytes_of_next: 0, blocked: false });
         assert_eq!(lengths(&to), vec![100, 100, 100, 40, 100, 100, 100, 40]);
         assert_eq!(sender.counters.segmented_messages, 2);
     }
@@ -305,65 +248,28 @@ mod tests {
     fn who_refuses_segments_gets_single_datagrams_for_a_minute() {
         let (from, to) = pair();
         let bytes = [9; 300];
-        let out = Outgoing {
-            to: to.local_addr().unwrap(),
-            bytes: &bytes,
-            segment: 100,
-        };
+        let out = Outgoing { to: to.local_addr().unwrap(), bytes: &bytes, segment: 100 };
         let now = Instant::now();
         let mut sender = Sender::default();
-        let piece = Piece {
-            message: 0,
-            offset: 0,
-            length: 300,
-            segmented: true,
-        };
+        let piece = Piece { message: 0, offset: 0, length: 300, segmented: true };
         let mut progress = Progress::default();
-        sender.refused(
-            &mut progress,
-            &[out],
-            &piece,
-            &io::Error::from_raw_os_error(libc::EINVAL),
-            now,
-        );
+        sender.refused(&mut progress, &[out], &piece, &io::Error::from_raw_os_error(libc::EINVAL), now);
         assert_eq!(progress, Progress::default());
         sender.send(&from, &[out], now + Duration::from_secs(59));
-        assert_eq!(
-            (sender.counters.segmented_messages, lengths(&to)),
-            (0, vec![100; 3])
-        );
+        assert_eq!((sender.counters.segmented_messages, lengths(&to)), (0, vec![100; 3]));
         sender.send(&from, &[out], now + Duration::from_secs(61));
-        assert_eq!(
-            (sender.counters.segmented_messages, lengths(&to)),
-            (1, vec![100; 3])
-        );
+        assert_eq!((sender.counters.segmented_messages, lengths(&to)), (1, vec![100; 3]));
     }
 
     #[test]
     fn a_full_socket_stops_in_the_middle_and_goes_on_in_order() {
         let (from, to) = pair();
         let bytes = [9; 250];
-        let out = Outgoing {
-            to: to.local_addr().unwrap(),
-            bytes: &bytes,
-            segment: 100,
-        };
+        let out = Outgoing { to: to.local_addr().unwrap(), bytes: &bytes, segment: 100 };
         let mut progress = Progress::default();
-        let pieces = [Piece {
-            message: 0,
-            offset: 0,
-            length: 100,
-            segmented: false,
-        }];
+        let pieces = [Piece { message: 0, offset: 0, length: 100, segmented: false }];
         advance(&mut progress, &[out], &pieces);
-        assert_eq!(
-            progress,
-            Progress {
-                messages: 0,
-                bytes_of_next: 100,
-                blocked: false
-            }
-        );
+        assert_eq!(progress, Progress { messages: 0, bytes_of_next: 100, blocked: false });
         let mut sender = Sender::default();
         let rest = sender.cut(&[out], &progress, Instant::now());
         assert_eq!((rest[0].offset, rest[0].length), (100, 150));
@@ -376,15 +282,7 @@ mod tests {
         let huge = vec![0; 70_000];
         let to = to.local_addr().unwrap();
         let mut sender = Sender::default();
-        let progress = sender.send(
-            &from,
-            &[Outgoing {
-                to,
-                bytes: &huge,
-                segment: 70_000,
-            }],
-            Instant::now(),
-        );
+        let progress = sender.send(&from, &[Outgoing { to, bytes: &huge, segment: 70_000 }], Instant::now());
         assert_eq!((progress.messages, sender.counters.failed), (1, 1));
     }
 }

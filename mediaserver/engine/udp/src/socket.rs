@@ -23,16 +23,8 @@ pub struct Buffers {
 pub fn bind(address: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     socket.set_nonblocking(true)?;
-    set_buffer(
-        socket.as_raw_fd(),
-        (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE),
-        buffers.send,
-    )?;
-    set_buffer(
-        socket.as_raw_fd(),
-        (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE),
-        buffers.receive,
-    )?;
+    set_buffer(socket.as_raw_fd(), (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE), buffers.send)?;
+    set_buffer(socket.as_raw_fd(), (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), buffers.receive)?;
     Ok(socket)
 }
 
@@ -43,27 +35,15 @@ pub fn bind(address: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
 pub fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
     let raw = RawAddress::new(same_family(socket.local_addr()?, peer));
     // SAFETY: the descriptor is open and `raw` holds an address of `length` bytes.
-    let result = unsafe {
-        libc::connect(
-            socket.as_raw_fd(),
-            (&raw const raw.storage).cast(),
-            raw.length,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let result = unsafe { libc::connect(socket.as_raw_fd(), (&raw const raw.storage).cast(), raw.length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `peer` in the form that a socket bound to `local` wants: IPv6 sockets take IPv4 addresses mapped.
 #[must_use]
 pub fn same_family(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
     match (local, peer) {
-        (SocketAddr::V6(_), SocketAddr::V4(v4)) => {
-            SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
-        }
+        (SocketAddr::V6(_), SocketAddr::V4(v4)) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
         _ => peer,
     }
 }
@@ -79,20 +59,9 @@ fn set_buffer(fd: RawFd, (plain, forced): (i32, i32), size: Option<usize>) -> io
 
 fn set_option(fd: RawFd, option: i32, value: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open and the option takes an int.
-    let result = unsafe {
-        libc::setsockopt(
-            fd,
-            libc::SOL_SOCKET,
-            option,
-            (&raw const value).cast(),
-            size_of_u32::<i32>(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let result =
+        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const value).cast(), size_of_u32::<i32>()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -110,10 +79,7 @@ mod tests {
     fn an_ipv6_socket_gets_ipv4_peers_mapped() {
         let local: SocketAddr = "[::]:1".parse().unwrap();
         let peer: SocketAddr = "127.0.0.1:2".parse().unwrap();
-        assert_eq!(
-            same_family(local, peer),
-            "[::ffff:127.0.0.1]:2".parse().unwrap()
-        );
+        assert_eq!(same_family(local, peer), "[::ffff:127.0.0.1]:2".parse().unwrap());
         assert_eq!(same_family("0.0.0.0:1".parse().unwrap(), peer), peer);
     }
 }

@@ -81,7 +81,8 @@ fn write_candidates(text: &mut String, local: &LocalTransport) {
     for (rank, address) in (0_u32..).zip(&local.candidates) {
         // RFC 8445, 5.1.2: type preference 126 (host), then our order, then component 1.
         let priority = (126 << 24) | ((65_535 - rank.min(65_535)) << 8) | 255;
-        let _ = write!(text, "a=candidate:{} 1 udp {priority} {} {} typ host\r\n", rank + 1, address.ip(), address.port());
+        let _ =
+            write!(text, "a=candidate:{} 1 udp {priority} {} {} typ host\r\n", rank + 1, address.ip(), address.port());
     }
     if !local.candidates.is_empty() {
         text.push_str("a=end-of-candidates\r\n");

@@ -114,7 +114,9 @@ impl Format {
         self.codec == offered.codec
             && match self.codec {
                 Codec::H264 => offered.packetization_mode() >= self.packetization_mode(),
-                Codec::Vp9 => self.parameter("profile-id").unwrap_or("0") == offered.parameter("profile-id").unwrap_or("0"),
+                Codec::Vp9 => {
+                    self.parameter("profile-id").unwrap_or("0") == offered.parameter("profile-id").unwrap_or("0")
+                }
                 Codec::Av1 => self.parameter("profile").unwrap_or("0") == offered.parameter("profile").unwrap_or("0"),
                 Codec::H265 | Codec::Vp8 | Codec::Opus => true,
             }
@@ -158,7 +160,7 @@ impl fmt::Display for Format {
 /// The value of parameter `name` in the text of an `a=fmtp`.
 #[must_use]
 pub fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
-    fmtp.split(';').filter_map(|pair| pair.trim().split_once('=')).find_map(|(key, value)| {
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
-    })
+    fmtp.split(';')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| key.trim().eq_ignore_ascii_case(name).then(|| value.trim()))
 }

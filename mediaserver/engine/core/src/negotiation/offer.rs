@@ -88,8 +88,7 @@ impl Offer {
             return Err(Refusal::unsupported("ICE lite clients are not supported: one side must check"));
         }
         let bundle = bundle(&description);
-        let media =
-            description.sections.iter().map(|s| read_section(s, &bundle)).collect::<Result<Vec<_>, _>>()?;
+        let media = description.sections.iter().map(|s| read_section(s, &bundle)).collect::<Result<Vec<_>, _>>()?;
         let mut mids: Vec<&str> = media.iter().filter(|m| m.kind.is_some()).map(|m| m.mid.as_str()).collect();
         mids.sort_unstable();
         if mids.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -99,8 +98,7 @@ impl Offer {
             return Err(Refusal::malformed("the SDP has no audio or video section"));
         };
         let transport = read_transport(&description, &description.sections[carrier])?;
-        let candidates =
-            description.sections.iter().flat_map(|s| s.values("candidate")).map(str::to_owned).collect();
+        let candidates = description.sections.iter().flat_map(|s| s.values("candidate")).map(str::to_owned).collect();
         Ok(Self { transport, media, candidates })
     }
 
@@ -113,8 +111,11 @@ impl Offer {
                 names.push(payload.format.to_string());
             }
             for encoding in &media.encodings {
-                let lower: String = encoding.chars().filter(char::is_ascii_graphic).take(20).collect::<String>().to_lowercase();
-                if Codec::from_name(&lower).is_none() && !["rtx", "red", "ulpfec", "flexfec-03"].contains(&lower.as_str()) {
+                let lower: String =
+                    encoding.chars().filter(char::is_ascii_graphic).take(20).collect::<String>().to_lowercase();
+                if Codec::from_name(&lower).is_none()
+                    && !["rtx", "red", "ulpfec", "flexfec-03"].contains(&lower.as_str())
+                {
                     names.push(lower);
                 }
             }
@@ -251,12 +252,7 @@ fn read_payload(section: &Section, kind: Kind, format: &str) -> Option<OfferedPa
     let any = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* "));
     let mut feedback: Vec<String> = of_payload(section, "rtcp-fb", payload_type).map(str::to_owned).collect();
     feedback.extend(any.map(str::to_owned));
-    Some(OfferedPayload {
-        payload_type,
-        format: Format { codec, fmtp },
-        rtx: rtx_of(section, payload_type),
-        feedback,
-    })
+    Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx: rtx_of(section, payload_type), feedback })
 }
 
 fn rtpmap_of(section: &Section, payload_type: u8) -> Option<&str> {
@@ -274,7 +270,8 @@ fn of_payload<'a>(section: &'a Section, name: &'a str, payload_type: u8) -> impl
 /// The payload type that repairs `payload_type` (RFC 4588: apt).
 fn rtx_of(section: &Section, payload_type: u8) -> Option<u8> {
     section.formats.iter().filter_map(|format| format.parse::<u8>().ok()).find(|&candidate| {
-        let is_rtx = rtpmap_of(section, candidate).and_then(encoding_name).is_some_and(|e| e.eq_ignore_ascii_case("rtx"));
+        let is_rtx =
+            rtpmap_of(section, candidate).and_then(encoding_name).is_some_and(|e| e.eq_ignore_ascii_case("rtx"));
         let apt = of_payload(section, "fmtp", candidate).find_map(|fmtp| super::codec::parameter(fmtp, "apt"));
         is_rtx && candidate < 128 && apt.and_then(|v| v.parse().ok()) == Some(payload_type)
     })

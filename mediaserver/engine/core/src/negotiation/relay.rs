@@ -3,7 +3,10 @@
 use super::answer::{self, MediaSection, Section};
 use super::offer::{Offer, OfferedPayload};
 use super::whip::negotiated;
-use super::{Codec, Extension, ExtensionIds, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal, Track};
+use super::{
+    Codec, Extension, ExtensionIds, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal,
+    Track,
+};
 
 /// Ids of the header extensions on every relay.
 const EXTENSIONS: [(Extension, u8); 5] = [
@@ -44,8 +47,14 @@ pub fn offer(local: &LocalTransport, tracks: &[Track]) -> Result<String, Refusal
     let sections: Vec<Section<'_>> = offered
         .iter()
         .map(|(mid, kind, payloads)| {
-            let media =
-                MediaSection { mid, kind: *kind, direction: "recvonly", payloads, extensions: &extensions, source: None };
+            let media = MediaSection {
+                mid,
+                kind: *kind,
+                direction: "recvonly",
+                payloads,
+                extensions: &extensions,
+                source: None,
+            };
             Section::Media(media)
         })
         .collect();

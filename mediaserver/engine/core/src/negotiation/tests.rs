@@ -67,10 +67,11 @@ fn a_publisher_gets_one_codec_of_each_kind_by_the_streams_order() {
         ("VP8 first", &[Codec::Vp8, Codec::H264, Codec::Opus], vec![opus, (Video, Codec::Vp8, 96, Some(97))]),
         ("VP9 in profile 0", &[Codec::Vp9, Codec::Opus], vec![opus, (Video, Codec::Vp9, 98, Some(99))]),
         ("AV1", &[Codec::Av1, Codec::Opus], vec![opus, (Video, Codec::Av1, 45, Some(46))]),
-        ("what is not offered is passed over", &[Codec::H265, Codec::Vp8, Codec::Opus], vec![
-            opus,
-            (Video, Codec::Vp8, 96, Some(97)),
-        ]),
+        (
+            "what is not offered is passed over",
+            &[Codec::H265, Codec::Vp8, Codec::Opus],
+            vec![opus, (Video, Codec::Vp8, 96, Some(97))],
+        ),
     ];
     for (name, codecs, expected) in cases {
         assert_eq!(chosen(&publish(CHROMIUM_PUBLISH, codecs).unwrap()), expected, "{name}");
@@ -105,10 +106,13 @@ fn a_whip_answer_says_what_was_chosen_and_nothing_else() {
     assert_eq!(lines(&answer, "a=setup"), vec!["a=setup:passive"; 2]);
     assert_eq!(lines(&answer, "a=recvonly").len(), 2);
     assert_eq!(lines(&answer, "a=rtcp-mux-only").len(), 2);
-    assert_eq!(lines(&answer, "a=candidate"), vec![
-        "a=candidate:1 1 udp 2130706431 198.51.100.1 7000 typ host",
-        "a=candidate:2 1 udp 2130706175 2001:db8::7 7000 typ host",
-    ]);
+    assert_eq!(
+        lines(&answer, "a=candidate"),
+        vec![
+            "a=candidate:1 1 udp 2130706431 198.51.100.1 7000 typ host",
+            "a=candidate:2 1 udp 2130706175 2001:db8::7 7000 typ host",
+        ]
+    );
     for absent in ["red", "ulpfec", "simulcast", "a=rid", "a=msid:", "a=ssrc", "ice-lite"] {
         assert!(!answer.contains(absent), "{absent}");
     }
@@ -189,7 +193,8 @@ fn published_stereo_is_announced_to_the_viewer() {
 
 #[test]
 fn the_peers_setup_decides_ours() {
-    let cases = [("actpass", Ok("passive")), ("active", Ok("passive")), ("passive", Ok("active")), ("holdconn", Err(()))];
+    let cases =
+        [("actpass", Ok("passive")), ("active", Ok("passive")), ("passive", Ok("active")), ("holdconn", Err(()))];
     for (theirs, expected) in cases {
         let offer = CHROMIUM_PUBLISH.replace("a=setup:actpass", &format!("a=setup:{theirs}"));
         let answer = publish(&offer, &[]).map(|receiving| whip::answer(&local(), &receiving));
@@ -218,7 +223,12 @@ fn malformed_offers_are_refused() {
         ("no rtcp-mux", CHROMIUM_PLAY.replace("a=rtcp-mux\n", "")),
         ("outside BUNDLE", CHROMIUM_PLAY.replace("BUNDLE 0 1", "BUNDLE 0")),
         ("one mid twice", CHROMIUM_PLAY.replace("a=mid:1", "a=mid:0")),
-        ("a long mid", CHROMIUM_PLAY.replace("a=mid:1", "a=mid:12345678901234567").replace("BUNDLE 0 1", "BUNDLE 0 12345678901234567")),
+        (
+            "a long mid",
+            CHROMIUM_PLAY
+                .replace("a=mid:1", "a=mid:12345678901234567")
+                .replace("BUNDLE 0 1", "BUNDLE 0 12345678901234567"),
+        ),
         ("plain RTP", CHROMIUM_PLAY.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP")),
     ];
     for (name, offer) in cases {
@@ -249,7 +259,10 @@ fn what_cannot_be_published_is_said_in_a_sentence() {
     let cases = [
         (two_videos, "at most one video track can be published"),
         (data, "a publisher's application section cannot be taken"),
-        (OBS_PUBLISH.replace("H264", "MPEG4"), "no common video codec: the stream takes h264, vp8, vp9, av1, h265, offered was mpeg4"),
+        (
+            OBS_PUBLISH.replace("H264", "MPEG4"),
+            "no common video codec: the stream takes h264, vp8, vp9, av1, h265, offered was mpeg4",
+        ),
         (OBS_PUBLISH.replace("v=0\n", "v=0\na=ice-lite\n"), "ICE lite clients are not supported: one side must check"),
     ];
     for (offer, expected) in cases {
@@ -279,10 +292,10 @@ fn a_relay_offers_one_fixed_profile_and_reads_its_answer() {
     let answer = whep::answer(&local(), &sources(), &offer, &sending);
     let answer = Offer::parse(&answer).unwrap();
     let receiving = relay::accept(&answer).unwrap();
-    assert_eq!(chosen(&receiving), vec![
-        (Kind::Video, Codec::H264, 96, Some(97)),
-        (Kind::Audio, Codec::Opus, 111, None),
-    ]);
+    assert_eq!(
+        chosen(&receiving),
+        vec![(Kind::Video, Codec::H264, 96, Some(97)), (Kind::Audio, Codec::Opus, 111, None),]
+    );
     assert_eq!((receiving.media[0].ssrc, receiving.media[0].rtx_ssrc), (Some(11), Some(12)));
     assert!(receiving.peer.setup.makes_us_active());
     assert_eq!(answer.candidates.len(), 2);

@@ -3,7 +3,9 @@
 use super::answer::{self, MediaSection, Section};
 use super::offer::{Offer, OfferedMedia, OfferedPayload};
 use super::whip::negotiated;
-use super::{Codec, Extension, Format, Kind, LocalSources, LocalTransport, NegotiatedPayload, Refusal, Sending, SentMedia, Track};
+use super::{
+    Codec, Extension, Format, Kind, LocalSources, LocalTransport, NegotiatedPayload, Refusal, Sending, SentMedia, Track,
+};
 
 /// What our packets to a viewer may carry.
 const EXTENSIONS: [Extension; 7] = [

@@ -23,7 +23,10 @@ pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> 
     let mut media: Vec<ReceivedMedia> = Vec::new();
     for section in &offer.media {
         let Some(kind) = section.kind else {
-            return Err(Refusal::unsupported(format!("a publisher's {} section cannot be taken", printable(&section.media))));
+            return Err(Refusal::unsupported(format!(
+                "a publisher's {} section cannot be taken",
+                printable(&section.media)
+            )));
         };
         if !section.direction.sends {
             return Err(Refusal::malformed("a WHIP offer must be sendonly (RFC 9725, 4.2)"));
@@ -94,11 +97,7 @@ const fn wanted_fmtp(codec: Codec) -> &'static str {
 /// What the publisher is told to send: its own parameters; stereo where it can (RFC 7587: the receiver asks).
 fn published_fmtp(format: &Format) -> String {
     let asks_stereo = format.parameter("stereo").is_none() && format.parameter("sprop-stereo") == Some("1");
-    if format.codec == Codec::Opus && asks_stereo {
-        format!("{};stereo=1", format.fmtp)
-    } else {
-        format.fmtp.clone()
-    }
+    if format.codec == Codec::Opus && asks_stereo { format!("{};stereo=1", format.fmtp) } else { format.fmtp.clone() }
 }
 
 pub(super) fn negotiated(payload: &OfferedPayload, fmtp: String) -> NegotiatedPayload {

@@ -46,9 +46,10 @@ impl Node {
             (Socket::Shared, Class::Request) => [self.by_ufrag.get(message.local_ufrag()?).copied(), None],
             (Socket::Shared, _) => [self.by_address.get(&from).copied(), self.claims.get(&from).copied()],
         };
-        candidates.into_iter().flatten().find(|id| {
-            self.sessions.get(id).is_some_and(|entry| entry.session.vouches_for(message))
-        })
+        candidates
+            .into_iter()
+            .flatten()
+            .find(|id| self.sessions.get(id).is_some_and(|entry| entry.session.vouches_for(message)))
     }
 
     fn on_payload(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {

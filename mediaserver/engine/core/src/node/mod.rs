@@ -11,9 +11,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::border::{
-    ForwarderConfig, ForwarderEvent, SourceId, SourceKind, StreamKey, TrackSpec, ViewerId, WallClock,
-};
+use crate::border::{ForwarderConfig, ForwarderEvent, SourceId, SourceKind, StreamKey, TrackSpec, ViewerId, WallClock};
 use crate::dtls::Crypto;
 use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
@@ -255,8 +253,7 @@ impl Node {
         self.timers.insert((deadline, id));
         let addresses = VecDeque::new();
         let (viewer, introduced) = (None, false);
-        let entry =
-            Entry { session, stream, incarnation, socket, source, viewer, addresses, deadline, introduced };
+        let entry = Entry { session, stream, incarnation, socket, source, viewer, addresses, deadline, introduced };
         self.sessions.insert(id, entry);
         self.settle(now);
     }
@@ -421,4 +418,3 @@ impl Node {
         }
     }
 }
-

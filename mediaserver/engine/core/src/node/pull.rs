@@ -83,8 +83,7 @@ impl Node {
         let local = LocalTransport { candidates, ..pull.local.clone() };
         let agent = agent::receiving(&self.crypto, &local, &receiving, now)?;
         let media = Media::Inbound(InboundTracks::new(&receiving));
-        let mut session =
-            Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
+        let mut session = Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
         session.created = pull.created;
         Ok(session)
     }

@@ -158,10 +158,9 @@ pub fn ntp(time: SystemTime) -> u64 {
 
 fn extensions(values: &StrExtensionValues) -> ExtensionValues {
     ExtensionValues {
-        abs_capture_time: values.abs_capture_time.map(|time| AbsCaptureTime {
-            timestamp: ntp(time.capture_time),
-            clock_offset: time.clock_offset,
-        }),
+        abs_capture_time: values
+            .abs_capture_time
+            .map(|time| AbsCaptureTime { timestamp: ntp(time.capture_time), clock_offset: time.clock_offset }),
         audio_level: values.audio_level.map(|level| {
             // RFC 6464: the voice bit, then how many dB below full scale.
             let voice = u8::from(values.voice_activity == Some(true)) << 7;

@@ -81,15 +81,25 @@ impl CloseReason {
 
 /// What comes out of a session.
 pub enum Output {
-    Transmit { to: SocketAddr, datagram: Vec<u8> },
+    Transmit {
+        to: SocketAddr,
+        datagram: Vec<u8>,
+    },
     /// The handshake is done and the peer is who its fingerprint says.
     Connected(SrtpKeys),
     /// Where media goes from now on.
     Nominated(SocketAddr),
     /// Our check to this address was answered.
     Proved(SocketAddr),
-    Packet { track: usize, packet: SourcePacket },
-    Report { track: usize, ntp: u64, rtp_timestamp: u32 },
+    Packet {
+        track: usize,
+        packet: SourcePacket,
+    },
+    Report {
+        track: usize,
+        ntp: u64,
+        rtp_timestamp: u32,
+    },
     /// The last thing that is said.
     Closed(CloseReason),
 }
