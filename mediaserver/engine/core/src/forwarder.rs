@@ -4,51 +4,329 @@
 //!
 //! How a shell drives it:
 //! - `start_source` when a publication is negotiated, `on_source_packet` and `on_source_report` for what its session receives,
-//!   `end_source` when it ends. A newer source of the same stream takes the stream over with its first packet.
+//!   `end_source` when it ends. A newer source of the same stream takes the stream over with its first packet. All packets of one
+//!   read from the socket are given the same `now`: a burst that came together then leaves together.
 //! - `add_viewer` once the session's keys are known (the stream need not have a source), `set_destination` as ICE decides,
 //!   `on_viewer_datagram` with every SRTCP datagram of the viewer, `remove_viewer` at the end. Nobody else seals with these keys.
 //! - After any of these, and after `on_timeout(now)` at `next_deadline()`: `poll_transmit`, `poll_source_request` until None,
 //!   `poll_event` until None. After `Flow::Blocked`, `poll_transmit` again when the socket is writable.
+//!
+//! Fan-out: a source's bursts go into the stream's log once; each viewer reads the log at its own position and seals a burst only
+//! when its turn to send has come. So what waits in a full node costs nothing, and what is cut has used no number.
+
+#[cfg(test)]
+mod nonces;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod testing;
+mod timers;
+mod transmit;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
-use crate::border::*;
-use crate::egress::{Egress, Flow};
+
+use crate::border::{
+    ForwarderConfig, ForwarderEvent, KeyFrameRequest, SourceId, SourceKind, SourcePacket, SourceStats, StreamKey, StreamStats,
+    Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
+};
+use crate::outbox::Outbox;
+use crate::outgoing::Beginnings;
+use crate::pacing::Pacing;
+use crate::random::Random;
+use crate::slots::{Id, Slots};
+use crate::source::{Burst, Source, SourceTrack};
 use crate::srtp::SrtpKeys;
+use crate::stream::Stream;
+use crate::timeline;
+use crate::viewer::Viewer;
 
 #[derive(Debug)]
-pub struct Forwarder {}
-#[allow(unused_variables, clippy::missing_panics_doc)]
+pub struct Forwarder {
+    config: ForwarderConfig,
+    clock: WallClock,
+    random: Random,
+    names: HashMap<StreamKey, Id>,
+    streams: Slots<Stream>,
+    sources: Slots<Source>,
+    viewers: Slots<Viewer>,
+    /// Viewers with something to send, in the order of their turns.
+    queue: VecDeque<ViewerId>,
+    outbox: Outbox,
+    pacing: Pacing,
+    paced_until: Option<Instant>,
+    /// When viewers' reports are due; outdated entries are passed over.
+    report_times: BinaryHeap<Reverse<(Instant, ViewerId)>>,
+    /// Room for bursts on their way from a source to its stream, and for a datagram to be opened in.
+    bursts: Vec<Burst>,
+    scratch: Vec<u8>,
+    requests: VecDeque<KeyFrameRequest>,
+    events: VecDeque<ForwarderEvent>,
+    totals: Totals,
+    started: u64,
+}
+
 impl Forwarder {
     /// `seed`: from the system's random source.
     #[must_use]
-    pub fn new(config: ForwarderConfig, clock: WallClock, seed: u64) -> Self { unimplemented!() }
-    pub fn start_source(&mut self, stream: &StreamKey, incarnation: &str, kind: SourceKind, tracks: &[TrackSpec], now: Instant) -> SourceId { unimplemented!() }
-    pub fn on_source_packet(&mut self, source: SourceId, track: usize, packet: SourcePacket, now: Instant) { unimplemented!() }
+    pub fn new(config: ForwarderConfig, clock: WallClock, seed: u64) -> Self {
+        Self {
+            pacing: Pacing::new(config.egress_mbps, config.spread_limit),
+            config,
+            clock,
+            random: Random::new(seed),
+            names: HashMap::new(),
+            streams: Slots::default(),
+            sources: Slots::default(),
+            viewers: Slots::default(),
+            queue: VecDeque::new(),
+            outbox: Outbox::default(),
+            paced_until: None,
+            report_times: BinaryHeap::new(),
+            bursts: Vec::new(),
+            scratch: Vec::new(),
+            requests: VecDeque::new(),
+            events: VecDeque::new(),
+            totals: Totals::default(),
+            started: 0,
+        }
+    }
+
+    /// A publication has been negotiated. It takes the stream over from older ones with its first packet.
+    pub fn start_source(
+        &mut self,
+        stream: &StreamKey,
+        incarnation: &str,
+        kind: SourceKind,
+        tracks: &[TrackSpec],
+        _now: Instant,
+    ) -> SourceId {
+        let hold = match kind {
+            SourceKind::Publisher => self.config.gather_publisher,
+            SourceKind::Relay => self.config.gather_relay,
+        };
+        let tracks = tracks.iter().enumerate().map(|(at, spec)| {
+            let ordinal = tracks[..at].iter().filter(|other| other.kind == spec.kind).count();
+            SourceTrack::new(spec.clone(), ordinal, self.config.history, hold)
+        });
+        let tracks = tracks.collect();
+        let stream = self.stream(stream);
+        self.started += 1;
+        let source = SourceId(self.sources.insert(Source::new(stream, incarnation, self.started, tracks)));
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.sources.push(source);
+        }
+        source
+    }
+
+    pub fn on_source_packet(&mut self, source: SourceId, track: usize, packet: SourcePacket, now: Instant) {
+        let ntp = timeline::ntp(self.clock, now);
+        let Some(entry) = self.sources.get_mut(source.0) else { return };
+        let noticed = entry.on_packet(source, track, packet, (now, ntp), &mut self.bursts);
+        if noticed.active {
+            self.events.push_back(ForwarderEvent::Active { source });
+        }
+        self.go_on_air(source, now);
+        if noticed.tracks {
+            self.tell_tracks(source);
+        }
+        self.distribute();
+    }
+
     /// A sender report of the source. `ntp`: 32.32 seconds.
-    pub fn on_source_report(&mut self, source: SourceId, track: usize, ntp: u64, rtp_timestamp: u32, now: Instant) { unimplemented!() }
-    pub fn end_source(&mut self, source: SourceId, now: Instant) { unimplemented!() }
+    pub fn on_source_report(&mut self, source: SourceId, track: usize, ntp: u64, rtp_timestamp: u32, now: Instant) {
+        let local = timeline::ntp(self.clock, now);
+        if let Some(source) = self.sources.get_mut(source.0) {
+            source.timeline.on_report(track, ntp, rtp_timestamp, local);
+        }
+    }
+
+    /// The publication is over. Its stream's viewers stay and wait for another.
+    pub fn end_source(&mut self, source: SourceId, now: Instant) {
+        if let Some(entry) = self.sources.get_mut(source.0) {
+            entry.expire(source, now, true, &mut self.bursts);
+            self.distribute();
+        }
+        let Some(entry) = self.sources.remove(source.0) else { return };
+        if let Some(stream) = self.streams.get_mut(entry.stream) {
+            stream.sources.retain(|other| *other != source);
+            stream.on_air = stream.on_air.filter(|on_air| *on_air != source);
+        }
+        self.forget_unused(entry.stream);
+    }
+
     /// `destination`: None until ICE has proved one; nothing is sent before, and nothing is queued up.
-    pub fn add_viewer(&mut self, stream: &StreamKey, spec: ViewerSpec, keys: &SrtpKeys, destination: Option<SocketAddr>, now: Instant) -> ViewerId { unimplemented!() }
-    pub fn set_destination(&mut self, viewer: ViewerId, destination: Option<SocketAddr>) { unimplemented!() }
+    pub fn add_viewer(
+        &mut self,
+        stream: &StreamKey,
+        spec: ViewerSpec,
+        keys: &SrtpKeys,
+        destination: Option<SocketAddr>,
+        now: Instant,
+    ) -> ViewerId {
+        let stream = self.stream(stream);
+        let random = &mut self.random;
+        let beginnings = || Beginnings { number: random.first_number(), rtx_number: random.first_number(), timestamp: random.word() };
+        let mut viewer = Viewer::new(stream, spec, keys, &self.config, beginnings);
+        viewer.destination = destination;
+        let entry = self.streams.get_mut(stream);
+        viewer.skip_to(entry.as_ref().map_or(0, |stream| stream.log_end()));
+        let id = ViewerId(self.viewers.insert(viewer));
+        if let Some(entry) = entry {
+            entry.viewers.push(id);
+        }
+        self.want_key_frame(stream, now);
+        id
+    }
+
+    /// Where the viewer's datagrams go from now on; None: nowhere until it is known.
+    pub fn set_destination(&mut self, viewer: ViewerId, destination: Option<SocketAddr>) {
+        let Some(entry) = self.viewers.get_mut(viewer.0) else { return };
+        if entry.destination.is_none()
+            && let Some(stream) = self.streams.get(entry.stream)
+        {
+            entry.skip_to(stream.log_end());
+        }
+        entry.destination = destination;
+    }
+
     /// An SRTCP datagram of the viewer, still sealed.
-    pub fn on_viewer_datagram(&mut self, viewer: ViewerId, datagram: &[u8], now: Instant) { unimplemented!() }
-    pub fn remove_viewer(&mut self, viewer: ViewerId, say_bye: bool, now: Instant) { unimplemented!() }
+    pub fn on_viewer_datagram(&mut self, viewer: ViewerId, datagram: &[u8], now: Instant) {
+        let ntp = timeline::ntp(self.clock, now);
+        let Some(entry) = self.viewers.get_mut(viewer.0) else { return };
+        let Some(stream) = self.streams.get(entry.stream) else { return };
+        self.scratch.clear();
+        self.scratch.extend_from_slice(datagram);
+        let Some(outcome) = entry.on_datagram(&mut self.scratch, stream, (now, ntp)) else {
+            self.totals.rejected += 1;
+            return;
+        };
+        let stream = entry.stream;
+        if outcome.more && !entry.queued {
+            entry.queued = true;
+            self.queue.push_back(viewer);
+        }
+        if outcome.wants_key_frame {
+            self.want_key_frame(stream, now);
+        }
+    }
+
+    /// End a viewer; `say_bye`: an RTCP BYE leaves with the next `poll_transmit`.
+    pub fn remove_viewer(&mut self, viewer: ViewerId, say_bye: bool, _now: Instant) {
+        let Some(mut entry) = self.viewers.remove(viewer.0) else { return };
+        if say_bye {
+            entry.send_bye(viewer, &mut self.outbox);
+        }
+        if let Some(stream) = self.streams.get_mut(entry.stream) {
+            stream.viewers.retain(|other| *other != viewer);
+        }
+        self.forget_unused(entry.stream);
+    }
+
     #[must_use]
-    pub fn viewers_of(&self, stream: &str) -> Vec<ViewerId> { unimplemented!() }
+    pub fn viewers_of(&self, stream: &str) -> Vec<ViewerId> {
+        self.find(stream).map(|stream| stream.viewers.clone()).unwrap_or_default()
+    }
+
     /// Ask the source on air for a key frame, within the stream's budget.
-    pub fn request_key_frame(&mut self, stream: &str, now: Instant) { unimplemented!() }
+    pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
+        if let Some(&stream) = self.names.get(stream) {
+            self.want_key_frame(stream, now);
+        }
+    }
+
+    /// A key frame that a source's peer is to be asked for.
+    pub fn poll_source_request(&mut self) -> Option<KeyFrameRequest> {
+        self.requests.pop_front()
+    }
+
+    pub fn poll_event(&mut self) -> Option<ForwarderEvent> {
+        self.events.pop_front()
+    }
+
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> { unimplemented!() }
-    pub fn on_timeout(&mut self, now: Instant) { unimplemented!() }
-    pub fn poll_transmit(&mut self, now: Instant, egress: &mut dyn Egress) -> Flow { unimplemented!() }
-    pub fn poll_source_request(&mut self) -> Option<KeyFrameRequest> { unimplemented!() }
-    pub fn poll_event(&mut self) -> Option<ForwarderEvent> { unimplemented!() }
+    pub fn viewer_stats(&self, viewer: ViewerId, now: Instant) -> Option<ViewerStats> {
+        Some(self.viewers.get(viewer.0)?.stats(now))
+    }
+
     #[must_use]
-    pub fn viewer_stats(&self, viewer: ViewerId, now: Instant) -> Option<ViewerStats> { unimplemented!() }
+    pub fn source_stats(&self, source: SourceId, now: Instant) -> Option<SourceStats> {
+        Some(self.sources.get(source.0)?.stats(now))
+    }
+
     #[must_use]
-    pub fn source_stats(&self, source: SourceId, now: Instant) -> Option<SourceStats> { unimplemented!() }
+    pub fn stream_stats(&self, now: Instant) -> Vec<StreamStats> {
+        self.streams.iter().map(|(_, stream)| self.stats_of(stream, now)).collect()
+    }
+
+    fn stats_of(&self, stream: &Stream, now: Instant) -> StreamStats {
+        let source = stream.on_air.and_then(|source| self.sources.get(source.0));
+        let stats = source.map(|source| source.stats(now)).unwrap_or_default();
+        let is_viewer = |id: &&ViewerId| self.viewers.get(id.0).is_some_and(|viewer| !viewer.relay);
+        StreamStats {
+            stream: stream.name.clone(),
+            incarnation: source.map(|source| source.incarnation.clone()),
+            source: stream.on_air,
+            viewers: stream.viewers.iter().filter(is_viewer).count(),
+            media_age: stats.media_age,
+            gop: stats.gop,
+            key_frames: stats.key_frames,
+        }
+    }
+
     #[must_use]
-    pub fn stream_stats(&self, now: Instant) -> Vec<StreamStats> { unimplemented!() }
-    #[must_use]
-    pub fn totals(&self) -> Totals { unimplemented!() }
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn find(&self, stream: &str) -> Option<&Stream> {
+        self.streams.get(*self.names.get(stream)?)
+    }
+
+    /// The stream of this name, made when it is not there.
+    fn stream(&mut self, name: &StreamKey) -> Id {
+        if let Some(&id) = self.names.get(name) {
+            return id;
+        }
+        let id = self.streams.insert(Stream::new(name.clone()));
+        self.names.insert(name.clone(), id);
+        id
+    }
+
+    fn forget_unused(&mut self, stream: Id) {
+        if self.streams.get(stream).is_some_and(Stream::is_unused)
+            && let Some(stream) = self.streams.remove(stream)
+        {
+            self.names.remove(&stream.name);
+        }
+    }
+
+    fn tell_tracks(&mut self, source: SourceId) {
+        if let Some(entry) = self.sources.get(source.0) {
+            let tracks = entry.tracks.iter().map(|track| track.spec.clone()).collect();
+            self.events.push_back(ForwarderEvent::Tracks { source, tracks });
+        }
+    }
+
+    /// The stream's source, if it is newer than the one on air.
+    fn go_on_air(&mut self, source: SourceId, now: Instant) {
+        let Some(entry) = self.sources.get(source.0) else { return };
+        let (order, id) = (entry.order, entry.stream);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let current = stream.on_air.and_then(|current| self.sources.get(current.0));
+        if current.is_none_or(|current| current.order < order) {
+            stream.on_air = Some(source);
+            if !stream.viewers.is_empty() {
+                self.want_key_frame(id, now);
+            }
+        }
+    }
+
+    fn want_key_frame(&mut self, stream: Id, now: Instant) {
+        let Some(stream) = self.streams.get_mut(stream) else { return };
+        let Some(source) = stream.on_air.and_then(|source| self.sources.get(source.0)) else { return };
+        stream.want_key_frame(source.next_key_frame(), now);
+    }
 }

@@ -25,6 +25,9 @@ impl Gather {
     /// Take a packet; returns the bursts that it completes, oldest first.
     pub fn push(&mut self, packet: Packet) -> [Vec<Packet>; 2] {
         let other = self.held.first().is_some_and(|held| held.timestamp != packet.timestamp);
+        if other && self.held.first().is_some_and(|held| packet.sequence < held.sequence) {
+            return [vec![packet], Vec::new()];
+        }
         let before = if other { self.take() } else { Vec::new() };
         self.since.get_or_insert(packet.arrived);
         let at = self.held.partition_point(|held| held.sequence < packet.sequence);
@@ -78,10 +81,12 @@ mod tests {
         assert_eq!(push(4, 18, false, 3), [[3]]);
         assert_eq!(push(6, 18, true, 4), Vec::<Vec<u64>>::new());
         assert_eq!(push(5, 18, false, 5), [[4, 5, 6]]);
-        assert_eq!(push(7, 27, false, 6), Vec::<Vec<u64>>::new());
-        assert!(gather.holds(7));
+        assert_eq!(push(8, 27, false, 6), Vec::<Vec<u64>>::new());
+        assert_eq!(push(7, 18, false, 6), [[7]], "late: not held, and does not end what is held");
+        assert_eq!(push(9, 27, false, 6), Vec::<Vec<u64>>::new());
+        assert!(gather.holds(8) && gather.holds(9));
         assert_eq!(gather.expired(now + Duration::from_millis(10)), []);
-        assert_eq!(numbers(&[gather.expired(now + Duration::from_millis(11))]), [[7]]);
+        assert_eq!(numbers(&[gather.expired(now + Duration::from_millis(11))]), [[8, 9]]);
         assert_eq!(gather.deadline(), None);
     }
 }

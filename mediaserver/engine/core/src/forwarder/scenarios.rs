@@ -1,0 +1,374 @@
+//! What viewers get, told as short stories.
+
+use std::time::Duration;
+
+use super::testing::*;
+use crate::border::*;
+use crate::egress::Flow;
+use crate::rtcp::{self, ReportBlock};
+use crate::srtp::SrtpProfile::{Aes128CmSha1_80, AeadAes128Gcm, AeadAes256Gcm};
+
+fn contiguous(numbers: &[u64]) -> bool {
+    numbers.windows(2).all(|pair| pair[0] + 1 == pair[1])
+}
+
+#[test]
+fn a_viewer_starts_with_the_first_packet_of_a_key_frame_and_gets_contiguous_numbers() {
+    for profile in [AeadAes128Gcm, AeadAes256Gcm, Aes128CmSha1_80] {
+        let mut world = World::new(1);
+        let mut publication = world.publish(100, 5000);
+        world.play(&mut publication, 10, 30);
+        let viewer = world.join(browser(true), profile);
+        world.play_frame(&mut publication, false);
+        assert_eq!(world.player(viewer).numbers(VIDEO_SSRC), [], "no key frame yet");
+        assert_eq!(world.player(viewer).numbers(AUDIO_SSRC).len(), 1, "audio at once");
+        world.play(&mut publication, 40, 30);
+        let player = world.player(viewer);
+        let video = &player.packets[&VIDEO_SSRC];
+        assert_eq!(video[0].payload[0], 0x65);
+        assert!(contiguous(&player.numbers(VIDEO_SSRC)) && contiguous(&player.numbers(AUDIO_SSRC)));
+        assert_eq!(video.len(), 40 * 4);
+        assert!((1..=32_767).contains(&video[0].number));
+        assert_eq!(video.iter().map(|p| p.payload.len()).take(4).collect::<Vec<_>>(), [1000, 1000, 1001, 400]);
+        assert_eq!(video.iter().map(|p| p.padding).take(4).collect::<Vec<_>>(), [1, 1, 0, 0]);
+        assert!(video.windows(2).all(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp) == if pair[0].marker { 3000 } else { 0 }));
+    }
+}
+
+#[test]
+fn a_frame_leaves_as_one_message_and_audio_alone() {
+    let mut world = World::new(1);
+    let mut publication = world.publish(100, 5000);
+    world.join(browser(true), AeadAes128Gcm);
+    world.play(&mut publication, 2, 30);
+    world.shapes.clear();
+    world.play_frame(&mut publication, false);
+    let counts: Vec<usize> = world.shapes.iter().map(|(count, _)| *count).collect();
+    assert_eq!(counts, [4, 1]);
+}
+
+#[test]
+fn a_paced_frame_is_gathered_and_leaves_after_the_hold() {
+    let mut world = World::new(1);
+    let mut publication = world.publish(100, 5000);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let frame = world.frame(&mut publication, true, &[1000, 1000, 1000]);
+    for packet in frame.into_iter().take(2) {
+        world.push(&publication, VIDEO, [packet]);
+        world.settle();
+        world.now += ms(2);
+    }
+    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC), []);
+    world.wait(ms(1));
+    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 2);
+}
+
+#[test]
+fn a_viewer_may_come_before_its_stream_and_asks_for_a_key_frame_once() {
+    let mut world = World::new(1);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    world.wait(ms(500));
+    assert_eq!(world.requests(), 0);
+    let mut publication = world.publish(100, 5000);
+    for _ in 0..20 {
+        world.play_frame(&mut publication, false);
+        world.now += ms(33);
+    }
+    assert_eq!(world.requests(), 1);
+    world.play(&mut publication, 60, 30);
+    assert_eq!((world.requests(), world.player(viewer).numbers(VIDEO_SSRC).len()), (0, 240));
+}
+
+#[test]
+fn over_a_change_of_incarnation_numbers_go_on_and_timestamps_advance_by_the_time_that_passed() {
+    let mut world = World::new(3);
+    let mut first = world.publish(65_000, u32::MAX - 100_000);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    world.play(&mut first, 60, 30);
+    world.wait(ms(2000));
+    let mut second = world.publish(7, 123);
+    world.play_frame(&mut second, false);
+    world.now += ms(100);
+    world.play(&mut second, 30, 30);
+    // The old source is still heard, but no longer on air.
+    world.play_frame(&mut first, true);
+    let player = world.player(viewer);
+    for (ssrc, rate, extra) in [(VIDEO_SSRC, 90_000.0, 0.1), (AUDIO_SSRC, 48_000.0, 0.0)] {
+        let packets = &player.packets[&ssrc];
+        assert!(contiguous(&player.numbers(ssrc)), "{ssrc}");
+        let jump = packets.windows(2).max_by_key(|pair| pair[1].at - pair[0].at).unwrap();
+        let media = f64::from(jump[1].timestamp.wrapping_sub(jump[0].timestamp)) / rate;
+        let wall = (jump[1].at - jump[0].at).as_secs_f64();
+        assert!((2.0 + extra..2.2).contains(&wall) && (media - wall).abs() < 0.001, "{ssrc}: {media} {wall}");
+    }
+    assert_eq!(player.packets[&VIDEO_SSRC].len(), (60 + 30) * 4);
+}
+
+#[test]
+fn sender_reports_of_both_tracks_agree_within_a_millisecond_over_changes_and_wraps() {
+    let mut world = World::new(4);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    for round in 0..2_u64 {
+        // Audio and video of one capture time bear these timestamps; video is sent 40 ms late.
+        let mut publication = world.publish(10, u32::MAX - 50_000);
+        let (audio_zero, video_zero) = (publication.timestamp[AUDIO], publication.timestamp[VIDEO]);
+        let ntp_zero = (3_000_000_000 + round * 1000) << 32;
+        let begin = world.now;
+        for at in 0..90_u64 {
+            world.play_frame(&mut publication, at % 30 == 0);
+            if at % 30 == 5 {
+                let since = world.now - begin;
+                let ntp = ntp_zero + ((since.as_nanos() << 32) / 1_000_000_000) as u64;
+                for (track, zero, rate) in [(AUDIO, audio_zero, 48_000), (VIDEO, video_zero, 90_000)] {
+                    let ticks = (since.as_nanos() * rate / 1_000_000_000) as u32;
+                    world.forwarder.on_source_report(publication.id, track, ntp, zero.wrapping_add(ticks), world.now);
+                }
+            }
+            world.now += Duration::from_nanos(33_333_333);
+        }
+        world.wait(ms(100));
+        let player = world.player(viewer);
+        let (audio_ntp, audio) = player.last_report(AUDIO_SSRC).unwrap();
+        let (video_ntp, video) = player.last_report(VIDEO_SSRC).unwrap();
+        assert_eq!(audio_ntp, video_ntp, "one compound packet");
+        // Frame `n` of video and packet `n` of audio were captured together: so must the reports say.
+        let of = |ssrc: u32| player.packets[&ssrc].last().unwrap().timestamp;
+        let ago = |now: u32, then: u32, rate: f64| f64::from(now.wrapping_sub(then).cast_signed()) * 1000.0 / rate;
+        let difference = ago(video, of(VIDEO_SSRC), 90_000.0) - ago(audio, of(AUDIO_SSRC), 48_000.0);
+        assert!(difference.abs() < 1.0, "round {round}: {difference} ms");
+        world.wait(ms(1000));
+    }
+}
+
+#[test]
+fn reports_come_with_the_first_packet_then_quickly_then_each_second() {
+    let mut world = World::new(5);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    let begin = world.now;
+    for at in 0..90 {
+        world.play_frame(&mut publication, at % 30 == 0);
+        world.wait(Duration::from_nanos(33_333_333));
+    }
+    let player = world.player(viewer);
+    let times: Vec<u128> = player
+        .reports
+        .iter()
+        .filter(|(_, report)| matches!(report, rtcp::Report::Sender { ssrc: VIDEO_SSRC, .. }))
+        .map(|(at, _)| (*at - begin).as_millis())
+        .collect();
+    assert_eq!(times, [0, 200, 400, 600, 800, 1000, 2000]);
+}
+
+#[test]
+fn what_is_missing_is_repaired_as_rtx_once_per_round_trip() {
+    let mut world = World::new(6);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play(&mut publication, 20, 30);
+    let missing = world.player(viewer).packets[&VIDEO_SSRC][5].clone();
+    for _ in 0..2 {
+        world.feedback(viewer, |b| rtcp::write_nack(b, 1, VIDEO_SSRC, &[missing.number as u16]));
+        world.settle();
+    }
+    let repairs = &world.player(viewer).packets[&RTX_SSRC];
+    assert_eq!(repairs.len(), 1);
+    assert_eq!(repairs[0].payload, [&(missing.number as u16).to_be_bytes()[..], &missing.payload].concat());
+    assert_eq!((repairs[0].timestamp, repairs[0].padding), (missing.timestamp, 0));
+    let stats = world.forwarder.viewer_stats(viewer, world.now).unwrap();
+    assert_eq!((stats.nacks, stats.repaired), (2, 1));
+}
+
+#[test]
+fn without_rtx_a_repair_is_the_same_bytes_and_only_without_transport_cc() {
+    for (profile, transport_cc) in [(AeadAes128Gcm, false), (Aes128CmSha1_80, false), (AeadAes128Gcm, true)] {
+        let mut world = World::new(7);
+        let mut spec = browser(false);
+        if transport_cc {
+            spec.tracks[1].extensions.insert(crate::negotiation::Extension::TransportCc, 3);
+        }
+        let viewer = world.join(spec, profile);
+        let mut publication = world.publish(100, 5000);
+        world.play(&mut publication, 20, 30);
+        let number = world.player(viewer).numbers(VIDEO_SSRC)[5] as u16;
+        let before = world.forwarder.totals().packets;
+        world.feedback(viewer, |b| rtcp::write_nack(b, 1, VIDEO_SSRC, &[number]));
+        world.settle();
+        assert_eq!(world.forwarder.totals().packets - before, u64::from(!transport_cc));
+    }
+}
+
+#[test]
+fn a_gap_of_the_source_stays_a_gap_and_the_late_repair_fits_in() {
+    let mut world = World::new(8);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play(&mut publication, 2, 30);
+    let mut frame = world.frame(&mut publication, false, &[1000, 1000, 1000, 400]);
+    let late = frame.remove(1);
+    world.push(&publication, VIDEO, frame);
+    world.wait(ms(6));
+    let before = world.player(viewer).numbers(VIDEO_SSRC);
+    assert_eq!(before[before.len() - 3] + 2, before[before.len() - 2]);
+    world.push(&publication, VIDEO, [late.clone(), late]);
+    world.settle();
+    let after = world.player(viewer).numbers(VIDEO_SSRC);
+    assert_eq!(after[before.len()..], [before[before.len() - 3] + 1]);
+}
+
+#[test]
+fn a_key_frame_whose_beginning_came_late_is_still_a_beginning() {
+    let mut world = World::new(9);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    let mut frame = world.frame(&mut publication, false, &[1000, 1000, 1000, 400]);
+    let mut first = frame.remove(0);
+    let mut payload = first.payload.to_vec();
+    payload[0] = 0x65;
+    first.payload = payload.into();
+    // Something must have been heard before for the first packet to be late.
+    let earlier = SourcePacket { sequence: 99, timestamp: 4000, ..frame[0].clone() };
+    world.push(&publication, VIDEO, [earlier]);
+    world.push(&publication, VIDEO, frame);
+    world.wait(ms(6));
+    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC), []);
+    world.push(&publication, VIDEO, [first]);
+    world.settle();
+    let player = world.player(viewer);
+    assert_eq!(player.packets[&VIDEO_SSRC][0].payload[0], 0x65);
+    assert_eq!(player.packets[&VIDEO_SSRC].len(), 4);
+    assert!(contiguous(&player.numbers(VIDEO_SSRC)));
+}
+
+#[test]
+fn a_full_socket_keeps_the_order_and_a_late_queue_is_cut_to_the_next_key_frame() {
+    let mut world = World::new(10);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play(&mut publication, 10, 30);
+    world.room = 0;
+    world.play(&mut publication, 4, 30);
+    assert_eq!(world.settle(), Flow::Blocked);
+    world.room = usize::MAX;
+    assert_eq!(world.settle(), Flow::Idle);
+    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 14 * 4, "133 ms are not too late");
+    world.room = 0;
+    world.play(&mut publication, 15, 60);
+    world.room = usize::MAX;
+    for _ in 0..5 {
+        world.play_frame(&mut publication, false);
+        world.now += ms(33);
+    }
+    assert_eq!(world.forwarder.viewer_stats(viewer, world.now).unwrap().cut, 1);
+    assert!(world.requests() > 0);
+    world.play(&mut publication, 10, 30);
+    let player = world.player(viewer);
+    assert!(contiguous(&player.numbers(VIDEO_SSRC)) && contiguous(&player.numbers(AUDIO_SSRC)));
+    let resumed = player.packets[&VIDEO_SSRC].windows(2).max_by_key(|pair| pair[1].at - pair[0].at).unwrap();
+    assert_eq!(resumed[1].payload[0], 0x65);
+}
+
+#[test]
+fn plis_of_a_viewer_count_once_in_two_seconds_and_not_after_a_key_frame() {
+    let mut world = World::new(11);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play(&mut publication, 10, 300);
+    let _ = world.requests();
+    let pli = |world: &mut World| {
+        world.feedback(viewer, |b| rtcp::write_pli(b, 1, VIDEO_SSRC));
+        world.settle();
+        world.requests()
+    };
+    assert_eq!(pli(&mut world), 0, "a key frame 333 ms ago");
+    for _ in 0..40 {
+        world.play_frame(&mut publication, false);
+        world.now += ms(33);
+    }
+    assert_eq!((pli(&mut world), pli(&mut world)), (1, 0));
+    assert_eq!(world.forwarder.viewer_stats(viewer, world.now).unwrap().plis, 3);
+}
+
+#[test]
+fn receiver_reports_give_round_trip_and_loss() {
+    let mut world = World::new(12);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play_frame(&mut publication, true);
+    let (ntp, _) = world.player(viewer).last_report(VIDEO_SSRC).unwrap();
+    world.wait(ms(150));
+    let block = ReportBlock { ssrc: VIDEO_SSRC, fraction_lost: 64, last_report: (ntp >> 16) as u32, delay: 65_536 / 10 };
+    world.feedback(viewer, |b| rtcp::write_receiver_report(b, 1, block, 0));
+    let stats = world.forwarder.viewer_stats(viewer, world.now).unwrap();
+    assert_eq!(stats.loss, Some(0.25));
+    assert!((49..=51).contains(&stats.rtt.unwrap().as_millis()), "{stats:?}");
+    world.forwarder.on_viewer_datagram(viewer, b"\x80\xc9 not of this session at all, but long enough", world.now);
+    assert_eq!(world.forwarder.totals().rejected, 1);
+}
+
+#[test]
+fn a_leaving_viewer_hears_bye_and_an_unproven_address_hears_nothing() {
+    let mut world = World::new(13);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play(&mut publication, 3, 30);
+    world.forwarder.set_destination(viewer, None);
+    world.play(&mut publication, 20, 30);
+    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 12);
+    world.forwarder.set_destination(viewer, Some("192.0.2.9:1".parse().unwrap()));
+    world.play(&mut publication, 3, 30);
+    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 24);
+    assert!(contiguous(&world.player(viewer).numbers(VIDEO_SSRC)));
+    assert_eq!(world.forwarder.viewer_stats(viewer, world.now).unwrap().cut, 0);
+    world.forwarder.remove_viewer(viewer, true, world.now);
+    world.settle();
+    assert!(world.player(viewer).bye);
+    world.forwarder.end_source(publication.id, world.now);
+    assert_eq!(world.forwarder.stream_stats(world.now), []);
+    assert_eq!(world.forwarder.next_deadline(), None);
+}
+
+#[test]
+fn events_tell_activity_silence_and_what_the_sps_says() {
+    let mut world = World::new(14);
+    let mut publication = world.publish(100, 5000);
+    let mut frame = world.frame(&mut publication, true, &[100]);
+    let mut payload = frame[0].payload.to_vec();
+    payload[..4].copy_from_slice(&[0x67, 0x64, 0x00, 0x1f]);
+    frame[0].payload = payload.into();
+    world.push(&publication, VIDEO, frame);
+    let source = publication.id;
+    let events = world.events();
+    assert_eq!(events[0], ForwarderEvent::Active { source });
+    let ForwarderEvent::Tracks { tracks, .. } = &events[1] else { panic!("{events:?}") };
+    assert_eq!(tracks[VIDEO].fmtp, "profile-level-id=64001f");
+    world.wait(ms(2999));
+    assert_eq!(world.events(), []);
+    world.wait(ms(1));
+    assert_eq!(world.events(), [ForwarderEvent::Silent { source }]);
+    world.play_frame(&mut publication, true);
+    assert_eq!(world.events(), [ForwarderEvent::Active { source }]);
+    let stats = world.forwarder.stream_stats(world.now);
+    assert_eq!((stats[0].source, stats[0].incarnation.as_deref(), stats[0].key_frames), (Some(source), Some("incarnation 1"), 2));
+}
+
+#[test]
+fn a_large_fan_out_is_spread_by_the_rate_but_ends_in_time() {
+    let config = ForwarderConfig { egress_mbps: 10, ..ForwarderConfig::default() };
+    let mut world = World::with(15, config);
+    for _ in 0..20 {
+        world.join(browser(true), AeadAes128Gcm);
+    }
+    let mut publication = world.publish(100, 5000);
+    let frame = world.frame(&mut publication, true, &[1000, 1000, 1000]);
+    world.push(&publication, VIDEO, frame);
+    assert_eq!(world.settle(), Flow::Paced);
+    let served = |world: &World| world.players.values().filter(|p| p.numbers(VIDEO_SSRC).len() == 3).count();
+    let at_once = served(&world);
+    assert!((1..5).contains(&at_once), "{at_once}");
+    world.wait(ms(4));
+    let later = served(&world);
+    assert!(later > at_once && later < 20, "{later}");
+    world.wait(ms(4));
+    assert_eq!(served(&world), 20);
+}

@@ -1,0 +1,94 @@
+//! What happens without a packet: held frames, silence, key frames to be asked for, reports.
+
+use std::cmp::Reverse;
+use std::time::Instant;
+
+use super::Forwarder;
+use crate::border::{ForwarderEvent, KeyFrameRequest, SourceId};
+use crate::negotiation::Kind;
+
+impl Forwarder {
+    /// When `on_timeout` is due; it may be past.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let sources = self.sources.iter().filter_map(|(_, source)| source.deadline());
+        let budgets = self.streams.iter().filter(|(_, stream)| stream.on_air.is_some());
+        let budgets = budgets.filter_map(|(_, stream)| stream.budget.deadline());
+        let report = self.report_times.peek().map(|Reverse((at, _))| *at);
+        sources.chain(budgets).chain(report).chain(self.paced_until).min()
+    }
+
+    pub fn on_timeout(&mut self, now: Instant) {
+        self.release_held(now);
+        self.notice_silence(now);
+        self.ask_for_key_frames(now);
+        self.queue_reports(now);
+        self.paced_until = self.paced_until.filter(|until| *until > now);
+    }
+
+    fn release_held(&mut self, now: Instant) {
+        for (id, source) in self.sources.iter_mut() {
+            source.expire(SourceId(id), now, false, &mut self.bursts);
+        }
+        self.distribute();
+    }
+
+    fn notice_silence(&mut self, now: Instant) {
+        for (id, source) in self.sources.iter_mut() {
+            if source.falls_silent(now) {
+                self.events.push_back(ForwarderEvent::Silent { source: SourceId(id) });
+            }
+        }
+    }
+
+    fn ask_for_key_frames(&mut self, now: Instant) {
+        for (_, stream) in self.streams.iter_mut() {
+            let Some(id) = stream.on_air else { continue };
+            let Some(source) = self.sources.get_mut(id.0) else { continue };
+            let video = source.tracks.iter().position(|track| track.spec.kind == Kind::Video && track.spec.pli);
+            let Some(track) = video else {
+                stream.budget.on_key_frame();
+                continue;
+            };
+            if stream.budget.ask(now) {
+                source.asked_for_key_frame();
+                self.requests.push_back(KeyFrameRequest { source: id, track });
+            }
+        }
+    }
+
+    fn queue_reports(&mut self, now: Instant) {
+        while let Some(&Reverse((at, id))) = self.report_times.peek()
+            && at <= now
+        {
+            self.report_times.pop();
+            let Some(viewer) = self.viewers.get_mut(id.0).filter(|viewer| viewer.timed_for == Some(at)) else { continue };
+            viewer.timed_for = None;
+            if viewer.destination.is_some() && !viewer.queued {
+                viewer.queued = true;
+                self.queue.push_back(id);
+            }
+        }
+    }
+
+    /// Bursts from their sources into the logs of their streams, and the viewers in the queue.
+    pub(super) fn distribute(&mut self) {
+        let mut bursts = std::mem::take(&mut self.bursts);
+        for burst in bursts.drain(..) {
+            let Some(id) = self.sources.get(burst.source.0).map(|source| source.stream) else { continue };
+            let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.on_air == Some(burst.source)) else { continue };
+            if burst.starts_key_frame {
+                stream.budget.on_key_frame();
+            }
+            stream.push(burst, self.config.late_limit * 2);
+            for id in stream.turns() {
+                if let Some(viewer) = self.viewers.get_mut(id.0).filter(|viewer| !viewer.queued && viewer.destination.is_some()) {
+                    viewer.queued = true;
+                    self.queue.push_back(id);
+                }
+            }
+        }
+        self.bursts = bursts;
+
+    }
+}

@@ -1,0 +1,67 @@
+//! Turns of the viewers: sealing into the outbox, and from there to the sockets.
+
+use std::cmp::Reverse;
+use std::time::Instant;
+
+use super::Forwarder;
+use crate::border::ViewerId;
+use crate::egress::{Egress, Flow};
+use crate::timeline;
+use crate::viewer::Turn;
+
+impl Forwarder {
+    /// Send what waits, viewers in turn, until nothing is left, the socket is full, or the node's rate is used up.
+    pub fn poll_transmit(&mut self, now: Instant, egress: &mut dyn Egress) -> Flow {
+        if !self.outbox.flush(egress, &mut self.totals) {
+            return Flow::Blocked;
+        }
+        self.on_timeout(now);
+        let ntp = timeline::ntp(self.clock, now);
+        self.paced_until = None;
+        while let Some(&id) = self.queue.front() {
+            if let Some(until) = self.hold(id, now) {
+                self.paced_until = Some(until);
+                break;
+            }
+            self.queue.pop_front();
+            self.take_turn(id, now, ntp);
+            if self.outbox.is_full() && !self.outbox.flush(egress, &mut self.totals) {
+                return Flow::Blocked;
+            }
+        }
+        match (self.outbox.flush(egress, &mut self.totals), self.paced_until) {
+            (false, _) => Flow::Blocked,
+            (true, Some(_)) => Flow::Paced,
+            (true, None) => Flow::Idle,
+        }
+    }
+
+    /// Until when the rate keeps this viewer's burst back.
+    fn hold(&self, id: ViewerId, now: Instant) -> Option<Instant> {
+        let viewer = self.viewers.get(id.0)?;
+        let since = viewer.waiting_since(self.streams.get(viewer.stream)?)?;
+        self.pacing.hold(since, now)
+    }
+
+    fn take_turn(&mut self, id: ViewerId, now: Instant, ntp: u64) {
+        let Some(viewer) = self.viewers.get_mut(id.0) else { return };
+        viewer.queued = false;
+        let Some(stream) = self.streams.get(viewer.stream) else { return };
+        let before = self.outbox.bytes.len();
+        let (outbox, config) = (&mut self.outbox, &self.config);
+        let outcome = viewer.turn(&mut Turn { id, stream, sources: &self.sources, outbox, config, now, ntp });
+        self.pacing.sent(self.outbox.bytes.len() - before, now);
+        if outcome.more {
+            viewer.queued = true;
+            self.queue.push_back(id);
+        }
+        if let Some(next) = viewer.reports.next().filter(|next| viewer.timed_for.is_none_or(|timed| *next < timed)) {
+            viewer.timed_for = Some(next);
+            self.report_times.push(Reverse((next, id)));
+        }
+        let stream = viewer.stream;
+        if outcome.wants_key_frame {
+            self.want_key_frame(stream, now);
+        }
+    }
+}

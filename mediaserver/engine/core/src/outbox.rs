@@ -1,0 +1,71 @@
+//! Sealed datagrams of many viewers in one arena, in the order in which they leave.
+
+use std::net::SocketAddr;
+
+use crate::border::{Totals, ViewerId};
+use crate::egress::{Egress, Message};
+use crate::runs::Run;
+
+/// Above either of these the batch is handed to the sockets.
+const MANY_MESSAGES: usize = 64;
+const MANY_BYTES: usize = 128 * 1024;
+
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The arena: packets are written and sealed at its end, then committed.
+    pub bytes: Vec<u8>,
+    messages: Vec<Message>,
+    sent: usize,
+    /// The last message as a run that may grow.
+    run: Option<Run>,
+}
+
+impl Outbox {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.messages.len() >= MANY_MESSAGES || self.bytes.len() >= MANY_BYTES
+    }
+
+    /// The next datagram begins a message of its own.
+    pub fn close_run(&mut self) {
+        self.run = None;
+    }
+
+    /// What was written from `start` on is a datagram. It joins the run before it when that goes to the same place.
+    #[allow(clippy::cast_possible_truncation)] // A datagram is shorter than 65,536 bytes.
+    pub fn commit(&mut self, viewer: ViewerId, destination: SocketAddr, start: usize) {
+        let len = self.bytes.len() - start;
+        if let (Some(run), Some(last)) = (&mut self.run, self.messages.last_mut())
+            && last.viewer == viewer
+            && last.destination == destination
+            && run.extend(len)
+        {
+            last.len += len;
+            return;
+        }
+        self.run = Some(Run::of(len));
+        self.messages.push(Message { viewer, destination, start, len, segment: len as u16 });
+    }
+
+    /// Hand everything to the sockets. False: they are full, and the rest is kept.
+    pub fn flush(&mut self, egress: &mut dyn Egress, totals: &mut Totals) -> bool {
+        let rest = &self.messages[self.sent..];
+        let done = if rest.is_empty() { 0 } else { egress.send(rest, &self.bytes).min(rest.len()) };
+        for message in &rest[..done] {
+            let count = message.count();
+            totals.messages += 1;
+            totals.segmented_messages += u64::from(count > 1);
+            totals.packets += count as u64;
+            totals.bytes += message.len as u64;
+        }
+        self.sent += done;
+        self.run = None;
+        let all = self.sent == self.messages.len();
+        if all {
+            self.bytes.clear();
+            self.messages.clear();
+            self.sent = 0;
+        }
+        all
+    }
+}

@@ -1,0 +1,267 @@
+//! One track on its way to one viewer: numbers, timestamps, headers.
+//!
+//! What a packet looks like is a function of the ring's packet and the mapping's segment alone (but for transport-cc's counter),
+//! so that a plain retransmission is the same byte for byte.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::border::{CodecPayload, ViewerTrack};
+use crate::mapping::{Mapping, Segment};
+use crate::negotiation::{Extension, ExtensionIds, Kind};
+use crate::ring::{MAX_JUMP, Packet};
+use crate::rtp::{self, HeaderWriter, RtpHeader};
+use crate::source::Burst;
+
+/// Ids of the header extensions; 0: not negotiated.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ids {
+    mid: u8,
+    transport_cc: u8,
+    abs_capture_time: u8,
+    audio_level: u8,
+    dependency_descriptor: u8,
+    orientation: u8,
+    playout_delay: u8,
+}
+
+impl Ids {
+    fn new(ids: &ExtensionIds) -> Self {
+        let id = |extension| ids.id(extension).unwrap_or(0);
+        Self {
+            mid: id(Extension::Mid),
+            transport_cc: id(Extension::TransportCc),
+            abs_capture_time: id(Extension::AbsCaptureTime),
+            audio_level: id(Extension::AudioLevel),
+            dependency_descriptor: id(Extension::DependencyDescriptor),
+            orientation: id(Extension::Orientation),
+            playout_delay: id(Extension::PlayoutDelay),
+        }
+    }
+}
+
+/// The newest packet sent: where the timeline goes on.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    timestamp: u32,
+    arrived: Instant,
+    sequence: u64,
+}
+
+/// What is to be done with a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    Continue(Segment),
+    /// A new segment begins with it.
+    Begin(Segment),
+    /// Not before the next key frame.
+    Wait,
+    /// The viewer has no payload type for it.
+    Unplayable,
+}
+
+#[derive(Debug)]
+pub struct Outgoing {
+    pub kind: Kind,
+    pub ssrc: u32,
+    pub mapping: Mapping,
+    /// RTP packets and payload bytes for sender reports.
+    pub packets: u32,
+    pub payload_bytes: u32,
+    rtx_ssrc: Option<u32>,
+    next_rtx: u64,
+    payloads: Vec<CodecPayload>,
+    mid: String,
+    ids: Ids,
+    playout_delay: Option<[u8; 3]>,
+    /// What comes next begins a new segment.
+    broken: bool,
+    last: Option<Sent>,
+    first_timestamp: u32,
+}
+
+/// Random beginnings of a track (RFC 3550, 5.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Beginnings {
+    /// 1…32,767.
+    pub number: u16,
+    pub rtx_number: u16,
+    pub timestamp: u32,
+}
+
+impl Outgoing {
+    #[must_use]
+    pub fn new(track: ViewerTrack, beginnings: Beginnings, playout_delay: Option<(u16, u16)>) -> Self {
+        Self {
+            kind: track.kind,
+            ssrc: track.ssrc,
+            mapping: Mapping::new(beginnings.number.into()),
+            packets: 0,
+            payload_bytes: 0,
+            rtx_ssrc: track.rtx_ssrc,
+            next_rtx: beginnings.rtx_number.into(),
+            payloads: track.payloads,
+            mid: track.mid,
+            ids: Ids::new(&track.extensions),
+            playout_delay: playout_delay.map(playout_delay_bytes),
+            broken: true,
+            last: None,
+            first_timestamp: beginnings.timestamp,
+        }
+    }
+
+    /// Whether the track goes on without waiting for anything.
+    #[must_use]
+    pub fn is_playing(&self) -> bool {
+        !self.broken
+    }
+
+    /// Packets were left out: begin a new segment.
+    pub fn interrupt(&mut self) {
+        self.broken = true;
+    }
+
+    pub fn admit(&mut self, burst: &Burst) -> Admission {
+        let Some(payload) = self.payloads.iter().find(|payload| payload.codec == burst.codec) else {
+            self.broken = true;
+            return Admission::Unplayable;
+        };
+        let first = &burst.packets[0];
+        let current = self.mapping.current().filter(|segment| segment.source == burst.source && segment.track == burst.track);
+        let jumps = self.last.is_some_and(|last| first.sequence > last.sequence + MAX_JUMP);
+        if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
+            return Admission::Continue(*segment);
+        }
+        self.broken = true;
+        if burst.kind == Kind::Video && !burst.starts_key_frame {
+            return Admission::Wait;
+        }
+        self.broken = false;
+        let kept = current.map(|segment| segment.timestamp_offset);
+        let timestamp_offset = kept.unwrap_or_else(|| self.next_timestamp(first, burst.clock_rate).wrapping_sub(first.timestamp));
+        self.mapping.start(Segment {
+            first_number: 0,
+            source: burst.source,
+            track: burst.track,
+            first_source: first.sequence,
+            timestamp_offset,
+            payload_type: payload.payload_type,
+            rtx_payload_type: payload.rtx,
+        });
+        self.mapping.current().map_or(Admission::Wait, |segment| Admission::Begin(*segment))
+    }
+
+    /// Another source goes on where the last one stopped, plus the time that passed.
+    #[allow(clippy::cast_possible_truncation)] // Timestamps wrap.
+    fn next_timestamp(&self, first: &Packet, rate: u32) -> u32 {
+        let Some(last) = self.last else { return self.first_timestamp };
+        let elapsed = first.arrived.saturating_duration_since(last.arrived);
+        let ticks = elapsed.as_nanos() * u128::from(rate) / 1_000_000_000;
+        last.timestamp.wrapping_add((ticks as u32).max(1))
+    }
+
+    /// `packet` goes out as `number`.
+    #[allow(clippy::cast_possible_truncation)] // Counters of sender reports wrap.
+    pub fn note(&mut self, segment: &Segment, packet: &Arc<Packet>, number: u64) {
+        self.mapping.advance(number);
+        self.packets = self.packets.wrapping_add(1);
+        self.payload_bytes = self.payload_bytes.wrapping_add(packet.payload.len() as u32);
+        let timestamp = packet.timestamp.wrapping_add(segment.timestamp_offset);
+        let newer = |last: Sent| timestamp.wrapping_sub(last.timestamp).cast_signed() >= 0;
+        let (kept, sequence) = self.last.map_or((None, 0), |last| (Some(last), last.sequence));
+        let same_segment = number > segment.first_number;
+        let sequence = if same_segment { sequence.max(packet.sequence) } else { packet.sequence };
+        self.last = match kept {
+            Some(last) if !newer(last) => Some(Sent { sequence, ..last }),
+            _ => Some(Sent { timestamp, arrived: packet.arrived, sequence }),
+        };
+    }
+
+    /// Whether `packet` may be sent again under its own number: only where nothing in it differs from time to time.
+    #[must_use]
+    pub fn repeats_plainly(&self, segment: &Segment) -> bool {
+        self.ids.transport_cc == 0 && (self.rtx_ssrc.is_none() || segment.rtx_payload_type.is_none())
+    }
+
+    /// Write `packet` as `number`; the header's length. `transport_cc`: the session's counter, moved on when it is used.
+    #[allow(clippy::cast_possible_truncation)] // The low bits are the sequence number.
+    pub fn write(&self, buffer: &mut Vec<u8>, segment: &Segment, packet: &Packet, number: u64, transport_cc: &mut u16) -> usize {
+        let header = RtpHeader {
+            marker: packet.marker,
+            payload_type: segment.payload_type,
+            sequence: number as u16,
+            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            ssrc: self.ssrc,
+            padded: packet.padding > 0,
+        };
+        let extensions = &packet.extensions;
+        let descriptor = extensions.dependency_descriptor.as_deref().filter(|_| self.ids.dependency_descriptor != 0);
+        let longest = descriptor.map_or(0, <[u8]>::len).max(self.mid.len());
+        let mut writer = HeaderWriter::begin(buffer, header, longest);
+        self.write_session(&mut writer, transport_cc);
+        if let Some(captured) = extensions.abs_capture_time.filter(|_| self.ids.abs_capture_time != 0) {
+            let mut value = [0; 16];
+            value[..8].copy_from_slice(&captured.timestamp.to_be_bytes());
+            value[8..].copy_from_slice(&captured.clock_offset.unwrap_or(0).to_be_bytes());
+            writer.extension(self.ids.abs_capture_time, &value[..if captured.clock_offset.is_some() { 16 } else { 8 }]);
+        }
+        if let Some(level) = extensions.audio_level {
+            writer.extension(self.ids.audio_level, &[level]);
+        }
+        if let Some(orientation) = extensions.orientation {
+            writer.extension(self.ids.orientation, &[orientation]);
+        }
+        if let Some(delay) = self.playout_delay.filter(|_| packet.key_frame) {
+            writer.extension(self.ids.playout_delay, &delay);
+        }
+        writer.extension(self.ids.dependency_descriptor, descriptor.unwrap_or_default());
+        let len = writer.end();
+        buffer.extend_from_slice(&packet.payload);
+        rtp::pad(buffer, packet.padding);
+        len
+    }
+
+    fn write_session(&self, writer: &mut HeaderWriter<'_>, transport_cc: &mut u16) {
+        writer.extension(self.ids.mid, self.mid.as_bytes());
+        if self.ids.transport_cc != 0 {
+            writer.extension(self.ids.transport_cc, &transport_cc.to_be_bytes());
+            *transport_cc = transport_cc.wrapping_add(1);
+        }
+    }
+
+    /// Write `packet`, first sent as `number`, as a repair (RFC 4588, 4): (header's length, extended number). None: no RTX here.
+    #[allow(clippy::cast_possible_truncation)] // The low bits are the sequence number.
+    pub fn write_rtx(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        segment: &Segment,
+        packet: &Packet,
+        number: u64,
+        transport_cc: &mut u16,
+    ) -> Option<(usize, u64)> {
+        let (ssrc, payload_type) = (self.rtx_ssrc?, segment.rtx_payload_type?);
+        let own_number = self.next_rtx;
+        self.next_rtx += 1;
+        let header = RtpHeader {
+            marker: packet.marker,
+            payload_type,
+            sequence: own_number as u16,
+            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            ssrc,
+            padded: false,
+        };
+        let mut writer = HeaderWriter::begin(buffer, header, self.mid.len());
+        self.write_session(&mut writer, transport_cc);
+        let len = writer.end();
+        buffer.extend_from_slice(&(number as u16).to_be_bytes());
+        buffer.extend_from_slice(&packet.payload);
+        Some((len, own_number))
+    }
+}
+
+/// 12 bits each, in units of 10 ms.
+#[allow(clippy::cast_possible_truncation)] // Bytes are meant.
+fn playout_delay_bytes((min, max): (u16, u16)) -> [u8; 3] {
+    let (min, max) = (min.min(0xfff), max.min(0xfff));
+    [(min >> 4) as u8, (min << 4) as u8 | (max >> 8) as u8, max as u8]
+}

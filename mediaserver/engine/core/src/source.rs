@@ -1,0 +1,254 @@
+//! One publication as it arrives: packets in, bursts out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::border::{SourceId, SourcePacket, SourceStats, TrackSpec};
+use crate::gather::Gather;
+use crate::key_frame;
+use crate::negotiation::{Codec, Kind};
+use crate::ring::{Packet, Ring};
+use crate::runs;
+use crate::slots::Id;
+use crate::timeline::Timeline;
+
+/// A source is silent after this long without a packet.
+pub const SILENCE: Duration = Duration::from_secs(3);
+/// Payloads above this do not fit a path of 1,200 bytes with our headers.
+const MAX_PAYLOAD: usize = 1200;
+
+/// Packets of one timestamp (or a late one) that go to every viewer together. Kept until the slowest viewer may want it.
+#[derive(Debug)]
+pub struct Burst {
+    pub source: SourceId,
+    pub track: usize,
+    /// Which of the source's tracks of this kind it is.
+    pub ordinal: usize,
+    pub kind: Kind,
+    pub codec: Codec,
+    pub clock_rate: u32,
+    /// At least one, by number.
+    pub packets: Vec<Arc<Packet>>,
+    /// Sent before this burst, but needed by a viewer that starts with it: its key frame began with a packet that came late.
+    pub follow: Vec<Arc<Packet>>,
+    /// A viewer may start with this burst.
+    pub starts_key_frame: bool,
+    pub emitted: Instant,
+}
+
+#[derive(Debug)]
+pub struct SourceTrack {
+    pub spec: TrackSpec,
+    pub ring: Ring,
+    ordinal: usize,
+    /// None: audio is never held.
+    gather: Option<Gather>,
+    key_timestamp: Option<u32>,
+}
+
+impl SourceTrack {
+    #[must_use]
+    pub fn new(spec: TrackSpec, ordinal: usize, history: Duration, hold: Duration) -> Self {
+        let gather = (spec.kind == Kind::Video).then(|| Gather::new(hold));
+        Self { spec, ring: Ring::new(history), ordinal, gather, key_timestamp: None }
+    }
+
+    /// Bursts that a packet completes.
+    fn push(&mut self, packet: Packet) -> [Vec<Packet>; 2] {
+        let known = self.ring.get(packet.sequence).is_some();
+        let late = self.ring.highest().is_some_and(|highest| packet.sequence < highest);
+        match &mut self.gather {
+            Some(gather) if known || gather.holds(packet.sequence) => [Vec::new(), Vec::new()],
+            Some(gather) if !late => gather.push(packet),
+            _ => [vec![packet], Vec::new()],
+        }
+    }
+
+    /// Settle what decides the packets' bytes and put them in the ring.
+    fn emit(&mut self, mut held: Vec<Packet>) -> Option<Emission> {
+        let timestamp = held.first()?.timestamp;
+        let begins = held.iter().any(|packet| key_frame::begins(self.spec.codec, &packet.payload));
+        let starts_key_frame = begins && self.key_timestamp != Some(timestamp);
+        if begins {
+            self.key_timestamp = Some(timestamp);
+        }
+        self.level(&mut held);
+        let highest = self.ring.highest();
+        let mut packets: Vec<Arc<Packet>> = held.into_iter().map(Arc::new).collect();
+        packets.retain(|packet| self.ring.insert(packet.clone()));
+        let last = packets.last()?.sequence;
+        let overtaken = starts_key_frame && highest.is_some_and(|highest| last < highest);
+        let follow = if overtaken { self.ring.above(last) } else { Vec::new() };
+        Some(Emission { packets, follow, starts_key_frame })
+    }
+
+    /// Makes headers and payloads equally long where that is cheap, so that few runs are needed.
+    fn level(&self, held: &mut [Packet]) {
+        let lengths: Vec<usize> = held.iter().map(|packet| packet.payload.len()).collect();
+        let paddings = if self.spec.kind == Kind::Video { runs::paddings(&lengths) } else { vec![0; lengths.len()] };
+        // One timestamp, one capture, one orientation: what one packet says holds for its neighbours.
+        let captured = held.iter().find_map(|packet| packet.extensions.abs_capture_time);
+        let orientation = held.iter().find_map(|packet| packet.extensions.orientation);
+        for (packet, padding) in held.iter_mut().zip(paddings) {
+            packet.padding = padding;
+            packet.key_frame = self.key_timestamp == Some(packet.timestamp);
+            packet.extensions.abs_capture_time = captured;
+            packet.extensions.orientation = orientation;
+        }
+    }
+}
+
+struct Emission {
+    packets: Vec<Arc<Packet>>,
+    follow: Vec<Arc<Packet>>,
+    starts_key_frame: bool,
+}
+
+#[derive(Debug)]
+pub struct Source {
+    pub stream: Id,
+    pub incarnation: String,
+    /// Later sources take over from earlier ones.
+    pub order: u64,
+    pub tracks: Vec<SourceTrack>,
+    pub timeline: Timeline,
+    pub last_packet: Option<Instant>,
+    pub silent: bool,
+    pub last_key_frame: Option<Instant>,
+    counters: SourceStats,
+    last_video: Option<Instant>,
+}
+
+/// What a packet brought about besides bursts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// First packet, or first after silence.
+    pub active: bool,
+    /// A track's `fmtp` changed.
+    pub tracks: bool,
+}
+
+impl Source {
+    #[must_use]
+    pub fn new(stream: Id, incarnation: &str, order: u64, tracks: Vec<SourceTrack>) -> Self {
+        Self {
+            stream,
+            incarnation: incarnation.to_owned(),
+            order,
+            timeline: Timeline::new(tracks.iter().map(|track| track.spec.clock_rate).collect()),
+            tracks,
+            last_packet: None,
+            silent: false,
+            last_key_frame: None,
+            counters: SourceStats::default(),
+            last_video: None,
+        }
+    }
+
+    /// `now` also as NTP in our time. Bursts are appended to `out`.
+    pub fn on_packet(&mut self, id: SourceId, track: usize, packet: SourcePacket, now: (Instant, u64), out: &mut Vec<Burst>) -> Noticed {
+        let Some(slot) = self.tracks.get_mut(track) else { return Noticed::default() };
+        let noticed = Noticed {
+            active: self.last_packet.is_none() || self.silent,
+            tracks: learn(&mut slot.spec, &packet.payload),
+        };
+        self.silent = false;
+        self.last_packet = Some(now.0);
+        self.count(track, packet.payload.len(), now.0);
+        self.timeline.on_packet(track, packet.timestamp, now.1);
+        let packet = Packet {
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            payload: packet.payload,
+            extensions: packet.extensions,
+            padding: 0,
+            key_frame: false,
+            arrived: now.0,
+        };
+        for held in self.tracks[track].push(packet) {
+            self.emit(id, track, held, now.0, out);
+        }
+        noticed
+    }
+
+    /// Bursts that were held long enough (`all`: whatever is held).
+    pub fn expire(&mut self, id: SourceId, now: Instant, all: bool, out: &mut Vec<Burst>) {
+        for track in 0..self.tracks.len() {
+            let Some(gather) = &mut self.tracks[track].gather else { continue };
+            let at = if all { gather.deadline().unwrap_or(now).max(now) } else { now };
+            let held = gather.expired(at);
+            self.emit(id, track, held, now, out);
+        }
+    }
+
+    fn emit(&mut self, id: SourceId, track: usize, held: Vec<Packet>, now: Instant, out: &mut Vec<Burst>) {
+        let slot = &mut self.tracks[track];
+        let Some(Emission { packets, follow, starts_key_frame }) = slot.emit(held) else { return };
+        let TrackSpec { kind, codec, clock_rate, .. } = slot.spec;
+        let ordinal = slot.ordinal;
+        if starts_key_frame {
+            self.counters.key_frames += 1;
+            self.counters.gop = self.last_key_frame.map(|last| now.saturating_duration_since(last));
+            self.last_key_frame = Some(now);
+        }
+        out.push(Burst { source: id, track, ordinal, kind, codec, clock_rate, packets, follow, starts_key_frame, emitted: now });
+    }
+
+    fn count(&mut self, track: usize, payload: usize, now: Instant) {
+        self.counters.packets += 1;
+        self.counters.bytes += payload as u64 + 12;
+        self.counters.oversized += u64::from(payload > MAX_PAYLOAD);
+        if self.tracks[track].spec.kind == Kind::Video {
+            let gap = self.last_video.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+            self.counters.longest_gap = self.counters.longest_gap.max(gap);
+            self.last_video = Some(now);
+        }
+    }
+
+    pub fn asked_for_key_frame(&mut self) {
+        self.counters.key_frame_requests += 1;
+    }
+
+    /// When the next key frame is due by the rhythm of the last ones.
+    #[must_use]
+    pub fn next_key_frame(&self) -> Option<Instant> {
+        Some(self.last_key_frame? + self.counters.gop?)
+    }
+
+    /// When something must be done without a packet.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let gathers = self.tracks.iter().filter_map(|track| track.gather.as_ref()?.deadline());
+        let silence = self.last_packet.filter(|_| !self.silent).map(|last| last + SILENCE);
+        gathers.chain(silence).min()
+    }
+
+    /// True once, when the source has just become silent.
+    #[must_use]
+    pub fn falls_silent(&mut self, now: Instant) -> bool {
+        let silent = self.last_packet.is_some_and(|last| last + SILENCE <= now);
+        let falls = silent && !self.silent;
+        self.silent = silent;
+        falls
+    }
+
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> SourceStats {
+        let media_age = self.last_packet.map(|last| now.saturating_duration_since(last));
+        SourceStats { media_age, ..self.counters.clone() }
+    }
+}
+
+/// Correct H.264's profile from the stream itself; true when that changed something.
+fn learn(spec: &mut TrackSpec, payload: &[u8]) -> bool {
+    if spec.codec != Codec::H264 {
+        return false;
+    }
+    let Some(id) = key_frame::profile_level_id(payload) else { return false };
+    if crate::negotiation::codec::parameter(&spec.fmtp, "profile-level-id").is_some_and(|known| known.eq_ignore_ascii_case(&id)) {
+        return false;
+    }
+    spec.fmtp = key_frame::with_profile_level_id(&spec.fmtp, &id);
+    true
+}

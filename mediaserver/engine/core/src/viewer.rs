@@ -1,0 +1,361 @@
+//! One session that we send to: its place in the stream's log, its tracks, what it asks for.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::border::{ForwarderConfig, ViewerId, ViewerSpec, ViewerStats};
+use crate::mapping::Segment;
+use crate::negotiation::Kind;
+use crate::outbox::Outbox;
+use crate::outgoing::{Admission, Beginnings, Outgoing};
+use crate::repair::{Repair, Repairs};
+use crate::report_schedule::ReportSchedule;
+use crate::ring::Packet;
+use crate::rtcp::{self, Report, ReportBlock, SenderReport};
+use crate::slots::{Id, Slots};
+use crate::source::{Burst, Source};
+use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
+use crate::stream::Stream;
+use crate::timeline;
+
+/// A key frame sent less than this ago answers a PLI.
+const FRESH_KEY_FRAME: Duration = Duration::from_millis(500);
+/// One viewer's PLIs count once in this time.
+const PLI_SPACING: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub struct Viewer {
+    pub stream: Id,
+    pub relay: bool,
+    pub destination: Option<SocketAddr>,
+    /// Whether it stands in the queue of those with something to send.
+    pub queued: bool,
+    /// Its entry among the timers; others are outdated.
+    pub timed_for: Option<Instant>,
+    pub reports: ReportSchedule,
+    cname: String,
+    tracks: Vec<Outgoing>,
+    sealer: Sealer,
+    opener: Opener,
+    repairs: Repairs,
+    /// Position in the stream's log.
+    cursor: u64,
+    transport_cc: u16,
+    stats: ViewerStats,
+    last_sent: Option<Instant>,
+    last_video: Option<Instant>,
+    last_key_frame: Option<Instant>,
+    last_pli: Option<Instant>,
+}
+
+/// What a turn needs besides the viewer.
+pub struct Turn<'a> {
+    pub id: ViewerId,
+    pub stream: &'a Stream,
+    pub sources: &'a Slots<Source>,
+    pub outbox: &'a mut Outbox,
+    pub config: &'a ForwarderConfig,
+    pub now: Instant,
+    /// NTP, our time.
+    pub ntp: u64,
+}
+
+/// What a turn or a datagram found out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// There is more to send.
+    pub more: bool,
+    /// A key frame is missed.
+    pub wants_key_frame: bool,
+}
+
+impl Viewer {
+    #[must_use]
+    pub fn new(
+        stream: Id,
+        spec: ViewerSpec,
+        keys: &SrtpKeys,
+        config: &ForwarderConfig,
+        mut beginnings: impl FnMut() -> Beginnings,
+    ) -> Self {
+        let tracks = spec.tracks.into_iter().map(|track| Outgoing::new(track, beginnings(), config.playout_delay));
+        Self {
+            stream,
+            relay: spec.relay,
+            destination: None,
+            queued: false,
+            timed_for: None,
+            reports: ReportSchedule::default(),
+            cname: spec.cname,
+            tracks: tracks.collect(),
+            sealer: Sealer::new(keys),
+            opener: Opener::new(keys),
+            repairs: Repairs::default(),
+            cursor: 0,
+            transport_cc: 0,
+            stats: ViewerStats::default(),
+            last_sent: None,
+            last_video: None,
+            last_key_frame: None,
+            last_pli: None,
+        }
+    }
+
+    /// Go on with what comes next; what was not sent until now never is.
+    pub fn skip_to(&mut self, position: u64) {
+        if position > self.cursor {
+            self.tracks.iter_mut().for_each(Outgoing::interrupt);
+        }
+        self.cursor = position;
+    }
+
+    /// Since when the next burst waits.
+    #[must_use]
+    pub fn waiting_since(&self, stream: &Stream) -> Option<Instant> {
+        stream.burst(self.cursor.max(stream.log_start())).map(|burst| burst.emitted)
+    }
+
+    /// Seal what is due: repairs, one burst, reports.
+    pub fn turn(&mut self, turn: &mut Turn<'_>) -> Outcome {
+        let Some(destination) = self.destination else {
+            self.skip_to(turn.stream.log_end());
+            return Outcome::default();
+        };
+        turn.outbox.close_run();
+        while let Some(repair) = self.repairs.next() {
+            self.send_repair(repair, destination, turn);
+        }
+        turn.outbox.close_run();
+        let mut wants_key_frame = self.cut_late(turn);
+        if let Some(burst) = turn.stream.burst(self.cursor) {
+            self.cursor += 1;
+            wants_key_frame |= self.send_burst(burst, destination, turn);
+        }
+        if self.reports.is_due(turn.now) {
+            self.send_report(destination, turn);
+        }
+        Outcome { more: self.cursor < turn.stream.log_end(), wants_key_frame }
+    }
+
+    /// Leave out what waited too long. True when video is interrupted by that.
+    fn cut_late(&mut self, turn: &Turn<'_>) -> bool {
+        let playing = self.plays_video();
+        if self.cursor < turn.stream.log_start() {
+            self.skip_to(turn.stream.log_start());
+        }
+        while let Some(burst) = turn.stream.burst(self.cursor)
+            && turn.now.saturating_duration_since(burst.emitted) > turn.config.late_limit
+        {
+            self.cursor += 1;
+            if let Some(track) = track_of(&mut self.tracks, burst) {
+                track.interrupt();
+            }
+        }
+        let cut = playing && !self.plays_video();
+        self.stats.cut += u64::from(cut);
+        cut
+    }
+
+    fn plays_video(&self) -> bool {
+        self.tracks.iter().any(|track| track.kind == Kind::Video && track.is_playing())
+    }
+
+    /// True when a key frame is needed first.
+    fn send_burst(&mut self, burst: &Burst, destination: SocketAddr, turn: &mut Turn<'_>) -> bool {
+        let Some(at) = index_of(&self.tracks, burst) else { return false };
+        let (segment, follow) = match self.tracks[at].admit(burst) {
+            Admission::Continue(segment) => (segment, &[][..]),
+            Admission::Begin(segment) => {
+                self.reports.restart(turn.now);
+                (segment, &burst.follow[..])
+            }
+            Admission::Wait => return true,
+            Admission::Unplayable => {
+                self.stats.unplayable += burst.packets.len() as u64;
+                return false;
+            }
+        };
+        for packet in burst.packets.iter().chain(follow) {
+            let Some(number) = segment.number(packet.sequence) else { continue };
+            let start = turn.outbox.bytes.len();
+            if self.seal(at, &segment, packet, number, turn.outbox) {
+                self.tracks[at].note(&segment, packet, number);
+                turn.outbox.commit(turn.id, destination, start);
+            }
+        }
+        self.note_burst(burst, turn.now);
+        false
+    }
+
+    fn note_burst(&mut self, burst: &Burst, now: Instant) {
+        self.last_sent = Some(now);
+        if burst.kind == Kind::Video {
+            let gap = self.last_video.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+            self.stats.longest_gap = self.stats.longest_gap.max(gap);
+            self.last_video = Some(now);
+            if burst.starts_key_frame {
+                self.last_key_frame = Some(now);
+            }
+        }
+    }
+
+    /// Append a packet of the live stream to the arena. False: it has been sent before.
+    fn seal(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
+        let start = outbox.bytes.len();
+        let header = self.tracks[at].write(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc);
+        let sealed = self.sealer.seal_rtp(&mut outbox.bytes, start, header, number, IndexUse::First);
+        if sealed {
+            self.stats.packets += 1;
+            self.stats.bytes += (outbox.bytes.len() - start) as u64;
+        }
+        sealed
+    }
+
+    fn send_repair(&mut self, repair: Repair, destination: SocketAddr, turn: &mut Turn<'_>) {
+        #[allow(clippy::cast_possible_truncation)] // The low bits are resolved again.
+        let Some((number, segment, sequence)) = self.tracks[repair.track].mapping.resolve(repair.number as u16) else { return };
+        let source = turn.sources.get(segment.source.0).and_then(|source| source.tracks.get(segment.track));
+        let Some(packet) = source.and_then(|track| track.ring.get(sequence)).filter(|_| number == repair.number) else { return };
+        if !self.repairs.spend(packet.payload.len() + 40, self.stats.bytes) {
+            return;
+        }
+        let start = turn.outbox.bytes.len();
+        let sealed = self.seal_repair(repair.track, &segment, packet, number, turn.outbox);
+        if sealed {
+            turn.outbox.commit(turn.id, destination, start);
+            turn.outbox.close_run();
+            self.stats.repaired += 1;
+        }
+    }
+
+    /// As RTX where the viewer has it, else the packet itself where that is allowed.
+    fn seal_repair(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
+        let start = outbox.bytes.len();
+        let track = &mut self.tracks[at];
+        if let Some((header, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc) {
+            return self.sealer.seal_rtp(&mut outbox.bytes, start, header, own, IndexUse::First);
+        }
+        if !track.repeats_plainly(segment) {
+            return false;
+        }
+        let again = self.sealer.was_sealed(track.ssrc, number);
+        let header = track.write(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc);
+        let index_use = if again { IndexUse::Again } else { IndexUse::First };
+        self.sealer.seal_rtp(&mut outbox.bytes, start, header, number, index_use)
+    }
+
+    /// Sender reports of all tracks that play, and their common name, in one compound packet.
+    fn send_report(&mut self, destination: SocketAddr, turn: &mut Turn<'_>) {
+        self.reports.sent(turn.now);
+        let start = turn.outbox.bytes.len();
+        let mut ssrcs = Vec::with_capacity(self.tracks.len());
+        for track in &self.tracks {
+            if let Some(timestamp) = report_timestamp(track, turn) {
+                let (packets, bytes) = (track.packets, track.payload_bytes);
+                let report = SenderReport { ssrc: track.ssrc, ntp: turn.ntp, timestamp, packets, bytes };
+                rtcp::write_sender_report(&mut turn.outbox.bytes, report);
+                ssrcs.push(track.ssrc);
+            }
+        }
+        if ssrcs.is_empty() {
+            return;
+        }
+        rtcp::write_description(&mut turn.outbox.bytes, &ssrcs, &self.cname);
+        self.send_rtcp(start, destination, turn.id, turn.outbox);
+    }
+
+    /// Tell the peer that we are done.
+    pub fn send_bye(&mut self, id: ViewerId, outbox: &mut Outbox) {
+        let ssrcs: Vec<u32> = self.tracks.iter().map(|track| track.ssrc).collect();
+        let (Some(destination), Some(first)) = (self.destination, ssrcs.first()) else { return };
+        let start = outbox.bytes.len();
+        rtcp::write_empty_report(&mut outbox.bytes, *first);
+        rtcp::write_description(&mut outbox.bytes, &ssrcs, &self.cname);
+        rtcp::write_bye(&mut outbox.bytes, &ssrcs);
+        self.send_rtcp(start, destination, id, outbox);
+    }
+
+    fn send_rtcp(&mut self, start: usize, destination: SocketAddr, id: ViewerId, outbox: &mut Outbox) {
+        if self.sealer.seal_rtcp(&mut outbox.bytes, start) {
+            outbox.close_run();
+            outbox.commit(id, destination, start);
+            outbox.close_run();
+        }
+    }
+
+    /// An SRTCP datagram. None: it is not the peer's.
+    pub fn on_datagram(&mut self, datagram: &mut [u8], stream: &Stream, now: (Instant, u64)) -> Option<Outcome> {
+        let len = self.opener.open_rtcp(datagram)?;
+        let mut outcome = Outcome::default();
+        for report in rtcp::parse(&datagram[..len]) {
+            match report {
+                Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
+                Report::KeyFrame { ssrc } => outcome.wants_key_frame |= self.on_pli(ssrc, stream, now.0),
+                Report::Block(block) => self.on_block(block, now.1),
+                Report::Remb { bitrate } => self.stats.remb = Some(bitrate),
+                Report::Sender { .. } | Report::Bye { .. } => {}
+            }
+        }
+        outcome.more = !self.repairs.is_empty();
+        Some(outcome)
+    }
+
+    fn on_nack(&mut self, ssrc: u32, lost: &[u16], now: Instant) {
+        let Some(at) = self.tracks.iter().position(|track| track.ssrc == ssrc) else { return };
+        self.stats.nacks += lost.len() as u64;
+        for &low in lost {
+            if let Some((number, ..)) = self.tracks[at].mapping.resolve(low) {
+                self.repairs.want(Repair { track: at, number }, self.stats.rtt, now);
+            }
+        }
+    }
+
+    /// Whether the source should be asked.
+    fn on_pli(&mut self, ssrc: u32, stream: &Stream, now: Instant) -> bool {
+        if !self.tracks.iter().any(|track| track.ssrc == ssrc && track.kind == Kind::Video) {
+            return false;
+        }
+        self.stats.plis += 1;
+        let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
+        if within(self.last_key_frame, FRESH_KEY_FRAME) || within(self.last_pli, PLI_SPACING) || stream.key_frame_ahead(self.cursor) {
+            return false;
+        }
+        self.last_pli = Some(now);
+        true
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // The middle 32 bits are meant.
+    fn on_block(&mut self, block: ReportBlock, ntp: u64) {
+        if !self.tracks.iter().any(|track| track.ssrc == block.ssrc) {
+            return;
+        }
+        self.stats.loss = Some(f64::from(block.fraction_lost) / 256.0);
+        let round = ((ntp >> 16) as u32).wrapping_sub(block.last_report).wrapping_sub(block.delay);
+        // Above half a minute it is not a round trip but a confused peer.
+        if block.last_report != 0 && round < 30 << 16 {
+            self.stats.rtt = Some(timeline::from_short(round));
+        }
+    }
+
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> ViewerStats {
+        let media_age = self.last_sent.map(|last| now.saturating_duration_since(last));
+        ViewerStats { remote: self.destination, media_age, ..self.stats.clone() }
+    }
+}
+
+/// The viewer's timestamp of what is captured now; None while the track does not play.
+fn report_timestamp(track: &Outgoing, turn: &Turn<'_>) -> Option<u32> {
+    let segment = track.mapping.current()?;
+    let source = turn.sources.get(segment.source.0).filter(|source| !source.silent)?;
+    Some(source.timeline.timestamp(segment.track, turn.ntp)?.wrapping_add(segment.timestamp_offset))
+}
+
+fn index_of(tracks: &[Outgoing], burst: &Burst) -> Option<usize> {
+    let of_kind = tracks.iter().enumerate().filter(|(_, track)| track.kind == burst.kind);
+    of_kind.map(|(at, _)| at).nth(burst.ordinal)
+}
+
+fn track_of<'a>(tracks: &'a mut [Outgoing], burst: &Burst) -> Option<&'a mut Outgoing> {
+    index_of(tracks, burst).map(|at| &mut tracks[at])
+}
