@@ -4,8 +4,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rivulet_testbed.places import MAX_PREFIXES, PLACES_PER_PREFIX, Place, Wish,
 
 ALLOCATION_LOCK_SECONDS = 30.0
 FILE_NAME = "allocations.json"
+LOCK_NAME = "allocations.lock"
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,15 @@ class AllocationFile:
         """Return the prefix's testbed as it was last allocated, or None."""
         return self._load().get(prefix)
 
-    def is_empty(self) -> bool:
-        """Tell whether nobody has a number."""
-        return not self._load()
+    def remove_if_empty(self) -> None:
+        """Remove the file and its folder when nobody has a number and nothing else is there."""
+        with file_lock(self._root / LOCK_NAME, ALLOCATION_LOCK_SECONDS):
+            others = {path.name for path in self._root.iterdir()} - {FILE_NAME, LOCK_NAME}
+            if not others and not self._load():
+                self._path.unlink(missing_ok=True)
+                (self._root / LOCK_NAME).unlink()
+                with suppress(OSError):  # somebody has come meanwhile
+                    self._root.rmdir()
 
     def _load(self) -> dict[str, Testbed]:
         return from_json(self._path.read_text()) if self._path.exists() else {}
@@ -135,7 +142,7 @@ class AllocationFile:
     def grow(self, prefix: str, wishes: list[Wish], mtus: Mapping[str, int]) -> Testbed:
         """Give numbers to the wished places and return the whole testbed."""
         self._root.mkdir(parents=True, exist_ok=True)
-        with file_lock(self._root / "allocations.lock", ALLOCATION_LOCK_SECONDS):
+        with file_lock(self._root / LOCK_NAME, ALLOCATION_LOCK_SECONDS):
             testbeds = self._load()
             testbeds[prefix] = with_wishes(find_or_new(testbeds, prefix), wishes, mtus)
             self._save(testbeds)
@@ -145,7 +152,7 @@ class AllocationFile:
         """Give the places' numbers back, and the prefix's with its last place."""
         if not self._root.exists():
             return
-        with file_lock(self._root / "allocations.lock", ALLOCATION_LOCK_SECONDS):
+        with file_lock(self._root / LOCK_NAME, ALLOCATION_LOCK_SECONDS):
             testbeds = self._load()
             if prefix in testbeds:
                 testbeds[prefix] = without(testbeds[prefix], names)
@@ -160,23 +167,33 @@ class AllocationFile:
 
 
 @contextmanager
-def file_lock(path: Path, seconds: float) -> Iterator[None]:
-    """Hold an exclusive lock on a file; whoever dies lets go of it."""
+def file_lock(path: Path, seconds: float, progress: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on a file; whoever dies lets go of it, and its holder may remove it."""
     deadline = time.monotonic() + seconds
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    told = False
+    while (descriptor := _try_lock(path)) is None:
+        if progress and not told:
+            progress(f"waiting for whoever holds {path}")
+            told = True
+        if time.monotonic() > deadline:
+            raise StepTimeoutError(f"lock {path} (another hack/testbed is at work)", seconds)
+        time.sleep(0.1)
     try:
-        while not _try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise StepTimeoutError(f"lock {path} (another hack/testbed is at work)", seconds)
-            time.sleep(0.1)
         yield
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(path: Path) -> int | None:
+    """Return the locked file; None if it is another's, or was removed while we took it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        still_there = path.stat().st_ino == os.fstat(descriptor).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        still_there = False
+    if not still_there:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -81,7 +81,7 @@ def ensure(cache: Path, versions: Mapping[str, str], progress: Progress) -> Path
     if (binaries / "complete").exists():
         return binaries
     cache.mkdir(parents=True, exist_ok=True)
-    with file_lock(cache / "build.lock", BUILD_SECONDS):
+    with file_lock(cache / "build.lock", BUILD_SECONDS, progress):
         binaries.mkdir(parents=True, exist_ok=True)
         for tool in tools(versions):
             built = _ensure_tool(cache, tool, progress)

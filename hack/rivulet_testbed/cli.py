@@ -39,8 +39,7 @@ def main(argv: list[str]) -> int:
     settings = from_environment(os.environ, options.prefix)
     command: Command = options.command
     try:
-        if os.geteuid() != 0:
-            raise UsageError("needs root: network namespaces, mounts and cgroups are made")
+        _require_root()
         return command(settings, options)
     except UsageError as wrong:
         sys.stderr.write(f"testbed: {wrong}\n")
@@ -48,6 +47,11 @@ def main(argv: list[str]) -> int:
     except TestbedError as failure:
         sys.stderr.write(f"testbed: {failure}\n")
         return 1
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise UsageError("needs root: it makes network namespaces, mounts and cgroups")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rivulet_testbed import rootfs
-from rivulet_testbed.allocation import file_lock
 from rivulet_testbed.command import attempt, run_logged
-from rivulet_testbed.errors import TestbedError
-from rivulet_testbed.source_tree import content_key, source_files
-from rivulet_testbed.wheels import PROJECT_FILES, Wheelhouse
+from rivulet_testbed.source_tree import content_key, mirror, source_files
+from rivulet_testbed.wheels import BOTH_PACKAGES, CONSTRAINTS, PROJECT_FILES, Wheelhouse
 
 BUILD_SECONDS = 900.0
-LOCK_SECONDS = 3600.0
-EDIT_ROUNDS = 3
 REPOSITORY = "localhost/rivulet"
 
 
@@ -33,6 +29,13 @@ MEDIA = Recipe("media", "mediaserver/Dockerfile", ("mediaserver/rivulet_media", 
 RECIPES = (OPERATOR, MEDIA)
 
 
+def snapshot(checkout: Path, target: Path) -> Path:
+    """Copy all that goes into images: what is edited meanwhile goes into the next ones, not into half of these."""
+    dockerfiles = [recipe.dockerfile for recipe in RECIPES]
+    mirror(checkout, source_files(checkout, (*PROJECT_FILES, *BOTH_PACKAGES, CONSTRAINTS, *dockerfiles)), target)
+    return target
+
+
 @dataclass(frozen=True)
 class Built:
     """An image that is there: its reference and its OCI archive."""
@@ -43,7 +46,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Builds images from one checkout."""
+    """Builds images from one snapshot of the sources; one at a time may use a cache."""
 
     wheelhouse: Wheelhouse
 
@@ -61,13 +64,10 @@ class Workshop:
     def build(self, recipe: Recipe) -> Built:
         """Return the image, built now if its tag is new."""
         self._images.mkdir(parents=True, exist_ok=True)
-        with file_lock(self._images / "build.lock", LOCK_SECONDS):
-            for _ in range(EDIT_ROUNDS):
-                built = self._named(recipe)
-                if built.archive.exists():
-                    return built
-                self._build(recipe, built)
-        raise TestbedError(f"{recipe.name}: the sources keep changing while they are built")
+        built = self._named(recipe)
+        if not built.archive.exists():
+            self._build(recipe, built)
+        return built
 
     def _named(self, recipe: Recipe) -> Built:
         tag = self.tag(recipe)
@@ -75,8 +75,7 @@ class Workshop:
 
     def coturn(self) -> Built:
         """Return Debian's coturn."""
-        with file_lock(self._images / "build.lock", LOCK_SECONDS):
-            return self._root_file_system(rootfs.COTURN)
+        return self._root_file_system(rootfs.COTURN)
 
     def _root_file_system(self, wanted: rootfs.RootFileSystem) -> Built:
         house = self.wheelhouse
@@ -103,9 +102,6 @@ class Workshop:
         self._buildah(
             recipe, ["push", "--compression-level", "1", built.reference, f"oci-archive:{draft}:{built.reference}"]
         )
-        if self._named(recipe) != built:  # edited meanwhile: nobody knows what is inside
-            draft.unlink()
-            return
         draft.rename(built.archive)
         self._remove_old(recipe, built)
         self.wheelhouse.progress(f"{recipe.name}: built, {built.archive.stat().st_size / 1e6:.0f} MB")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rivulet_testbed import image_build, packages, settings, versions
+from rivulet_testbed.allocation import file_lock
 from rivulet_testbed.errors import TestbedError
 from rivulet_testbed.image_build import Built, Workshop
 from rivulet_testbed.progress import Progress
@@ -14,6 +15,7 @@ from rivulet_testbed.wheels import Wheelhouse
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COTURN = "coturn"
+LOCK_SECONDS = 3600.0
 
 
 def main(argv: list[str]) -> int:
@@ -21,13 +23,15 @@ def main(argv: list[str]) -> int:
     options = _parse(argv)
     progress = Progress()
     cache = settings.from_environment(os.environ, None).cache
-    workshop = Workshop(Wheelhouse(CHECKOUT, cache, versions.load(), progress))
     try:
         packages.ensure(packages.IMAGES, cache / "logs" / "apt.log", progress)
-        if options.context:
-            _write_contexts(workshop, options.context)
-            return 0
-        built = {name: _build(workshop, name) for name in options.images}
+        with file_lock(cache / "images.lock", LOCK_SECONDS, progress):
+            sources = image_build.snapshot(CHECKOUT, cache / "draft" / "sources")
+            workshop = Workshop(Wheelhouse(sources, cache, versions.load(), progress))
+            if options.context:
+                _write_contexts(workshop, options.context)
+                return 0
+            built = {name: _build(workshop, name) for name in options.images}
     except TestbedError as failure:
         sys.stderr.write(f"images: {failure}\n")
         return 1

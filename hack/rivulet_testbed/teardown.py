@@ -202,9 +202,7 @@ def _remove_empty(state_root: Path, paths: TestbedPaths) -> None:
         paths.lock.unlink(missing_ok=True)
     for root in cgroups.all_roots():
         _rmdir(root / CGROUP_ROOT)
-    alone = {path.name for path in state_root.iterdir()} <= {"allocations.json", "allocations.lock"}
-    if alone and AllocationFile(state_root).is_empty():
-        shutil.rmtree(state_root, ignore_errors=True)
+    AllocationFile(state_root).remove_if_empty()
     for folder in (CNI_RESULTS, CNI_RESULTS.parent, CONTAINER_LOG_LINKS):
         _rmdir(folder)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rivulet_testbed.command import run, run_logged
 from rivulet_testbed.errors import UsageError
 from rivulet_testbed.progress import Progress
-from rivulet_testbed.source_tree import content_key, mirror, source_files
+from rivulet_testbed.source_tree import content_key, source_files
 
 CONSTRAINTS = "hack/constraints.txt"
 PROJECT_FILES = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
@@ -20,7 +20,7 @@ WHEEL_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Wheelhouse:
-    """Builds wheels of one checkout into one cache."""
+    """Builds wheels of one snapshot of the sources into one cache."""
 
     checkout: Path
     cache: Path
@@ -56,10 +56,7 @@ class Wheelhouse:
         if target.exists():
             return target
         self.progress("project: wheel with the engine (a change costs its compilation)")
-        source = self.cache / "draft" / "project-source"
-        mirror(self.checkout, files, source)
-        shutil.rmtree(source / "build", ignore_errors=True)
-        self._pip_wheel(target, ["--no-deps", str(source)], "wheel-project")
+        self._pip_wheel(target, ["--no-deps", str(self.checkout)], "wheel-project")
         for old in target.parent.glob("project-*"):
             if old != target:
                 shutil.rmtree(old, ignore_errors=True)

@@ -56,7 +56,27 @@ def test_the_file_forgets_a_prefix_with_its_last_place(tmp_path: Path) -> None:
     assert [place.name for place in (file.read("a") or first).places] == ["us"]
     file.shrink("a", {"us"})
     assert file.read("a") is None
-    assert not file.is_empty()
+    file.remove_if_empty()
+    assert file.read("b") == second
+
+
+def test_the_last_prefix_takes_the_file_and_its_folder_along(tmp_path: Path) -> None:
+    file = AllocationFile(tmp_path / "state")
+    file.grow("a", [Wish("eu", 1)], {})
+    file.shrink("a", {"eu"})
+    (tmp_path / "state/other").touch()
+    file.remove_if_empty()
+    assert (tmp_path / "state").exists()
+    (tmp_path / "state/other").unlink()
+    file.remove_if_empty()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_lock_file_that_its_holder_removes_can_be_taken_anew(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "lock", 0):
+        (tmp_path / "lock").unlink()
+        with file_lock(tmp_path / "lock", 0):
+            assert (tmp_path / "lock").exists()
 
 
 def test_an_unknown_region_is_named_with_the_known_ones() -> None:
