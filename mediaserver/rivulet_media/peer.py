@@ -14,7 +14,7 @@ from aiortc.rtcrtpsender import RTCRtpSender
 from yarl import URL
 
 from rivulet_media.ice_links import IceServer
-from rivulet_media.sdp_repair import rejected_as_inactive
+from rivulet_media.sdp_repair import repaired
 from rivulet_media.whip_client import Session, WhipClient
 
 CONNECT_SECONDS: Final = 20.0
@@ -69,7 +69,7 @@ class Peer:
                 _use_servers(ice, session.ice_servers, self._turn_transport)
             _use_loopback(ice, session.url)
             await self.connection.setLocalDescription(offer)
-            answer = rejected_as_inactive(offer.sdp, session.answer)
+            answer = repaired(offer.sdp, session.answer)
             await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except ValueError as error:
             await client.end(session)

@@ -2,7 +2,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
-from rivulet_media.sdp_repair import rejected_as_inactive
+from rivulet_media.sdp_repair import repaired
 
 OFFER = """\
 v=0
@@ -56,11 +56,11 @@ a=setup:passive
 
 def test_an_answer_that_rejects_nothing_stays_as_it_is() -> None:
     answer = VIDEO_ONLY.replace("m=audio 0", "m=audio 9").replace("BUNDLE 1", "BUNDLE 0 1")
-    assert rejected_as_inactive(OFFER, answer) == answer
+    assert repaired(OFFER, answer) == answer
 
 
 def test_a_rejected_section_gets_the_transport_of_an_accepted_one() -> None:
-    lines = rejected_as_inactive(OFFER, VIDEO_ONLY).splitlines()
+    lines = repaired(OFFER, VIDEO_ONLY).splitlines()
     assert "a=group:BUNDLE 0 1" in lines
     audio = lines[lines.index("m=audio 9 UDP/TLS/RTP/SAVPF 96") : lines.index("m=video 9 UDP/TLS/RTP/SAVPF 97")]
     assert audio[-5:] == [
@@ -73,14 +73,23 @@ def test_a_rejected_section_gets_the_transport_of_an_accepted_one() -> None:
     assert not [line for line in audio if "ours" in line or line == "a=recvonly"]
 
 
+def test_candidates_named_once_stand_in_every_section() -> None:
+    candidate = "a=candidate:1 1 udp 2130706431 127.0.0.1 7000 typ host"
+    answer = VIDEO_ONLY.replace("m=audio 0", "m=audio 9").replace("BUNDLE 1", "BUNDLE 0 1")
+    answer = answer.replace("a=inactive", f"a=sendonly\r\n{candidate}\r\na=end-of-candidates")
+    audio, video = repaired(OFFER, answer).split("m=")[1:]
+    for section in (audio, video):
+        assert section.splitlines()[-2:] == [candidate, "a=end-of-candidates"]
+
+
 def test_an_answer_that_rejects_everything_is_refused() -> None:
     with pytest.raises(ValueError, match="rejected"):
-        rejected_as_inactive(OFFER, VIDEO_ONLY.replace("m=video 9", "m=video 0"))
+        repaired(OFFER, VIDEO_ONLY.replace("m=video 9", "m=video 0"))
 
 
 def test_an_answer_with_another_number_of_sections_is_refused() -> None:
     with pytest.raises(ValueError, match="2 media sections were offered, 0"):
-        rejected_as_inactive(OFFER, "v=0\r\n")
+        repaired(OFFER, "v=0\r\n")
 
 
 async def test_aiortc_takes_the_result_and_expects_the_accepted_track_only() -> None:
@@ -98,7 +107,7 @@ async def test_aiortc_takes_the_result_and_expects_the_accepted_track_only() -> 
     answer = f"{head}m=audio 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\nm={video}"
 
     await ours.setLocalDescription(offer)
-    await ours.setRemoteDescription(RTCSessionDescription(rejected_as_inactive(offer.sdp, answer), "answer"))
+    await ours.setRemoteDescription(RTCSessionDescription(repaired(offer.sdp, answer), "answer"))
     assert [transceiver.currentDirection for transceiver in ours.getTransceivers()] == ["inactive", "recvonly"]
     await ours.close()
     await theirs.close()
