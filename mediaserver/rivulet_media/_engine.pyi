@@ -5,8 +5,11 @@ Sessions are named by the engine: 16 lower-case hex characters, never reused wit
 """
 
 from collections.abc import Sequence
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, Self, TypedDict, final, type_check_only
 
+__all__ = ["Engine", "EngineError", "LimitError", "OfferError", "UnknownSessionError", "UnsupportedError", "playable"]
+
+@type_check_only
 class Track(TypedDict):
     """One track of a publication, as it stands in a stream's table entry (docs/contract.md, "Stream entry")."""
 
@@ -16,6 +19,7 @@ class Track(TypedDict):
     channels: NotRequired[int]  # audio only
     fmtp: str  # as published; H.264: profile-level-id from the SPS once one was seen
 
+@type_check_only
 class SessionStats(TypedDict):
     """Counters since the session's start; `rtt_ms`, `loss` are the latest estimates (None: not known yet)."""
 
@@ -36,6 +40,7 @@ class SessionStats(TypedDict):
     cut: int  # times that a late queue was cut to the next key frame
     longest_gap_ms: int  # longest time between two video packets sent (viewer) or received, since start
 
+@type_check_only
 class StreamStats(TypedDict):
     stream: str
     incarnation: str | None
@@ -44,6 +49,7 @@ class StreamStats(TypedDict):
     gop_ms: int | None
     key_frames: int
 
+@type_check_only
 class EngineStats(TypedDict):
     sessions: list[SessionStats]
     streams: list[StreamStats]
@@ -59,6 +65,7 @@ class EngineStats(TypedDict):
     loop_lateness_ms: float  # worst lateness of a timer since the last call
     ticks: int  # turns of the data thread: liveness is that it grows
 
+@type_check_only
 class Event(TypedDict):
     """`type` says which of the others are there.
 
@@ -95,11 +102,12 @@ class UnknownSessionError(EngineError):
 def playable(tracks: Sequence[Track], offer: str) -> None:
     """Raise OfferError or UnsupportedError when a viewer's `offer` cannot play `tracks`; the same rule as `Engine.play`. Pure."""
 
+@final
 class Engine:
     """Sockets, ICE, DTLS, SRTP and forwarding on one data thread."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         bind: str,
         port: int,
         *,
@@ -110,7 +118,7 @@ class Engine:
         max_handshakes: int = 500,
         send_buffer: int | None = None,
         receive_buffer: int | None = None,
-    ) -> None:
+    ) -> Self:
         """Bind UDP `bind:port` (0: any free port) and start the data thread. OSError when the port is taken."""
 
     @property

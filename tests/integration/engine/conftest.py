@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from engine.peers import LOOPBACK, MakeNode, Node
 from rivulet_media._engine import Engine
 

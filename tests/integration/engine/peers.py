@@ -7,16 +7,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
-from rivulet_media._engine import Engine
 
 if TYPE_CHECKING:
-    from rivulet_media._engine import Event, Track
+    from rivulet_media._engine import Engine, Event, Track
 
 LOOPBACK = "127.0.0.1"
 VIDEO: Track = {"kind": "video", "codec": "vp8", "clock_rate": 90000, "fmtp": ""}
@@ -34,11 +33,11 @@ class Picture(MediaStreamTrack):
         super().__init__()
         self._count = 0
         self._start = time.monotonic()
-        self.paused = False
+        self.going = asyncio.Event()
+        self.going.set()
 
     async def recv(self) -> VideoFrame:
-        while self.paused:
-            await asyncio.sleep(0.05)
+        await self.going.wait()
         self._count += 1
         await asyncio.sleep(max(0.0, self._start + self._count / FPS - time.monotonic()))
         pixels = np.full((120, 160, 3), self._count * 7 % 256, dtype=np.uint8)
@@ -86,7 +85,9 @@ class Publisher:
     async def take(self, answer: str) -> None:
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
-    async def publish(self, engine: Engine, stream: str, incarnation: str, codecs: Sequence[str] = ("vp8", "opus")) -> str:
+    async def publish(
+        self, engine: Engine, stream: str, incarnation: str, codecs: Sequence[str] = ("vp8", "opus")
+    ) -> str:
         offer = await self.offer()
         session, answer = await asyncio.to_thread(engine.publish, stream, incarnation, offer, codecs)
         await self.take(answer)
@@ -123,7 +124,9 @@ class Viewer:
     async def frames_after(self, video: int, audio: int, within: float = 15.0) -> None:
         """Wait until that many more frames were decoded."""
         want = {"video": self.frames["video"] + video, "audio": self.frames["audio"] + audio}
-        await eventually(lambda: all(self.frames[kind] >= want[kind] for kind in want), f"{want} of {self.frames}", within)
+        await eventually(
+            lambda: all(self.frames[kind] >= want[kind] for kind in want), f"{want} of {self.frames}", within
+        )
 
     async def close(self) -> None:
         for reader in self._readers:
@@ -172,14 +175,18 @@ class Node:
 
 
 def without_rejections(offer: str, answer: str) -> str:
-    """The answer for aiortc, which knows no port 0: a rejected section becomes the offered one, inactive and bundled."""
+    """An answer for aiortc, which knows no port 0: a rejected section becomes the offered one, bundled and inactive."""
     offered = {section.split(" ", 1)[0]: section for section in offer.split("m=")[1:]}
     sections = answer.split("m=")
     transport = [line for section in sections[1:] for line in section.split("\r\n") if line.startswith(TRANSPORT)]
     for index, section in enumerate(sections):
         kind, _, rest = section.partition(" ")
         if index and rest.startswith("0 "):
-            kept = [line for line in offered[kind].split("\r\n") if not line.startswith((*TRANSPORT, "a=recvonly", "a=candidate"))]
+            kept = [
+                line
+                for line in offered[kind].split("\r\n")
+                if not line.startswith((*TRANSPORT, "a=recvonly", "a=candidate"))
+            ]
             sections[index] = "\r\n".join([*kept[:-1], "a=inactive", *transport[:4], ""])
             mid = section.split("a=mid:")[1].split("\r\n")[0]
             sections[0] = sections[0].replace("\r\na=msid", f" {mid}\r\na=msid", 1)
@@ -194,12 +201,45 @@ async def eventually(condition: Callable[[], bool], what: str, within: float = 1
         await asyncio.sleep(0.02)
 
 
-async def relay(parent: Engine, child: Engine, stream: str, incarnation: str, tracks: Sequence[Track]) -> tuple[str, str]:
+async def relay(
+    parent: Engine, child: Engine, stream: str, incarnation: str, tracks: Sequence[Track]
+) -> tuple[str, str]:
     """Make `child` pull `stream` from `parent`: the sessions at the child and at the parent."""
     pulled, offer = await asyncio.to_thread(child.pull, stream, incarnation, tracks)
     served, answer = await asyncio.to_thread(lambda: parent.play(stream, tracks, offer, relay=True))
     await asyncio.to_thread(child.pull_answer, pulled, answer)
     return pulled, served
+
+
+class SlowPath(asyncio.DatagramProtocol):
+    """Passes datagrams on between one client and `server`, each after `delay` seconds."""
+
+    def __init__(self, server: tuple[str, int], delay: float) -> None:
+        self._server = server
+        self._delay = delay
+        self._client: tuple[str, int] | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if addr != self._server:
+            self._client = addr
+        to = self._server if addr != self._server else self._client
+        if to is not None and self._transport is not None:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.sendto, data, to)
+
+
+@asynccontextmanager
+async def slow_path(server: tuple[str, int], delay: float) -> AsyncIterator[int]:
+    """A port of loopback from which `server` is `delay` seconds away."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: SlowPath(server, delay), local_addr=(LOOPBACK, 0))
+    try:
+        yield transport.get_extra_info("sockname")[1]
+    finally:
+        transport.close()
 
 
 MakeNode = Callable[..., Node]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+
 from engine.peers import AUDIO, LOOPBACK, MakeNode, Node, eventually
 
 pytestmark = [
@@ -127,7 +128,9 @@ async def test_chromium_plays_what_chromium_publishes(make_node: MakeNode, tmp_p
 
         def moves() -> bool:
             video, audio = reports[-1].get("video"), reports[-1].get("audio")
-            return isinstance(video, dict) and isinstance(audio, dict) and video["frames"] > 30 and audio["packets"] > 50
+            return (
+                isinstance(video, dict) and isinstance(audio, dict) and video["frames"] > 30 and audio["packets"] > 50
+            )
 
         await eventually(moves, f"frames of {reports[-1:]}", 25)
         video = reports[-1]["video"]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from engine.peers import AUDIO, LOOPBACK, VIDEO, MakeNode, Picture, Publisher, Tone, Viewer, closing, eventually, relay
 from rivulet_media._engine import (
     EngineError,
@@ -186,24 +187,12 @@ async def test_a_viewer_that_vanishes_is_gone_within_35_seconds(make_node: MakeN
         await publisher.publish(node.engine, "s", "i1")
         session = await viewer.play(node.engine, "s", [VIDEO])
         await viewer.frames_after(video=5, audio=0)
-        for transport in list(viewer.connection._RTCPeerConnection__iceTransports):
+        for transport in list(vars(viewer.connection)["_RTCPeerConnection__iceTransports"]):
             for protocol in transport._connection._protocols:
                 protocol.transport.abort()
         closed = await node.event(session, "closed", within=35)
         assert closed.get("reason") == "consent-expired"
         assert [s["kind"] for s in node.engine.stats()["sessions"]] == ["publisher"]
-
-
-async def test_a_tiny_send_buffer_blocks_now_and_then_and_the_picture_goes_on(make_node: MakeNode) -> None:
-    node = make_node(send_buffer=1)
-    publisher = Publisher(Picture(), Tone())
-    viewers = [Viewer("video", "audio") for _ in range(4)]
-    async with closing(publisher, *viewers):
-        await publisher.publish(node.engine, "s", "i1")
-        for viewer in viewers:
-            await viewer.play(node.engine, "s", [VIDEO, AUDIO])
-        for viewer in viewers:
-            await viewer.frames_after(video=30, audio=30, within=30)
 
 
 async def test_a_nomination_from_a_spoofed_address_gets_no_media(make_node: MakeNode) -> None:
@@ -266,9 +255,9 @@ async def test_a_source_that_pauses_is_silent_then_active_again(make_node: MakeN
     async with closing(publisher):
         session = await publisher.publish(node.engine, "s", "i1")
         await node.event(session, "active")
-        picture.paused = True
+        picture.going.clear()
         await node.event(session, "silent", within=6)
-        picture.paused = False
+        picture.going.set()
         await eventually(lambda: len(node.of(session, "active")) == 2, "active again", 5)
 
 

@@ -1,7 +1,8 @@
 """Publish, play and relay through engines, with real clients."""
 
 import pytest
-from engine.peers import AUDIO, VIDEO, MakeNode, Picture, Publisher, Tone, Viewer, closing, relay
+
+from engine.peers import AUDIO, LOOPBACK, VIDEO, MakeNode, Picture, Publisher, Tone, Viewer, closing, relay, slow_path
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -92,3 +93,22 @@ async def test_a_new_publication_resumes_the_picture_in_the_same_session(make_no
         await node.event(again, "active")
         await viewer.frames_after(video=15, audio=15)
         assert viewer.connection.connectionState == "connected"
+        lost = [r.packetsLost for r in (await viewer.connection.getStats()).values() if r.type == "inbound-rtp"]
+        assert lost == [0, 0], "the viewer's numbers have no gap"
+
+
+async def test_a_relay_over_42_ms_one_way_loses_nothing(make_node: MakeNode) -> None:
+    origin, edge = make_node(), make_node()
+    publisher, viewer = Publisher(Picture(), Tone()), Viewer("video", "audio")
+    async with closing(publisher, viewer), slow_path((LOOPBACK, origin.engine.port), 0.042) as entry:
+        await publisher.publish(origin.engine, "s", "i1")
+        pulled, offer = edge.engine.pull("s", "i1", [VIDEO, AUDIO])
+        served, answer = origin.engine.play("s", [VIDEO, AUDIO], offer, relay=True)
+        edge.engine.pull_answer(pulled, answer.replace(f" {origin.engine.port} typ host", f" {entry} typ host"))
+        await viewer.play(edge.engine, "s", [VIDEO, AUDIO])
+        await viewer.frames_after(video=60, audio=150, within=30)
+        incoming = next(s for s in edge.engine.stats()["sessions"] if s["session"] == pulled)
+        outgoing = next(s for s in origin.engine.stats()["sessions"] if s["session"] == served)
+        assert (incoming["nacks"], incoming["loss"] or 0.0, outgoing["repaired"]) == (0, 0.0, 0)
+        assert outgoing["rtt_ms"] is None or outgoing["rtt_ms"] >= 84
+        assert viewer.longest_gap < 1.0

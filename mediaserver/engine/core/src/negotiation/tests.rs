@@ -43,8 +43,10 @@ fn publish(offer: &str, codecs: &[Codec]) -> Result<Receiving, Refusal> {
     whip::negotiate(&Offer::parse(offer)?, codecs)
 }
 
-/// (kind, codec, payload type, RTX) of each section.
-fn chosen(receiving: &Receiving) -> Vec<(Kind, Codec, u8, Option<u8>)> {
+/// Kind, codec, payload type, RTX.
+type Choice = (Kind, Codec, u8, Option<u8>);
+
+fn chosen(receiving: &Receiving) -> Vec<Choice> {
     let row = |m: &ReceivedMedia| (m.kind, m.payload.format.codec, m.payload.payload_type, m.payload.rtx);
     receiving.media.iter().map(row).collect()
 }
@@ -62,7 +64,7 @@ fn lines<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
 fn a_publisher_gets_one_codec_of_each_kind_by_the_streams_order() {
     use Kind::{Audio, Video};
     let opus = (Audio, Codec::Opus, 111, None);
-    let cases: [(&str, &[Codec], Vec<(Kind, Codec, u8, Option<u8>)>); 5] = [
+    let cases: [(&str, &[Codec], Vec<Choice>); 5] = [
         ("the default is H.264 in mode 1, 42e01f", &[], vec![opus, (Video, Codec::H264, 109, Some(114))]),
         ("VP8 first", &[Codec::Vp8, Codec::H264, Codec::Opus], vec![opus, (Video, Codec::Vp8, 96, Some(97))]),
         ("VP9 in profile 0", &[Codec::Vp9, Codec::Opus], vec![opus, (Video, Codec::Vp9, 98, Some(99))]),
