@@ -1,3 +1,4 @@
+# ruff: noqa: E501, PYI021 - the binding's contract stands here as text, for people
 """The native packet engine (mediaserver/engine). One `Engine` per media node; see docs/contract.md, "Engine border".
 
 Nothing here is called per packet. Every call releases the GIL and returns in bounded time (a round trip to the data thread).

@@ -14,8 +14,8 @@ async def make_node() -> AsyncIterator[MakeNode]:
     """Start engines; all are shut down at the end."""
     nodes: list[Node] = []
 
-    def make(**settings: Any) -> Node:
-        nodes.append(Node(Engine(LOOPBACK, 0, **settings)))
+    def make(bind: str = LOOPBACK, **settings: Any) -> Node:
+        nodes.append(Node(Engine(bind, 0, **settings)))
         return nodes[-1]
 
     yield make

@@ -112,3 +112,23 @@ async def test_a_relay_over_42_ms_one_way_loses_nothing(make_node: MakeNode) -> 
         assert (incoming["nacks"], incoming["loss"] or 0.0, outgoing["repaired"]) == (0, 0.0, 0)
         assert outgoing["rtt_ms"] is None or outgoing["rtt_ms"] >= 84
         assert viewer.longest_gap < 1.0
+
+
+async def test_a_relay_goes_over_ipv6(make_node: MakeNode) -> None:
+    origin, edge = make_node("::1"), make_node("::1")
+    pulled, served = await relay(origin.engine, edge.engine, "s", "i1", [VIDEO])
+    await edge.event(pulled, "connected")
+    await origin.event(served, "connected")
+    assert edge.engine.stats()["sessions"][0]["remote"] == f"[::1]:{origin.engine.port}"
+
+
+async def test_one_socket_serves_ipv4_and_ipv6(make_node: MakeNode) -> None:
+    node, edge = make_node("::"), make_node("::1")
+    node.engine.set_candidates([(LOOPBACK, node.engine.port), ("::1", node.engine.port)])
+    publisher, viewer = Publisher(Picture()), Viewer("video")
+    async with closing(publisher, viewer):
+        await publisher.publish(node.engine, "s", "i1")
+        await viewer.play(node.engine, "s", [VIDEO])
+        await viewer.frames_after(video=10, audio=0)
+        pulled, _ = await relay(node.engine, edge.engine, "s", "i1", [VIDEO])
+        await edge.event(pulled, "active")
