@@ -29,8 +29,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::border::{
-    ForwarderConfig, ForwarderEvent, KeyFrameRequest, SourceId, SourceKind, SourcePacket, SourceStats, StreamKey, StreamStats,
-    Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
+    ForwarderConfig, ForwarderEvent, KeyFrameRequest, SourceId, SourceKind, SourcePacket, SourceStats, StreamKey,
+    StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
 };
 use crate::outbox::Outbox;
 use crate::outgoing::Beginnings;
@@ -168,7 +168,11 @@ impl Forwarder {
     ) -> ViewerId {
         let stream = self.stream(stream);
         let random = &mut self.random;
-        let beginnings = || Beginnings { number: random.first_number(), rtx_number: random.first_number(), timestamp: random.word() };
+        let beginnings = || Beginnings {
+            number: random.first_number(),
+            rtx_number: random.first_number(),
+            timestamp: random.word(),
+        };
         let mut viewer = Viewer::new(stream, spec, keys, &self.config, beginnings);
         viewer.destination = destination;
         let entry = self.streams.get_mut(stream);

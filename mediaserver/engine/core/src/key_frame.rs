@@ -81,7 +81,9 @@ fn h265(payload: &[u8]) -> bool {
     let kind = |b: u8| b >> 1 & 0x3f;
     let starts = |kind| matches!(kind, 16..=21 | 32 | 33);
     match payload.first().map(|&b| kind(b)) {
-        Some(48) => aggregated(payload.get(2..).unwrap_or_default()).any(|u| u.first().is_some_and(|&b| starts(kind(b)))),
+        Some(48) => {
+            aggregated(payload.get(2..).unwrap_or_default()).any(|u| u.first().is_some_and(|&b| starts(kind(b))))
+        }
         Some(49) => payload.get(2).is_some_and(|b| b & 0x80 != 0 && starts(b & 0x3f)),
         Some(other) => starts(other),
         None => false,
@@ -107,13 +109,14 @@ fn vp8(payload: &[u8]) -> Option<bool> {
 /// RFC 9628, 4.2.
 fn vp9(payload: &[u8]) -> Option<bool> {
     let first = *payload.first()?;
-    let (picture_id, predicted, layers, begins) = (first & 0x80 != 0, first & 0x40 != 0, first & 0x20 != 0, first & 0x08 != 0);
+    let (picture_id, predicted, layers, begins) =
+        (first & 0x80 != 0, first & 0x40 != 0, first & 0x20 != 0, first & 0x08 != 0);
     let mut at = 1;
     if picture_id {
         at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
     }
-    let base_layer = !layers || payload.get(at)? >> 1 & 7 == 0;
-    Some(begins && !predicted && base_layer)
+    let spatial_layer = if layers { payload.get(at)? >> 1 & 7 } else { 0 };
+    Some(begins && !predicted && spatial_layer == 0)
 }
 
 #[cfg(test)]
@@ -136,7 +139,7 @@ mod tests {
             ("h265 vps", Codec::H265, &[32 << 1, 1], true),
             ("h265 trailing picture", Codec::H265, &[1 << 1, 1], false),
             ("h265 aggregate", Codec::H265, &[48 << 1, 1, 0, 2, 33 << 1, 1], true),
-            ("h265 first fragment of a cra", Codec::H265, &[49 << 1, 1, 0x80 | 21], true),
+            ("h265 first fragment of a cra", Codec::H265, &[49 << 1, 1, 0x80 | 0x15], true),
             ("h265 later fragment of a cra", Codec::H265, &[49 << 1, 1, 21], false),
             ("vp8 key frame", Codec::Vp8, &[0x10, 0x00], true),
             ("vp8 inter frame", Codec::Vp8, &[0x10, 0x01], false),

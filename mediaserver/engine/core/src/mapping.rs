@@ -91,7 +91,15 @@ mod tests {
     use crate::slots::Slots;
 
     fn segment(source: SourceId, first_source: u64) -> Segment {
-        Segment { first_number: 0, source, track: 0, first_source, timestamp_offset: 0, payload_type: 96, rtx_payload_type: None }
+        Segment {
+            first_number: 0,
+            source,
+            track: 0,
+            first_source,
+            timestamp_offset: 0,
+            payload_type: 96,
+            rtx_payload_type: None,
+        }
     }
 
     #[test]

@@ -127,7 +127,8 @@ impl Outgoing {
             return Admission::Unplayable;
         };
         let first = &burst.packets[0];
-        let current = self.mapping.current().filter(|segment| segment.source == burst.source && segment.track == burst.track);
+        let current =
+            self.mapping.current().filter(|segment| segment.source == burst.source && segment.track == burst.track);
         let jumps = self.last.is_some_and(|last| first.sequence > last.sequence + MAX_JUMP);
         if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
             return Admission::Continue(*segment);
@@ -138,7 +139,8 @@ impl Outgoing {
         }
         self.broken = false;
         let kept = current.map(|segment| segment.timestamp_offset);
-        let timestamp_offset = kept.unwrap_or_else(|| self.next_timestamp(first, burst.clock_rate).wrapping_sub(first.timestamp));
+        let timestamp_offset =
+            kept.unwrap_or_else(|| self.next_timestamp(first, burst.clock_rate).wrapping_sub(first.timestamp));
         self.mapping.start(Segment {
             first_number: 0,
             source: burst.source,
@@ -185,7 +187,14 @@ impl Outgoing {
 
     /// Write `packet` as `number`; the header's length. `transport_cc`: the session's counter, moved on when it is used.
     #[allow(clippy::cast_possible_truncation)] // The low bits are the sequence number.
-    pub fn write(&self, buffer: &mut Vec<u8>, segment: &Segment, packet: &Packet, number: u64, transport_cc: &mut u16) -> usize {
+    pub fn write(
+        &self,
+        buffer: &mut Vec<u8>,
+        segment: &Segment,
+        packet: &Packet,
+        number: u64,
+        transport_cc: &mut u16,
+    ) -> usize {
         let header = RtpHeader {
             marker: packet.marker,
             payload_type: segment.payload_type,

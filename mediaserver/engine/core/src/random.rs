@@ -1,4 +1,4 @@
-//! Beginnings of numbers and timestamps: unpredictable by the seed, repeatable in tests (SplitMix64).
+//! Beginnings of numbers and timestamps: unpredictable by the seed, repeatable in tests (`SplitMix64`).
 
 #[derive(Debug)]
 pub struct Random(u64);

@@ -15,15 +15,28 @@ const APPLICATION: u8 = 15;
 /// One thing that a compound packet says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    Sender { ssrc: u32, ntp: u64, timestamp: u32 },
+    Sender {
+        ssrc: u32,
+        ntp: u64,
+        timestamp: u32,
+    },
     Block(ReportBlock),
     /// Packet numbers of `ssrc` that the peer misses.
-    Nack { ssrc: u32, lost: Vec<u16> },
+    Nack {
+        ssrc: u32,
+        lost: Vec<u16>,
+    },
     /// PLI or FIR.
-    KeyFrame { ssrc: u32 },
+    KeyFrame {
+        ssrc: u32,
+    },
     /// Receiver's estimate, bit/s.
-    Remb { bitrate: u64 },
-    Bye { ssrc: u32 },
+    Remb {
+        bitrate: u64,
+    },
+    Bye {
+        ssrc: u32,
+    },
 }
 
 /// What a receiver says of one of our SSRCs.
@@ -46,7 +59,7 @@ pub fn parse(mut compound: &[u8]) -> Vec<Report> {
         match head[1] {
             SENDER_REPORT => sender_report(head[0] & 31, body, &mut reports),
             RECEIVER_REPORT => blocks(head[0] & 31, body.get(4..).unwrap_or_default(), &mut reports),
-            BYE => reports.extend(body.chunks_exact(4).take((head[0] & 31).into()).map(|c| Report::Bye { ssrc: word(c) })),
+            BYE => byes(head[0] & 31, body, &mut reports),
             TRANSPORT_FEEDBACK if head[0] & 31 == NACK => nack(body, &mut reports),
             PAYLOAD_FEEDBACK => payload_feedback(head[0] & 31, body, &mut reports),
             _ => {}
@@ -84,6 +97,10 @@ fn blocks(count: u8, body: &[u8], reports: &mut Vec<Report>) {
             delay: word(&block[20..]),
         })
     }));
+}
+
+fn byes(count: u8, body: &[u8], reports: &mut Vec<Report>) {
+    reports.extend(body.chunks_exact(4).take(count.into()).map(|ssrc| Report::Bye { ssrc: word(ssrc) }));
 }
 
 fn nack(body: &[u8], reports: &mut Vec<Report>) {
@@ -184,7 +201,9 @@ pub fn write_description(buffer: &mut Vec<u8>, ssrcs: &[u32], cname: &str) {
 pub fn write_bye(buffer: &mut Vec<u8>, ssrcs: &[u32]) {
     let ssrcs = &ssrcs[..ssrcs.len().min(31)];
     write_head(buffer, ssrcs.len() as u8, BYE, ssrcs.len() as u16);
-    ssrcs.iter().for_each(|ssrc| buffer.extend_from_slice(&ssrc.to_be_bytes()));
+    for ssrc in ssrcs {
+        buffer.extend_from_slice(&ssrc.to_be_bytes());
+    }
 }
 
 pub fn write_pli(buffer: &mut Vec<u8>, sender: u32, media: u32) {
@@ -232,7 +251,11 @@ mod tests {
         let block = ReportBlock { ssrc: 5, fraction_lost: 64, last_report: 7, delay: 8 };
         let report = SenderReport { ssrc: 1, ntp: 2 << 32 | 3, timestamp: 4, packets: 5, bytes: 6 };
         let table = [
-            ("sender report", written(|b| write_sender_report(b, report)), vec![Report::Sender { ssrc: 1, ntp: 2 << 32 | 3, timestamp: 4 }]),
+            (
+                "sender report",
+                written(|b| write_sender_report(b, report)),
+                vec![Report::Sender { ssrc: 1, ntp: 2 << 32 | 3, timestamp: 4 }],
+            ),
             ("receiver report", written(|b| write_receiver_report(b, 1, block, 9)), vec![Report::Block(block)]),
             ("empty report", written(|b| write_empty_report(b, 1)), vec![]),
             ("description", written(|b| write_description(b, &[1, 2], "name")), vec![]),
@@ -259,7 +282,8 @@ mod tests {
     fn fir_remb_and_unknown_feedback_are_read() {
         let fir = [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 3, 0, 0, 0];
         assert_eq!(parse(&fir), [Report::KeyFrame { ssrc: 9 }]);
-        let remb = [&[0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0][..], b"REMB", &[1, 3 << 2 | 1, 0, 2, 0, 0, 0, 9]].concat();
+        let remb =
+            [&[0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0][..], b"REMB", &[1, 3 << 2 | 1, 0, 2, 0, 0, 0, 9]].concat();
         assert_eq!(parse(&remb), [Report::Remb { bitrate: 0x1_0002 << 3 }]);
         let transport_cc = [0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
         assert_eq!(parse(&transport_cc), []);

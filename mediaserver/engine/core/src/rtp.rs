@@ -192,7 +192,9 @@ mod tests {
             let mut packet = vec![];
             let longest = values.iter().map(|(_, v)| v.len()).max().unwrap_or(0);
             let mut writer = HeaderWriter::begin(&mut packet, RtpHeader { padded: true, ..HEADER }, longest);
-            values.iter().for_each(|(id, value)| writer.extension(*id, value));
+            for (id, value) in &values {
+                writer.extension(*id, value);
+            }
             let len = writer.end();
             assert_eq!(packet.len(), len, "{name}");
             packet.extend_from_slice(b"payload");

@@ -51,7 +51,10 @@ impl Run {
 
     /// Whether a datagram of `len` bytes may be the next of the run; notes it when so.
     pub fn extend(&mut self, len: usize) -> bool {
-        let fits = !self.closed && len <= self.segment && self.count < MAX_SEGMENTS && (self.count + 1) * self.segment <= MAX_MESSAGE;
+        let fits = !self.closed
+            && len <= self.segment
+            && self.count < MAX_SEGMENTS
+            && (self.count + 1) * self.segment <= MAX_MESSAGE;
         if fits {
             self.count += 1;
             self.closed = len < self.segment;

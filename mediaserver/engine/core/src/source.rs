@@ -146,7 +146,14 @@ impl Source {
     }
 
     /// `now` also as NTP in our time. Bursts are appended to `out`.
-    pub fn on_packet(&mut self, id: SourceId, track: usize, packet: SourcePacket, now: (Instant, u64), out: &mut Vec<Burst>) -> Noticed {
+    pub fn on_packet(
+        &mut self,
+        id: SourceId,
+        track: usize,
+        packet: SourcePacket,
+        now: (Instant, u64),
+        out: &mut Vec<Burst>,
+    ) -> Noticed {
         let Some(slot) = self.tracks.get_mut(track) else { return Noticed::default() };
         let noticed = Noticed {
             active: self.last_packet.is_none() || self.silent,
@@ -192,7 +199,18 @@ impl Source {
             self.counters.gop = self.last_key_frame.map(|last| now.saturating_duration_since(last));
             self.last_key_frame = Some(now);
         }
-        out.push(Burst { source: id, track, ordinal, kind, codec, clock_rate, packets, follow, starts_key_frame, emitted: now });
+        out.push(Burst {
+            source: id,
+            track,
+            ordinal,
+            kind,
+            codec,
+            clock_rate,
+            packets,
+            follow,
+            starts_key_frame,
+            emitted: now,
+        });
     }
 
     fn count(&mut self, track: usize, payload: usize, now: Instant) {
@@ -246,7 +264,9 @@ fn learn(spec: &mut TrackSpec, payload: &[u8]) -> bool {
         return false;
     }
     let Some(id) = key_frame::profile_level_id(payload) else { return false };
-    if crate::negotiation::codec::parameter(&spec.fmtp, "profile-level-id").is_some_and(|known| known.eq_ignore_ascii_case(&id)) {
+    if crate::negotiation::codec::parameter(&spec.fmtp, "profile-level-id")
+        .is_some_and(|known| known.eq_ignore_ascii_case(&id))
+    {
         return false;
     }
     spec.fmtp = key_frame::with_profile_level_id(&spec.fmtp, &id);

@@ -102,7 +102,14 @@ impl Sealer {
     /// Seal the RTP packet `buffer[start..]`, whose header has `header` bytes. False: the index may not be used, and the
     /// packet is taken off the buffer.
     #[must_use]
-    pub fn seal_rtp(&mut self, buffer: &mut Vec<u8>, start: usize, header: usize, index: u64, index_use: IndexUse) -> bool {
+    pub fn seal_rtp(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        start: usize,
+        header: usize,
+        index: u64,
+        index_use: IndexUse,
+    ) -> bool {
         let Some(ssrc) = ssrc_at(&buffer[start..], 8) else { return false };
         if !guard(&mut self.guards, ssrc).admit(index, index_use, &buffer[start..]) {
             buffer.truncate(start);

@@ -190,7 +190,7 @@ mod tests {
         let at = Instant::now() + Duration::from_secs(10);
         let clock = WallClock { at, since_unix_epoch: Duration::from_secs(100) };
         assert_eq!(ntp(clock, at + Duration::from_millis(500)), (2_208_989_000 - 100) << 32 | 1 << 31);
-        assert_eq!(ntp(clock, at - Duration::from_secs(1)), (2_208_988_899) << 32);
+        assert_eq!(ntp(clock, at.checked_sub(Duration::from_secs(1)).unwrap()), (2_208_988_899) << 32);
     }
 
     #[test]
@@ -230,7 +230,9 @@ mod tests {
             // 50 ppm fast, seen through up to 40 ms of delay.
             let theirs = PUBLISHER + ms(second * 1000) + ms(second * 1000) / 20_000;
             let (now, jitter) = (START + ms(second * 1000), ms(second * 7 % 40));
-            let stamp = |rate: u64| u32::try_from(((theirs - PUBLISHER) as u128 * u128::from(rate) >> 32) & 0xffff_ffff).unwrap();
+            let stamp = |rate: u64| {
+                u32::try_from(((u128::from(theirs - PUBLISHER) * u128::from(rate)) >> 32) & 0xffff_ffff).unwrap()
+            };
             let (video, audio) = (stamp(90_000), stamp(48_000));
             timeline.on_packet(0, video, now + jitter);
             timeline.on_packet(1, audio, now + jitter);

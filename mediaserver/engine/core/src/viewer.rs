@@ -213,9 +213,13 @@ impl Viewer {
 
     fn send_repair(&mut self, repair: Repair, destination: SocketAddr, turn: &mut Turn<'_>) {
         #[allow(clippy::cast_possible_truncation)] // The low bits are resolved again.
-        let Some((number, segment, sequence)) = self.tracks[repair.track].mapping.resolve(repair.number as u16) else { return };
+        let Some((number, segment, sequence)) = self.tracks[repair.track].mapping.resolve(repair.number as u16) else {
+            return;
+        };
         let source = turn.sources.get(segment.source.0).and_then(|source| source.tracks.get(segment.track));
-        let Some(packet) = source.and_then(|track| track.ring.get(sequence)).filter(|_| number == repair.number) else { return };
+        let Some(packet) = source.and_then(|track| track.ring.get(sequence)).filter(|_| number == repair.number) else {
+            return;
+        };
         if !self.repairs.spend(packet.payload.len() + 40, self.stats.bytes) {
             return;
         }
@@ -232,7 +236,8 @@ impl Viewer {
     fn seal_repair(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
         let start = outbox.bytes.len();
         let track = &mut self.tracks[at];
-        if let Some((header, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc) {
+        if let Some((header, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc)
+        {
             return self.sealer.seal_rtp(&mut outbox.bytes, start, header, own, IndexUse::First);
         }
         if !track.repeats_plainly(segment) {
@@ -317,7 +322,10 @@ impl Viewer {
         }
         self.stats.plis += 1;
         let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
-        if within(self.last_key_frame, FRESH_KEY_FRAME) || within(self.last_pli, PLI_SPACING) || stream.key_frame_ahead(self.cursor) {
+        if within(self.last_key_frame, FRESH_KEY_FRAME)
+            || within(self.last_pli, PLI_SPACING)
+            || stream.key_frame_ahead(self.cursor)
+        {
             return false;
         }
         self.last_pli = Some(now);

@@ -1,9 +1,11 @@
 //! Whatever happens, no (key, SSRC, index) seals two byte strings. The guard panics in debug builds; here the receivers check too.
 
+#![allow(clippy::cast_possible_truncation)] // Low bits are meant.
+
 use super::testing::*;
 use crate::random::Random;
 use crate::rtcp;
-use crate::srtp::SrtpProfile::{Aes128CmSha1_80, AeadAes128Gcm};
+use crate::srtp::SrtpProfile::{AeadAes128Gcm, Aes128CmSha1_80};
 
 /// Players fail when they get two different datagrams under one index (`Player::receive`).
 fn live_through(seed: u64) {
@@ -45,7 +47,8 @@ fn live_through(seed: u64) {
             31..=40 => {
                 for &viewer in &viewers {
                     let highest = world.player(viewer).numbers(VIDEO_SSRC).last().copied().unwrap_or(0) as u16;
-                    let lost: Vec<u16> = (0..200).map(|back| highest.wrapping_add(20).wrapping_sub(199 - back)).collect();
+                    let lost: Vec<u16> =
+                        (0..200).map(|back| highest.wrapping_add(20).wrapping_sub(199 - back)).collect();
                     world.feedback(viewer, |b| rtcp::write_nack(b, 1, VIDEO_SSRC, &lost));
                 }
             }
@@ -57,7 +60,7 @@ fn live_through(seed: u64) {
             }
             choice => {
                 let key = choice > 85;
-                let mut frame = world.frame(&mut publication, key, &[300, 302, 301, 90]);
+                let mut frame = World::frame(&mut publication, key, &[300, 302, 301, 90]);
                 if below(&mut random, 4) == 0 {
                     let lost = frame.remove(below(&mut random, 4) as usize);
                     let mut other = lost.clone();
@@ -74,7 +77,7 @@ fn live_through(seed: u64) {
 
 #[test]
 fn an_index_is_never_sealed_with_two_byte_strings() {
-    for seed in 0..150 {
+    for seed in 0..60 {
         live_through(seed);
     }
 }

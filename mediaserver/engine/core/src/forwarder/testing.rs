@@ -111,7 +111,8 @@ impl Egress for Wire {
         for message in &messages[..count] {
             let all = &bytes[message.start..message.start + message.len];
             self.shapes.push((message.count(), message.len));
-            let parts = all.chunks(message.segment.into()).map(|part| (message.viewer, part.to_vec(), message.destination));
+            let parts =
+                all.chunks(message.segment.into()).map(|part| (message.viewer, part.to_vec(), message.destination));
             self.taken.extend(parts);
         }
         count
@@ -148,7 +149,7 @@ impl World {
 
     pub fn with(seed: u64, config: ForwarderConfig) -> Self {
         let now = Instant::now();
-        let clock = WallClock { at: now, since_unix_epoch: Duration::from_secs(1_800_000_000) };
+        let clock = WallClock { at: now, since_unix_epoch: Duration::from_hours(500_000) };
         Self {
             forwarder: Forwarder::new(config, clock, seed),
             now,
@@ -162,7 +163,13 @@ impl World {
 
     pub fn publish(&mut self, sequence: u64, timestamp: u32) -> Publication {
         self.started += 1;
-        let track = |kind, codec: Codec| TrackSpec { kind, codec, clock_rate: codec.clock_rate(), fmtp: String::new(), pli: true };
+        let track = |kind, codec: Codec| TrackSpec {
+            kind,
+            codec,
+            clock_rate: codec.clock_rate(),
+            fmtp: String::new(),
+            pli: true,
+        };
         let tracks = [track(Kind::Audio, Codec::Opus), track(Kind::Video, Codec::H264)];
         let incarnation = format!("incarnation {}", self.started);
         let id = self.forwarder.start_source(&self.stream, &incarnation, SourceKind::Publisher, &tracks, self.now);
@@ -170,7 +177,7 @@ impl World {
     }
 
     /// Payload bytes name the publication's packet, so that players can tell.
-    pub fn packet(&self, publication: &mut Publication, track: usize, first: u8, len: usize, marker: bool) -> SourcePacket {
+    pub fn packet(publication: &mut Publication, track: usize, first: u8, len: usize, marker: bool) -> SourcePacket {
         let mut payload = vec![first; len];
         let sequence = publication.sequence[track];
         publication.sequence[track] += 1;
@@ -185,10 +192,11 @@ impl World {
     }
 
     /// Video packets of one frame; the clock of the track then moves on by 1/30 s.
-    pub fn frame(&self, publication: &mut Publication, key: bool, lengths: &[usize]) -> Vec<SourcePacket> {
+    pub fn frame(publication: &mut Publication, key: bool, lengths: &[usize]) -> Vec<SourcePacket> {
         let count = lengths.len();
         let first = if key { 0x65 } else { 0x41 };
-        let packets = (0..count).map(|at| self.packet(publication, VIDEO, first, lengths[at], at + 1 == count)).collect();
+        let packets =
+            (0..count).map(|at| Self::packet(publication, VIDEO, first, lengths[at], at + 1 == count)).collect();
         publication.timestamp[VIDEO] = publication.timestamp[VIDEO].wrapping_add(3000);
         packets
     }
@@ -201,9 +209,9 @@ impl World {
 
     /// A frame and the audio of 1/30 s, sent and received.
     pub fn play_frame(&mut self, publication: &mut Publication, key: bool) {
-        let frame = self.frame(publication, key, &[1000, 1000, 1001, 400]);
+        let frame = Self::frame(publication, key, &[1000, 1000, 1001, 400]);
         self.push(publication, VIDEO, frame);
-        let audio = self.packet(publication, AUDIO, 7, 100, false);
+        let audio = Self::packet(publication, AUDIO, 7, 100, false);
         publication.timestamp[AUDIO] = publication.timestamp[AUDIO].wrapping_add(1600);
         self.push(publication, AUDIO, [audio]);
         self.settle();
@@ -246,7 +254,7 @@ impl World {
     /// Let time pass, with everything that is due in it.
     pub fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
-        while let Some(next) = self.forwarder.next_deadline().filter(|next| *next <= end) {
+        while let Some(next) = self.forwarder.next_deadline().filter(|next| *next <= end && self.now <= end) {
             self.now = self.now.max(next);
             let before = self.forwarder.next_deadline();
             self.settle();

@@ -62,7 +62,9 @@ impl Forwarder {
             && at <= now
         {
             self.report_times.pop();
-            let Some(viewer) = self.viewers.get_mut(id.0).filter(|viewer| viewer.timed_for == Some(at)) else { continue };
+            let Some(viewer) = self.viewers.get_mut(id.0).filter(|viewer| viewer.timed_for == Some(at)) else {
+                continue;
+            };
             viewer.timed_for = None;
             if viewer.destination.is_some() && !viewer.queued {
                 viewer.queued = true;
@@ -76,19 +78,22 @@ impl Forwarder {
         let mut bursts = std::mem::take(&mut self.bursts);
         for burst in bursts.drain(..) {
             let Some(id) = self.sources.get(burst.source.0).map(|source| source.stream) else { continue };
-            let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.on_air == Some(burst.source)) else { continue };
+            let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.on_air == Some(burst.source)) else {
+                continue;
+            };
             if burst.starts_key_frame {
                 stream.budget.on_key_frame();
             }
             stream.push(burst, self.config.late_limit * 2);
             for id in stream.turns() {
-                if let Some(viewer) = self.viewers.get_mut(id.0).filter(|viewer| !viewer.queued && viewer.destination.is_some()) {
+                if let Some(viewer) =
+                    self.viewers.get_mut(id.0).filter(|viewer| !viewer.queued && viewer.destination.is_some())
+                {
                     viewer.queued = true;
                     self.queue.push_back(id);
                 }
             }
         }
         self.bursts = bursts;
-
     }
 }

@@ -12,10 +12,10 @@ use crate::viewer::Turn;
 impl Forwarder {
     /// Send what waits, viewers in turn, until nothing is left, the socket is full, or the node's rate is used up.
     pub fn poll_transmit(&mut self, now: Instant, egress: &mut dyn Egress) -> Flow {
+        self.on_timeout(now);
         if !self.outbox.flush(egress, &mut self.totals) {
             return Flow::Blocked;
         }
-        self.on_timeout(now);
         let ntp = timeline::ntp(self.clock, now);
         self.paced_until = None;
         while let Some(&id) = self.queue.front() {

@@ -18,6 +18,7 @@ const RTP_LABELS: [u8; 3] = [0, 1, 2];
 const RTCP_LABELS: [u8; 3] = [3, 4, 5];
 
 /// One direction's session keys for RTP or for RTCP.
+#[allow(clippy::large_enum_variant)] // The common variant is the large one.
 pub(super) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
     Cm { key: EncryptingKey, mac: hmac::Key, salt: [u8; 14] },

@@ -27,11 +27,9 @@ impl IndexWindow {
     #[must_use]
     pub fn state(&self, index: u64) -> IndexState {
         match self.highest {
-            None => IndexState::Fresh,
-            Some(highest) if index > highest => IndexState::Fresh,
-            Some(highest) if highest - index >= WINDOW => IndexState::TooOld,
-            Some(_) if self.bit(index) => IndexState::Used,
-            Some(_) => IndexState::Fresh,
+            Some(highest) if index <= highest && highest - index >= WINDOW => IndexState::TooOld,
+            Some(highest) if index <= highest && self.bit(index) => IndexState::Used,
+            _ => IndexState::Fresh,
         }
     }
 

@@ -78,7 +78,8 @@ fn aes_gcm_seals_the_rtcp_packet_of_rfc_7714() {
     assert_eq!(packet[..len], plain);
 }
 
-const PROFILES: [SrtpProfile; 3] = [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
+const PROFILES: [SrtpProfile; 3] =
+    [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
 
 fn sides(profile: SrtpProfile) -> (Sealer, Opener) {
     let material: Vec<u8> = (0..120).collect();
@@ -90,12 +91,12 @@ fn sides(profile: SrtpProfile) -> (Sealer, Opener) {
 #[test]
 fn what_is_sealed_opens_once_over_the_wrap_and_not_when_changed() {
     for profile in PROFILES {
-        let (mut sealer, mut opener) = sides(profile);
+        let (mut sender, mut opener) = sides(profile);
         for index in [0xfffe_u64, 0x1_0001, 0xffff, 0x1_0000] {
             let mut packet = hex(PLAIN_RTP);
             packet[2..4].copy_from_slice(&index.to_be_bytes()[6..]);
             let plain = packet.clone();
-            assert!(sealer.seal_rtp(&mut packet, 0, 12, index, IndexUse::First));
+            assert!(sender.seal_rtp(&mut packet, 0, 12, index, IndexUse::First));
             let sealed = packet.clone();
             let mut changed = packet.clone();
             changed[20] ^= 1;
@@ -104,8 +105,8 @@ fn what_is_sealed_opens_once_over_the_wrap_and_not_when_changed() {
             assert_eq!(packet[..plain.len()], plain);
             assert_eq!(opener.open_rtp(&mut sealed.clone()), None, "{profile:?}: a replay");
             let mut again = plain.clone();
-            assert!(!sealer.seal_rtp(&mut again, 0, 12, index, IndexUse::First));
-            assert!(sealer.seal_rtp(&mut { plain.clone() }, 0, 12, index, IndexUse::Again));
+            assert!(!sender.seal_rtp(&mut again, 0, 12, index, IndexUse::First));
+            assert!(sender.seal_rtp(&mut { plain.clone() }, 0, 12, index, IndexUse::Again));
         }
     }
 }
