@@ -1,5 +1,6 @@
 """Who this node is: what it says of itself, and what a director's answer makes of it. Pure."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from rivulet_media import __version__
@@ -43,7 +44,8 @@ class Process:
     def link_hello(self, entry: NodeEntry, streams: tuple[StreamEntry, ...]) -> LinkHello:
         """The first frame of a link."""
         hello = self.hello(entry)
-        fields = {name: getattr(hello, name) for name in Hello.__dataclass_fields__}
+        names = [item.name for item in dataclasses.fields(Hello)]
+        fields = {name: getattr(hello, name) for name in names}
         return LinkHello(**fields, node=entry, streams=streams)
 
     def entry(self, welcome: Welcome) -> NodeEntry:

@@ -50,7 +50,7 @@ class Publishing:
         name = self._name(offer)
         name.check_free(offer.subject, self._clock())
         incarnation = secrets.token_hex(6)
-        session_id, answer = self._engine.publish(offer.stream, incarnation, offer.sdp, offer.policy.codecs)
+        session_id, answer = self._engine.publish(offer.stream, incarnation, offer.sdp, _codecs(offer.policy))
         session = Session(session_id, "publisher", offer.stream, offer.subject, ice_user(offer.sdp))
         self._sessions.add(session)
         name.policy = offer.policy
@@ -122,7 +122,7 @@ class Publishing:
         for session, reason in outcome.close:
             self._closing.close(session, reason)
         for entry in outcome.entries:
-            log.info("stream %s", entry.state, extra={"stream": stream, "reason": entry.reason})
+            log.debug("stream %s", entry.state, extra={"stream": stream, "reason": entry.reason})
         if outcome.entries:
             self._table.publish(outcome.entries)
         if outcome.ended is not None:
@@ -151,3 +151,8 @@ class Publishing:
                 continue
             if standing.since > own.since:
                 self._follow(stream, self._names[stream].end("superseded"))
+
+
+def _codecs(policy: StreamPolicy) -> tuple[str, ...]:
+    """A Stream names video codecs; Opus is always taken."""
+    return (*(codec for codec in policy.codecs if codec != "opus"), "opus")
