@@ -1,1 +1,1 @@
-"""Plain pages: a camera (`publish.html`) and a player (`play.html`), served by directors under `/publish` and `/play`."""
+"""Plain pages that directors serve under `/publish` and `/play`: a camera (`publish.html`), a player (`play.html`)."""

@@ -61,7 +61,7 @@ def test_durations_are_written_as_people_write_them(text: str, expected: float) 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1h", "0", "inf", "nan"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="duration|float"):
+    with pytest.raises(ValueError, match=r"duration|float"):
         token_command.seconds(text)
 
 
