@@ -1,7 +1,9 @@
 """Brings one region up: keys, configuration, processes, images, CoreDNS; each step bounded, each may run again."""
 
+import functools
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from rivulet_testbed import (
 from rivulet_testbed.command import attempt, wait_until
 from rivulet_testbed.components import HERE, Installation
 from rivulet_testbed.control_plane import api_server_url
+from rivulet_testbed.errors import TestbedError, tail_of
 from rivulet_testbed.kubectl import Kubectl, ready_nodes
 from rivulet_testbed.places import DNS_SERVICE_IP, Place
 from rivulet_testbed.progress import Progress
@@ -96,22 +99,27 @@ class Cluster:
     def _log(self, name: str) -> Path:
         return self.installation.paths.region(self.place).logs / f"{name}.log"
 
+    def _wait(self, component: str, check: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait until the check holds, no longer than the component lives; its log tells why not."""
+        record = components.program(self.installation, self.place, component).record
+
+        def holds() -> bool:
+            if not processes.is_alive(processes.read_record(record)):
+                log = self._log(component)
+                raise TestbedError(f"{self.place.name}: {component} has ended; last lines of {log}:\n{tail_of(log)}")
+            return check()
+
+        wait_until(holds, f"{self.place.name}: {what}", seconds=seconds, log=self._log(component))
+
     def _wait_for_api(self) -> None:
-        what = f"{self.place.name}: kube-apiserver ready"
-        wait_until(self.kubectl.is_ready, what, seconds=API_SECONDS, log=self._log("kube-apiserver"))
-        self.progress(what)
+        self._wait("kube-apiserver", self.kubectl.is_ready, "kube-apiserver ready", API_SECONDS)
+        self.progress(f"{self.place.name}: kube-apiserver ready")
 
     def _load_images(self) -> None:
         for number, node in enumerate(self.place.nodes, start=1):
             socket = self.installation.paths.node(self.place, node).containerd_socket
-            log = self._log(components.agent_name("containerd", number))
-            ping = ["ctr", "--address", str(socket), "version"]
-            wait_until(
-                lambda ping=ping: attempt(ping).returncode == 0,  # type: ignore[misc]
-                f"{self.place.name}: containerd answers",
-                seconds=CONTAINERD_SECONDS,
-                log=log,
-            )
+            answers = functools.partial(containerd_images.answers, socket)
+            self._wait(components.agent_name("containerd", number), answers, "containerd answers", CONTAINERD_SECONDS)
             for archive in self.images.archives:
                 containerd_images.load(socket, archive)
 
@@ -120,20 +128,17 @@ class Cluster:
         self.kubectl.run("apply", "-f", "-", stdin=manifests)
 
     def _wait_for_nodes(self) -> None:
-        wanted = {node.name for node in self.place.nodes}
-        what = f"{self.place.name}: {', '.join(sorted(wanted))} Ready"
-        wait_until(
-            lambda: wanted <= ready_nodes(self.kubectl.items("nodes")),
-            what,
-            seconds=NODE_SECONDS,
-            log=self._log("kubelet"),
-        )
-        self.progress(what)
+        for number, node in enumerate(self.place.nodes, start=1):
+            kubelet = components.agent_name("kubelet", number)
+            self._wait(kubelet, functools.partial(self._is_ready, node.name), f"{node.name} Ready", NODE_SECONDS)
+        self.progress(f"{self.place.name}: {', '.join(node.name for node in self.place.nodes)} Ready")
+
+    def _is_ready(self, node: str) -> bool:
+        return node in ready_nodes(self.kubectl.items("nodes"))
 
     def _wait_for_dns(self) -> None:
-        what = f"{self.place.name}: CoreDNS answers"
-        wait_until(self.dns_answers, what, seconds=DNS_SECONDS, log=self._log("kubelet"))
-        self.progress(what)
+        self._wait("kubelet", self.dns_answers, "CoreDNS answers", DNS_SECONDS)
+        self.progress(f"{self.place.name}: CoreDNS answers")
 
     def dns_answers(self) -> bool:
         """Ask the cluster's DNS from the first node."""

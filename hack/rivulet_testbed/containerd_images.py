@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rivulet_testbed import oci_archive
-from rivulet_testbed.command import run
+from rivulet_testbed.command import attempt, run
 from rivulet_testbed.oci_archive import ArchivedImage
 
 IMPORT_SECONDS = 300.0
@@ -14,6 +14,11 @@ def parse_listing(listing: str) -> set[ArchivedImage]:
     """Parse ``ctr images ls``: a head line, then lines of name, type, digest and more."""
     rows = [line.split() for line in listing.splitlines()[1:]]
     return {ArchivedImage(row[0], row[2]) for row in rows if len(row) > 2}  # noqa: PLR2004 - the third column is the digest
+
+
+def answers(socket: Path) -> bool:
+    """Tell whether containerd is up."""
+    return attempt(["ctr", "--address", str(socket), "version"]).returncode == 0
 
 
 def load(socket: Path, archive: Path) -> list[str]:
