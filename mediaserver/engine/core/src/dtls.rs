@@ -17,6 +17,10 @@ const DTLS_MTU: usize = 1_150;
 /// First retransmission of a lost flight (dimpl's own is 1 s: too long for a join).
 const FLIGHT_START_RTO: Duration = Duration::from_millis(200);
 
+/// Doubled each time from `FLIGHT_START_RTO`: longer than a session waits for its handshake, whose own limit decides.
+/// (A client's flight is due before ICE has found a way; dimpl's own 4 would give up after 6 s.)
+const FLIGHT_RETRIES: usize = 7;
+
 /// Keying material of a finished handshake (RFC 5764), in the exporter's order.
 #[derive(Clone)]
 pub struct SrtpKeys {
@@ -71,6 +75,7 @@ impl Crypto {
             .mtu(DTLS_MTU)
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_START_RTO)
+            .flight_retries(FLIGHT_RETRIES)
             .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
             .build()
             .map_err(|error| format!("DTLS configuration: {error}"))?;

@@ -5,6 +5,8 @@
 mod demux;
 mod pull;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;

@@ -1,0 +1,205 @@
+//! Two nodes talk in memory: no sockets, no wall time.
+
+use super::*;
+use crate::border::{CodecPayload, ViewerSpec, ViewerTrack};
+use crate::egress::Message;
+use crate::negotiation::{Codec, Format, LocalSources, LocalTransport, Offer, Track, relay, whep};
+use crate::session::{Parts, agent};
+
+const PARENT: &str = "198.51.100.1:7000";
+const CHILD: &str = "203.0.113.5:40000";
+const STEP: Duration = Duration::from_millis(5);
+
+struct Nowhere;
+
+impl Egress for Nowhere {
+    fn send(&mut self, messages: &[Message], _bytes: &[u8]) -> usize {
+        messages.len()
+    }
+}
+
+fn node(now: Instant, limits: Limits) -> Node {
+    let clock = WallClock { at: now, since_unix_epoch: Duration::from_secs(1_700_000_000) };
+    Node::new(Crypto::new().unwrap(), limits, ForwarderConfig::default(), clock, 7)
+}
+
+fn roomy(now: Instant) -> Node {
+    node(now, Limits { sessions: 100, handshakes: 100 })
+}
+
+fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransport {
+    LocalTransport {
+        session_id: 1,
+        ufrag: name.to_string().repeat(8),
+        password: name.to_string().repeat(24),
+        fingerprint: node.crypto.fingerprint(),
+        candidates: candidates.iter().map(|text| text.parse().unwrap()).collect(),
+    }
+}
+
+fn tracks() -> Vec<Track> {
+    vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() } }]
+}
+
+/// The parent's side of a pull: its answer.
+fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<String, Full> {
+    let offer = Offer::parse(offer).unwrap();
+    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4] };
+    let sending = whep::negotiate(&offer, &tracks(), &sources).unwrap();
+    let local = local(parent, 'p', &[PARENT]);
+    let answer = whep::answer(&local, &sources, &offer, &sending);
+    let agent = agent::sending(&parent.crypto, &local, &sending.peer, now).unwrap();
+    let media = &sending.media[0];
+    let track = ViewerTrack {
+        kind: media.kind,
+        mid: media.mid.clone(),
+        payloads: vec![CodecPayload { codec: Codec::Vp8, payload_type: 98, rtx: Some(99) }],
+        ssrc: media.ssrc,
+        rtx_ssrc: media.rtx_ssrc,
+        extensions: media.extensions.clone(),
+    };
+    let media = Media::Outbound(ViewerSpec { tracks: vec![track], cname: sources.cname, relay: true });
+    let session = Session::new(Parts { role: Role::RelayOut, media, local, peer: sending.peer, agent }, now);
+    parent.add(NewSession { id, session, stream: "s".into(), incarnation: None }, now)?;
+    Ok(answer)
+}
+
+/// A child and a parent with a relay between them, its offer answered.
+fn pulled(now: Instant) -> (Node, Node) {
+    let (mut child, mut parent) = (roomy(now), roomy(now));
+    let local = local(&child, 'c', &[]);
+    let offer = relay::offer(&local, &tracks()).unwrap();
+    child.add_pull(1, NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now }).unwrap();
+    let answer = serve(&mut parent, 2, &offer, now).unwrap();
+    child.answer_pull(1, &answer, now).unwrap();
+    (child, parent)
+}
+
+/// Let both run for `time`; `wire` says whether datagrams arrive.
+fn run(child: &mut Node, parent: &mut Node, now: &mut Instant, time: Duration, wire: bool) {
+    let end = *now + time;
+    while *now < end {
+        *now += STEP;
+        for node in [&mut *child, &mut *parent] {
+            node.on_timeout(*now);
+            node.poll_transmit(*now, &mut Nowhere);
+        }
+        let up: Vec<Transmit> = child.transmits.drain(..).collect();
+        let down: Vec<Transmit> = parent.transmits.drain(..).collect();
+        if wire {
+            for sent in up {
+                assert_eq!((sent.socket, sent.to), (Socket::Own(1), PARENT.parse().unwrap()));
+                parent.on_datagram(Socket::Shared, CHILD.parse().unwrap(), &sent.datagram, *now);
+            }
+            for sent in down {
+                assert_eq!((sent.socket, sent.to), (Socket::Shared, CHILD.parse().unwrap()));
+                child.on_datagram(Socket::Own(1), PARENT.parse().unwrap(), &sent.datagram, *now);
+            }
+        }
+    }
+}
+
+fn facts(node: &mut Node) -> Vec<Fact> {
+    node.events.drain(..).map(|event| event.fact).collect()
+}
+
+#[test]
+fn a_relay_connects_on_its_own_socket_and_settles_on_the_parent() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
+    assert_eq!((facts(&mut child), facts(&mut parent)), (vec![Fact::Connected], vec![Fact::Connected]));
+    assert_eq!(child.settled, vec![(1, PARENT.parse().unwrap())]);
+    assert_eq!(parent.stats(now).sessions[0].remote, Some(CHILD.parse().unwrap()));
+    assert_eq!(parent.stats(now).pending_handshakes, 0);
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_gone_30_seconds_after_its_last_check() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_secs(3), true);
+    facts(&mut parent);
+    run(&mut child, &mut parent, &mut now, Duration::from_secs(26), false);
+    assert_eq!(facts(&mut parent), vec![]);
+    run(&mut child, &mut parent, &mut now, Duration::from_secs(5), false);
+    assert_eq!(facts(&mut parent), vec![Fact::Closed(CloseReason::ConsentExpired)]);
+    assert!(parent.sessions.is_empty() && parent.by_ufrag.is_empty() && parent.by_address.is_empty());
+    assert!(parent.by_viewer.is_empty() && parent.timers.is_empty());
+}
+
+#[test]
+fn a_handshake_that_goes_nowhere_ends_after_15_seconds() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(14_900), false);
+    assert_eq!((facts(&mut child), facts(&mut parent)), (vec![], vec![]));
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(200), false);
+    let late = vec![Fact::Closed(CloseReason::HandshakeTimeout)];
+    assert_eq!((facts(&mut child), facts(&mut parent)), (late.clone(), late));
+    assert_eq!((child.ended, parent.ended), (vec![1], vec![2]));
+}
+
+#[test]
+fn closing_tells_the_other_side_and_not_ours() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
+    facts(&mut child);
+    facts(&mut parent);
+    assert!(parent.close(2, now));
+    assert!(!parent.close(2, now), "it is gone");
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(50), true);
+    assert_eq!(facts(&mut child), vec![Fact::Closed(CloseReason::PeerClosed)]);
+    assert_eq!(facts(&mut parent), vec![]);
+}
+
+#[test]
+fn a_panic_in_a_session_ends_it_and_nothing_else() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
+    facts(&mut parent);
+    parent.turn(2, now, |_| panic!("a test's own panic"));
+    assert_eq!(facts(&mut parent), vec![Fact::Closed(CloseReason::Failed)]);
+    assert_eq!(parent.ended, vec![2]);
+    let offer = relay::offer(&local(&child, 'x', &[]), &tracks()).unwrap();
+    assert!(serve(&mut parent, 3, &offer, now).is_ok());
+}
+
+#[test]
+fn a_stolen_address_goes_back_to_whom_our_check_finds_there() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    let thief = 9;
+    parent.by_address.insert(CHILD.parse().unwrap(), thief);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
+    assert_eq!(parent.by_address.get(&CHILD.parse().unwrap()), Some(&2));
+    assert_eq!(facts(&mut parent), vec![Fact::Connected]);
+}
+
+#[test]
+fn limits_refuse_and_leave_nothing_behind() {
+    let now = Instant::now();
+    let child = roomy(now);
+    let offer = relay::offer(&local(&child, 'c', &[]), &tracks()).unwrap();
+    let mut full = node(now, Limits { sessions: 0, handshakes: 1 });
+    assert_eq!(serve(&mut full, 2, &offer, now), Err(Full::Sessions));
+    let mut busy = node(now, Limits { sessions: 5, handshakes: 1 });
+    serve(&mut busy, 2, &offer, now).unwrap();
+    assert_eq!(serve(&mut busy, 3, &offer, now), Err(Full::Handshakes));
+    assert_eq!(busy.stats(now).sessions.len(), 1);
+}
+
+#[test]
+fn what_belongs_to_nobody_is_counted() {
+    let now = Instant::now();
+    let mut node = roomy(now);
+    let from = CHILD.parse().unwrap();
+    for datagram in [&[][..], &[0; 30], &[22; 40], &[128; 40], &[200; 4], &[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]] {
+        node.on_datagram(Socket::Shared, from, datagram, now);
+        node.on_datagram(Socket::Own(5), from, datagram, now);
+    }
+    assert_eq!(node.stats(now).unknown_datagrams, 12);
+    assert!(node.transmits.is_empty());
+}
