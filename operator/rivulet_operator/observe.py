@@ -48,26 +48,26 @@ class Observer:
 
     def regions(self) -> list[Region]:
         """All CDNRegions of the namespace."""
-        return [region.parse(body) for body in self._cache.all(CDN_REGION)]
+        return [region.parse(body) for body in self._cache.all(CDN_REGION) if _stays(body)]
 
     def own_region(self) -> Region | None:
         """This cluster's own."""
         body = self._cache.get(CDN_REGION, self._installed.region)
-        return region.parse(body) if body is not None else None
+        return region.parse(body) if body is not None and _stays(body) else None
 
     def node(self, name: str) -> Node | None:
         """A CDNNode by name."""
         body = self._cache.get(CDN_NODE, name)
-        return node.parse(body) if body is not None else None
+        return node.parse(body) if body is not None and _stays(body) else None
 
     def stream(self, name: str) -> Stream | None:
         """A Stream by its object's name."""
         body = self._cache.get(STREAM, name)
-        return stream.parse(body) if body is not None else None
+        return stream.parse(body) if body is not None and _stays(body) else None
 
     def streams(self) -> list[Stream]:
         """All Streams."""
-        return [stream.parse(body) for body in self._cache.all(STREAM)]
+        return [stream.parse(body) for body in self._cache.all(STREAM) if _stays(body)]
 
     def slots(self) -> list[Slot]:
         """All slots of the region, also those being deleted; a slot that only pods remember has no name to give."""
@@ -143,6 +143,11 @@ class Observer:
         for body in self._cache.all(POD):
             found.setdefault(body["metadata"]["labels"].get(label, ""), []).append(parse_pod(body))
         return found
+
+
+def _stays(body: Json) -> bool:
+    """It is not being deleted: nothing is made for what goes, or the garbage collector would never be done."""
+    return "deletionTimestamp" not in body["metadata"]
 
 
 def _address(host: Json) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from rivulet_operator.errors import NotYet, Refused
@@ -80,7 +81,8 @@ class Reconciler:
         except NotYet as error:
             log.info("%s %s: again in %.1f s: %s", key[0].kind, key[1], self._work.failed(key), error)
         except Refused as error:
-            log.error("%s %s: again in %.1f s: %s", key[0].kind, key[1], self._work.failed(key), error)  # noqa: TRY400
+            level = logging.INFO if error.status == HTTPStatus.NOT_FOUND else logging.ERROR  # it may be gone by now
+            log.log(level, "%s %s: again in %.1f s: %s", key[0].kind, key[1], self._work.failed(key), error)
         else:
             self._work.done(key)
             if again is not None:

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 RESYNC_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 RELEASE_SECONDS = 3.0
+FIRST_WORDS_SECONDS = 3.0
 LEASE = "rivulet-operator"
 
 
@@ -80,6 +81,7 @@ class Operator:
         self._observer = Observer(self._cache, installed)
         self._triggers = Triggers(self._cache, settings.region)
         self._links = Links(self._token, self._news)
+        self._heard = asyncio.Event()
         parts = Parts(
             api=api,
             observer=self._observer,
@@ -93,6 +95,7 @@ class Operator:
     async def work(self, lease: Lease) -> None:
         """Until a signal comes, or a part fails."""
         await _persist(self._list)
+        await self._hear_first()
         tasks = [
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(lease.keep(), name="lease"),
@@ -108,6 +111,13 @@ class Operator:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._links.close()
+
+    async def _hear_first(self) -> None:
+        """Where directors are ready, hear them before the first status: an operator that is back says what is."""
+        if not any(pod.ready for pod in self._observer.director_pods()):
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._heard.wait(), FIRST_WORDS_SECONDS)
 
     async def _watch(self) -> None:
         """Kopf's share; it ends on SIGTERM and SIGINT."""
@@ -130,6 +140,8 @@ class Operator:
 
     def _news(self, before: Facts, now: Facts) -> None:
         self._observer.facts = now
+        if now.fresh:
+            self._heard.set()
         self._todo.add(self._triggers.said(before, now))
 
     def _direct(self) -> None:

@@ -70,6 +70,12 @@ class Bench:
         process.terminate()
         return process.wait(STOP_SECONDS)
 
+    def stop_all(self) -> None:
+        """Ask every operator that runs to end."""
+        for process in self._processes:
+            if process.poll() is None:
+                self.stop(process)
+
     def close(self) -> None:
         """End what still runs, and what it has said goes to the test's report."""
         for number, process in enumerate(self._processes):

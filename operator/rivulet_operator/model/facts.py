@@ -110,6 +110,11 @@ class Facts:
             return None
         return sum(count.viewers + count.publishers for count in known)
 
+    def last_sessions(self, slot: str) -> int | None:
+        """As `sessions`, but what was said last, of those that told: to show, not to act on."""
+        counts = [run.counts for run in self.incarnations(slot) if run.counts is not None]
+        return sum(count.viewers + count.publishers for count in counts) if counts else None
+
     def empty(self, slot: str) -> bool:
         """Known to hold nothing that a restart would cut: no session, no relay out, no stream held for one."""
         if self.sessions(slot) != 0:

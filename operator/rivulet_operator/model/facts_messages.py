@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rivulet_operator.model.facts import Counts, Facts, NodeFact, Peer, StreamFact, Track, Undeclared
+from rivulet_operator.model.facts import ENDED, Counts, Facts, NodeFact, Peer, StreamFact, Track, Undeclared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rivulet_operator.model.kinds import Json
+
+ENDED_KEPT = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,17 @@ def changed(words: Words, frame: Json) -> Words:
     return Words(
         settling=words.settling if frame.get("settling") is None else bool(frame["settling"]),
         nodes=nodes,
-        streams=streams,
+        streams=_without_old(streams),
         undeclared=words.undeclared if frame.get("undeclared") is None else _undeclared(frame["undeclared"]),
         peers=words.peers if frame.get("peers") is None else _peers(frame["peers"]),
     )
+
+
+def _without_old(streams: Mapping[tuple[str, str], StreamFact]) -> Mapping[tuple[str, str], StreamFact]:
+    """Nobody tells when an ended publication leaves the table: the last ones are enough to tell why they ended."""
+    ended = sorted((s for s in streams.values() if s.state == ENDED), key=lambda s: s.since, reverse=True)
+    old = {(stream.stream, stream.incarnation) for stream in ended[ENDED_KEPT:]}
+    return {key: stream for key, stream in streams.items() if key not in old}
 
 
 def merged(linked: Iterable[Words], last: Facts) -> Facts:

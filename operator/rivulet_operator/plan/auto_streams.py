@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rivulet_operator.model.stream import Stream
 
 
+FIRST_SECONDS = 10.0  # who asked for the name has so long to publish
+
+
 @dataclass(frozen=True, kw_only=True)
 class Autos:
     """What to make, what to remove, and in how many seconds to look again."""
@@ -56,12 +59,14 @@ def _wanted(region: Region, streams: Sequence[Stream], facts: Facts) -> tuple[Js
 def _quiet_since(stream: Stream, facts: Facts) -> float | None:
     """Since when nobody publishes it; None: somebody does or may, or nobody can say."""
     fact = facts.publication(stream.name)
-    if not facts.fresh or (fact is not None and fact.state != ENDED):
+    asked = any(ask.stream == stream.name for ask in facts.undeclared)
+    if not facts.fresh or asked or (fact is not None and fact.state != ENDED):
         return None
     live = find(stream.status.get("conditions", []), "Live")
-    if live is None:
-        return from_text(stream.identity.created)
-    return from_text(live["lastTransitionTime"]) if live["reason"] in {"Ended", "NotPublished"} else None
+    if live is None or live["reason"] == "NotPublished":
+        created = from_text(stream.identity.created)
+        return None if created is None else created + FIRST_SECONDS
+    return from_text(live["lastTransitionTime"]) if live["reason"] == "Ended" else None
 
 
 def _passed(since: float | None, keep: float, now: float) -> bool:

@@ -59,7 +59,7 @@ def _waiting(pool: Pool) -> list[str]:
     """Slots whose pod is Ready and that no director has ever named."""
     if pool.node.role == TURN:
         return []
-    return [slot.name for slot in pool.living if slot.ready and not pool.facts.incarnations(slot.name)]
+    return [slot.name for slot in pool.living if slot.ready and not pool.seen(slot)]
 
 
 def _ready(pool: Pool) -> Condition:
@@ -137,7 +137,7 @@ def _joined(pool: Pool) -> Condition:
 
 
 def _is_joined(pool: Pool, slot: Slot) -> bool:
-    return any(run.state in JOINED for run in pool.facts.incarnations(slot.name))
+    return pool.seen(slot).get("state") in JOINED
 
 
 def _fields(pool: Pool) -> Json:
@@ -145,24 +145,21 @@ def _fields(pool: Pool) -> Json:
         "replicas": len(pool.living),
         "readyReplicas": sum(slot.ready for slot in pool.living),
         "joinedReplicas": sum(_is_joined(pool, slot) for slot in pool.living),
-        "sessions": sum(pool.facts.sessions(slot.name) or 0 for slot in pool.living),
+        "sessions": sum(pool.seen(slot).get("sessions", 0) for slot in pool.living),
         "selector": f"{labels.NAME}=rivulet,{labels.NODE}={pool.node.name}",
         "slots": [_slot_status(pool, slot) for slot in pool.living],
     }
 
 
 def _slot_status(pool: Pool, slot: Slot) -> Json:
-    runs = pool.facts.incarnations(slot.name)
     turn = pool.node.role == TURN
     told: Json = {
         "name": slot.name,
         "port": slot.port,
         "address": pool.addresses.get(slot.host),
         "ready": slot.ready and not (turn and slot.drain is not None),
-        "state": runs[0].state if runs else None,
-        "incarnation": runs[0].incarnation if runs else None,
         "revision": slot.revision,
-        "sessions": pool.facts.sessions(slot.name),
         "draining": slot.drain is not None,
+        **pool.seen(slot),
     }
     return {key: value for key, value in told.items() if value is not None}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rivulet_operator.model.facts import Facts
+    from rivulet_operator.model.kinds import Json
     from rivulet_operator.model.node import Node
     from rivulet_operator.model.region import Region
     from rivulet_operator.model.slot import Slot
@@ -43,6 +44,18 @@ class Pool:
     def living(self) -> tuple[Slot, ...]:
         """Slots that are not being deleted, by ordinal."""
         return tuple(sorted((slot for slot in self.slots if not slot.deleting), key=lambda slot: slot.ordinal))
+
+    def seen(self, slot: Slot) -> Json:
+        """State, incarnation and sessions as the directors said last; before their first word, as the status says."""
+        runs = self.facts.incarnations(slot.name)
+        if runs:
+            told = {"state": runs[0].state, "incarnation": runs[0].incarnation}
+            sessions = self.facts.last_sessions(slot.name)
+            return told if sessions is None else {**told, "sessions": sessions}
+        if self.facts.told:
+            return {}
+        before: Json = next((entry for entry in self.node.status.get("slots", []) if entry["name"] == slot.name), {})
+        return {key: before[key] for key in ("state", "incarnation", "sessions") if key in before}
 
     @property
     def leaving(self) -> tuple[str, ...]:

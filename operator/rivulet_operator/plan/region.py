@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rivulet_operator.model.stream import Stream
 
 MISSING_SECRET_SECONDS = 3.0
+TOLD = ("nodes", "nodesReady", "streams", "viewers")
 SERVING = frozenset({"up", "full"})
 
 
@@ -174,6 +175,16 @@ def _why(home: Home, name: str) -> str:
 
 
 def _fields(home: Home) -> Json:
+    told = _told(home) if home.facts.told else {key: home.region.status.get(key, 0) for key in TOLD}
+    return {
+        **told,
+        "nodeAddresses": dict(home.addresses),
+        "peers": [_peer_status(home, other.name) for other in home.peers],
+        "directors": {"replicas": home.region.directors.replicas, "ready": _ready_directors(home)},
+    }
+
+
+def _told(home: Home) -> Json:
     own = [node for node in home.facts.nodes if node.region == home.region.name]
     slots = {node.slot for node in own}
     serving = {node.slot for node in own if node.state in SERVING}
@@ -183,9 +194,6 @@ def _fields(home: Home) -> Json:
         "nodesReady": len(serving),
         "streams": len(live),
         "viewers": sum(node.counts.viewers for node in own if node.counts),
-        "nodeAddresses": dict(home.addresses),
-        "peers": [_peer_status(home, other.name) for other in home.peers],
-        "directors": {"replicas": home.region.directors.replicas, "ready": _ready_directors(home)},
     }
 
 

@@ -139,6 +139,21 @@ def test_lost_directors_leave_facts_and_slots_as_they_are_d15(bench: Bench, dire
     assert condition(bench.read("streams", "s"), "Live")["status"] == "True"
 
 
+def test_an_operator_that_is_back_says_what_is_without_a_detour_o6(bench: Bench, director: ScriptedDirector) -> None:
+    _running(bench, 1)
+    bench.stream("s")
+    director.say(nodes=[node("edge-eu-0", **_viewers(3)), node("origin-eu-0")], streams=[stream("s")])
+    bench.until_condition("streams", "s", ("Live", "True", "Publishing"))
+    bench.until_condition("cdnnodes", "edge-eu", ("Ready", "True", "NodesReady"))
+    bench.stop_all()
+    director.say(streams=[stream("s", version=2, state="ended", reason="deleted")])
+    before = bench.read("cdnnodes", "edge-eu")["status"]["conditions"]
+    bench.start()
+    bench.until(lambda: condition(bench.read("streams", "s"), "Live")["reason"] == "Ended", "ended", within=10)
+    bench.until_condition("cdnregions", "eu", ("DirectorReachable", "True", "Linked"))
+    assert bench.read("cdnnodes", "edge-eu")["status"]["conditions"] == before
+
+
 def test_a_ready_slot_that_no_director_names_waits_for_one_d14(bench: Bench, director: ScriptedDirector) -> None:
     _running(bench, 1)
     bench.until_condition("cdnnodes", "edge-eu", ("Ready", "False", "WaitingForDirector"))

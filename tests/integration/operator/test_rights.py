@@ -1,9 +1,10 @@
 import subprocess
 from pathlib import Path
 
-import kube_api
 import pytest
 import yaml
+
+import kube_api
 from operator_bench import Bench, condition
 
 CHART = kube_api.ROOT / "charts" / "rivulet"
@@ -12,7 +13,14 @@ CHART = kube_api.ROOT / "charts" / "rivulet"
 @pytest.fixture
 def rights(bench: Bench) -> Path:
     """A kubeconfig of the chart's ServiceAccount, with exactly what the chart grants."""
-    argv = [str(bench.kube.programs / "helm"), "template", "rivulet", str(CHART), f"--namespace={bench.namespace}"]
+    argv = [
+        str(bench.kube.programs / "helm"),
+        "template",
+        "rivulet",
+        str(CHART),
+        f"--namespace={bench.namespace}",
+        "--kube-version=1.34.0",
+    ]
     argv += ["--set=region=eu", f"--set=cdn.namespace={bench.namespace}"]
     rendered = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
     kinds = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"}
