@@ -64,9 +64,9 @@ async def _play(args: argparse.Namespace) -> int:
         try:
             await peer.connected()
             connected_ms = round((time.monotonic() - started) * 1000, 1)
-            promised = _promised(peer)
+            promised, pair = _promised(peer), _pair(peer)
             reason = await _watch(args, viewer, promised, (stopped, peer.over))
-            result = {"connected_ms": connected_ms, **viewer.figures(promised), "pair": _pair(peer)}
+            result = {"connected_ms": connected_ms, **viewer.figures(promised), "pair": _pair(peer) or pair}
             if reason == "peer-closed":
                 reason = await _why(client, session)
         finally:
