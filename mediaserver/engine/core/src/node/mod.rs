@@ -7,82 +7,24 @@ mod pull;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::border::{ForwarderConfig, ForwarderEvent, SourceId, SourceKind, StreamKey, TrackSpec, ViewerId, WallClock};
+use crate::border::{ForwarderConfig, ForwarderEvent, SourceId, SourceKind, StreamKey, ViewerId, WallClock};
 use crate::dtls::Crypto;
 use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
 use crate::session::{CloseReason, Media, Output, Role, Session};
 pub use pull::{NewPull, PullError};
 pub use stats::{NodeStats, SessionStats};
+pub use words::{Fact, Full, Limits, NewSession, NodeEvent, SessionId, Socket, Transmit};
 
 /// A session that wants another turn at once gets it after this.
 const MIN_STEP: Duration = Duration::from_millis(1);
-
-/// A session's name: shown as 16 hex digits.
-pub type SessionId = u64;
-
-/// Which socket a datagram came in or goes out by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Socket {
-    /// The port that others open sessions on.
-    Shared,
-    /// The own socket of a relay that we opened.
-    Own(SessionId),
-}
-
-/// A datagram that is not media: ICE, DTLS, and reports to those who send to us.
-#[derive(Debug)]
-pub struct Transmit {
-    pub socket: Socket,
-    pub to: SocketAddr,
-    pub datagram: Vec<u8>,
-}
-
-/// Something to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeEvent {
-    pub session: SessionId,
-    pub stream: StreamKey,
-    pub incarnation: Option<String>,
-    pub fact: Fact,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
-    Connected,
-    Closed(CloseReason),
-    Tracks(Vec<TrackSpec>),
-    Active,
-    Silent,
-}
-
-/// Why a session is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    Sessions,
-    Handshakes,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    pub sessions: usize,
-    pub handshakes: usize,
-}
-
-/// A session on its way in.
-pub struct NewSession {
-    pub id: SessionId,
-    pub session: Session,
-    pub stream: StreamKey,
-    /// Of a source.
-    pub incarnation: Option<String>,
-}
 
 struct Entry {
     session: Session,

@@ -5,6 +5,7 @@
 pub mod agent;
 mod inbound;
 mod path;
+mod words;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,95 +15,19 @@ use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output as StrOutput, Rtc};
 
-use crate::border::{SourcePacket, ViewerSpec};
+use crate::border::ViewerSpec;
 use crate::dtls::{self, KeyTap};
 use crate::negotiation::{LocalTransport, PeerTransport};
 use crate::srtp::{Opener, SrtpKeys, SrtpProfile};
 use crate::stun::{Class, Message};
 pub use inbound::InboundTracks;
 pub use path::Path;
+pub use words::{CloseReason, Output, Role, is_rtp, is_srtp};
 
 /// A session that is not connected after this is closed.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that proves nothing for this long is gone (RFC 7675).
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What a session is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Publisher,
-    Viewer,
-    /// We pull from another node.
-    RelayIn,
-    /// Another node pulls from us.
-    RelayOut,
-}
-
-impl Role {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Publisher => "publisher",
-            Self::Viewer => "viewer",
-            Self::RelayIn => "relay_in",
-            Self::RelayOut => "relay_out",
-        }
-    }
-
-    /// Whether the peer sends the media.
-    #[must_use]
-    pub const fn receives(self) -> bool {
-        matches!(self, Self::Publisher | Self::RelayIn)
-    }
-}
-
-/// Why a session ended without our asking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    PeerClosed,
-    HandshakeTimeout,
-    ConsentExpired,
-    Failed,
-    Shutdown,
-}
-
-impl CloseReason {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PeerClosed => "peer-closed",
-            Self::HandshakeTimeout => "handshake-timeout",
-            Self::ConsentExpired => "consent-expired",
-            Self::Failed => "failed",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-/// What comes out of a session.
-pub enum Output {
-    Transmit {
-        to: SocketAddr,
-        datagram: Vec<u8>,
-    },
-    /// The handshake is done and the peer is who its fingerprint says.
-    Connected(SrtpKeys),
-    /// Where media goes from now on.
-    Nominated(SocketAddr),
-    /// Our check to this address was answered.
-    Proved(SocketAddr),
-    Packet {
-        track: usize,
-        packet: SourcePacket,
-    },
-    Report {
-        track: usize,
-        ntp: u64,
-        rtp_timestamp: u32,
-    },
-    /// The last thing that is said.
-    Closed(CloseReason),
-}
 
 /// The media of a session.
 #[derive(Debug)]
@@ -430,18 +355,6 @@ impl Session {
             }
         }
     }
-}
-
-/// Whether a datagram is SRTP or SRTCP by its first byte (RFC 7983).
-#[must_use]
-pub fn is_srtp(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|byte| (128..192).contains(byte))
-}
-
-/// Whether it is SRTP, not SRTCP (RFC 5761).
-#[must_use]
-pub fn is_rtp(datagram: &[u8]) -> bool {
-    is_srtp(datagram) && datagram.get(1).is_some_and(|byte| !(192..224).contains(byte))
 }
 
 fn keys(exported: &dtls::SrtpKeys, we_are_client: bool) -> Option<SrtpKeys> {

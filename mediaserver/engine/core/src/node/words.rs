@@ -1,0 +1,66 @@
+//! The words between a node and its shell.
+
+use std::net::SocketAddr;
+
+use crate::border::{StreamKey, TrackSpec};
+use crate::session::{CloseReason, Session};
+
+/// A session's name: shown as 16 hex digits.
+pub type SessionId = u64;
+
+/// Which socket a datagram came in or goes out by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Socket {
+    /// The port that others open sessions on.
+    Shared,
+    /// The own socket of a relay that we opened.
+    Own(SessionId),
+}
+
+/// A datagram that is not media: ICE, DTLS, and reports to those who send to us.
+#[derive(Debug)]
+pub struct Transmit {
+    pub socket: Socket,
+    pub to: SocketAddr,
+    pub datagram: Vec<u8>,
+}
+
+/// Something to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeEvent {
+    pub session: SessionId,
+    pub stream: StreamKey,
+    pub incarnation: Option<String>,
+    pub fact: Fact,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    Connected,
+    Closed(CloseReason),
+    Tracks(Vec<TrackSpec>),
+    Active,
+    Silent,
+}
+
+/// Why a session is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Sessions,
+    Handshakes,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub sessions: usize,
+    pub handshakes: usize,
+}
+
+/// A session on its way in.
+pub struct NewSession {
+    pub id: SessionId,
+    pub session: Session,
+    pub stream: StreamKey,
+    /// Of a source.
+    pub incarnation: Option<String>,
+}

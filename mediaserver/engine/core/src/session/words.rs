@@ -1,0 +1,95 @@
+//! The words in which a session is spoken of.
+
+use std::net::SocketAddr;
+
+use crate::border::SourcePacket;
+use crate::srtp::SrtpKeys;
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Publisher,
+    Viewer,
+    /// We pull from another node.
+    RelayIn,
+    /// Another node pulls from us.
+    RelayOut,
+}
+
+impl Role {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Viewer => "viewer",
+            Self::RelayIn => "relay_in",
+            Self::RelayOut => "relay_out",
+        }
+    }
+
+    /// Whether the peer sends the media.
+    #[must_use]
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::Publisher | Self::RelayIn)
+    }
+}
+
+/// Why a session ended without our asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    PeerClosed,
+    HandshakeTimeout,
+    ConsentExpired,
+    Failed,
+    Shutdown,
+}
+
+impl CloseReason {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PeerClosed => "peer-closed",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::ConsentExpired => "consent-expired",
+            Self::Failed => "failed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What comes out of a session.
+pub enum Output {
+    Transmit {
+        to: SocketAddr,
+        datagram: Vec<u8>,
+    },
+    /// The handshake is done and the peer is who its fingerprint says.
+    Connected(SrtpKeys),
+    /// Where media goes from now on.
+    Nominated(SocketAddr),
+    /// Our check to this address was answered.
+    Proved(SocketAddr),
+    Packet {
+        track: usize,
+        packet: SourcePacket,
+    },
+    Report {
+        track: usize,
+        ntp: u64,
+        rtp_timestamp: u32,
+    },
+    /// The last thing that is said.
+    Closed(CloseReason),
+}
+
+/// Whether a datagram is SRTP or SRTCP by its first byte (RFC 7983).
+#[must_use]
+pub fn is_srtp(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|byte| (128..192).contains(byte))
+}
+
+/// Whether it is SRTP, not SRTCP (RFC 5761).
+#[must_use]
+pub fn is_rtp(datagram: &[u8]) -> bool {
+    is_srtp(datagram) && datagram.get(1).is_some_and(|byte| !(192..224).contains(byte))
+}
