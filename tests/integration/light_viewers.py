@@ -3,12 +3,14 @@
 import asyncio
 import subprocess
 import sys
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from rivulet_media._engine import Engine, Track
-from rivulet_scene.http import get
+from rivulet_media._engine import Engine
+
+if TYPE_CHECKING:
+    from rivulet_media._engine import Track
 
 ASK_SECONDS = aiohttp.ClientTimeout(total=10)
 
@@ -20,29 +22,16 @@ class LightViewers:
         self.engine = Engine("127.0.0.1", 0)
         self.sessions: dict[str, str] = {}
 
-    async def join(self, door: str, stream: str, count: int = 1, *, via: str | None = None) -> None:
-        """Open `count` sessions at `via` (default: the front door's WHEP address); `door` tells the tracks."""
-        tracks = self._tracks(door, stream)
-        async with aiohttp.ClientSession(timeout=ASK_SECONDS) as http:
-            await asyncio.gather(
-                *(self._join(http, via or f"{door}/whep/{stream}", door, tracks) for _ in range(count))
-            )
-
-    @staticmethod
-    def _tracks(door: str, stream: str) -> list[Track]:
-        entry = get(f"{door}/v1/streams/{stream}").json
-        return [
-            Track(
-                kind=track["kind"],
-                codec=track["codec"],
-                clock_rate=track["clockRate"],
-                fmtp=track.get("fmtp", ""),
-                channels=track.get("channels") or 2,
-            )
-            for track in entry["tracks"]
+    async def join(self, door: str, url: str, count: int = 1, *, codec: str = "h264") -> None:
+        """Open `count` sessions at the WHEP address `url`; `door`: the front door that session URLs are under."""
+        tracks: list[Track] = [
+            {"kind": "video", "codec": codec, "clock_rate": 90_000, "fmtp": ""},
+            {"kind": "audio", "codec": "opus", "clock_rate": 48_000, "channels": 2, "fmtp": ""},
         ]
+        async with aiohttp.ClientSession(timeout=ASK_SECONDS) as http:
+            await asyncio.gather(*(self._join(http, url, door, tracks) for _ in range(count)))
 
-    async def _join(self, http: aiohttp.ClientSession, url: str, door: str, tracks: list[Track]) -> None:
+    async def _join(self, http: aiohttp.ClientSession, url: str, door: str, tracks: "list[Track]") -> None:
         session, offer = self.engine.pull("watched", "000000000000", tracks)
         async with http.post(url, data=offer, headers={"Content-Type": "application/sdp"}) as answer:
             text = await answer.text()
@@ -75,19 +64,17 @@ class LightViewers:
         self.engine.shutdown()
 
 
-def start_apart(door: str, stream: str, count: int, via: str) -> subprocess.Popen[str]:
+def start_apart(door: str, url: str, count: int) -> subprocess.Popen[str]:
     """The same viewers in a process of their own, connected when this returns; killed, they vanish without a word."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, door, stream, str(count), via], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, __file__, door, url, str(count)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "connected\n"
     return process
 
 
-async def _stay(door: str, stream: str, count: int, via: str) -> None:
+async def _stay(door: str, url: str, count: int) -> None:
     async with LightViewers() as viewers:
-        await viewers.join(door, stream, count, via=via)
+        await viewers.join(door, url, count)
         async with asyncio.timeout(15):
             while viewers.connected() < count:  # noqa: ASYNC110 - the engine has no event for it
                 await asyncio.sleep(0.1)
@@ -96,4 +83,4 @@ async def _stay(door: str, stream: str, count: int, via: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_stay(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    asyncio.run(_stay(sys.argv[1], sys.argv[2], int(sys.argv[3])))

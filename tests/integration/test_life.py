@@ -110,7 +110,7 @@ def test_a_viewer_that_vanishes_is_gone_within_35_s(cdn: BareCdn) -> None:
     edge = cdn.processes["edge-eu-1"].http
 
     with publish(cdn, "test_eu"):
-        viewers = start_apart(door, "test_eu", 2, f"{door}/n/edge-eu-1/whep/test_eu")
+        viewers = start_apart(door, f"{door}/n/edge-eu-1/whep/test_eu", 2)
         until(lambda: metric(edge, "rivulet_sessions", kind="viewer") == 2, "counted in", seconds=5)
         viewers.kill()
         viewers.wait(5)

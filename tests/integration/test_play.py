@@ -60,10 +60,10 @@ async def ten_viewers_share_one_relay(cdn: BareCdn) -> None:
     door = cdn.regions["eu"].public()
     origin = cdn.processes["origin-eu-0"].http
     async with LightViewers() as viewers:
-        await viewers.join(door, "test_eu", 10, via=f"{door}/n/edge-eu-1/whep/test_eu")
+        await viewers.join(door, f"{door}/n/edge-eu-1/whep/test_eu", 10)
         await wait_for(lambda: viewers.connected() == 10)
         assert metric(origin, "rivulet_relays", direction="out") == 1
-        await viewers.join(door, "second_eu", 1, via=f"{door}/n/edge-eu-1/whep/second_eu")
+        await viewers.join(door, f"{door}/n/edge-eu-1/whep/second_eu", codec="vp8")
         await wait_for(lambda: viewers.connected() == 11 and min(viewers.received()) > 50)
         assert metric(origin, "rivulet_relays", direction="out") == 2
         await viewers.leave()
