@@ -170,8 +170,13 @@ class BareCdn:
         arguments += [word for url in siblings for word in ("--sibling", url)]
         process = self.start(f"director-{region_name}-{number}", arguments, region.public(number))
         if ready:
-            until(lambda: _ready(process.http), f"{process.name} ready", seconds=20)
+            self.settled(region_name, number)
         return process
+
+    def settled(self, region_name: str, number: int = 0) -> None:
+        """Wait until a director takes publishers and viewers."""
+        door = self.regions[region_name].public(number)
+        until(lambda: _ready(door), f"director {number} of {region_name} ready", seconds=20)
 
     def node(
         self, slot: str, role: str, region_name: str, *options: str, director: int = 0, ready: bool = True

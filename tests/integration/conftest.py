@@ -27,6 +27,8 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
         running.node("edge-eu-1", "edge", "eu")
         running.node("origin-us-0", "origin", "us")
         running.node("edge-us-0", "edge", "us")
+        for region, number in (("eu", 0), ("eu", 1), ("us", 0)):
+            running.settled(region, number)
         yield running
         keep_logs(directory)
 
