@@ -162,6 +162,12 @@ impl Outgoing {
         last.timestamp.wrapping_add((ticks as u32).max(1))
     }
 
+    /// The packet's number; None before the segment's beginning, or so far ahead that a receiver would lose count.
+    #[must_use]
+    pub fn number(&self, segment: &Segment, packet: &Packet) -> Option<u64> {
+        segment.number(packet.sequence).filter(|number| *number <= self.mapping.next_number() + MAX_JUMP)
+    }
+
     /// `packet` goes out as `number`.
     #[allow(clippy::cast_possible_truncation)] // Counters of sender reports wrap.
     pub fn note(&mut self, segment: &Segment, packet: &Arc<Packet>, number: u64) {

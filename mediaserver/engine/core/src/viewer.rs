@@ -176,7 +176,7 @@ impl Viewer {
             }
         };
         for packet in burst.packets.iter().chain(follow) {
-            let Some(number) = segment.number(packet.sequence) else { continue };
+            let Some(number) = self.tracks[at].number(&segment, packet) else { continue };
             let start = turn.outbox.bytes.len();
             if self.seal(at, &segment, packet, number, turn.outbox) {
                 self.tracks[at].note(&segment, packet, number);

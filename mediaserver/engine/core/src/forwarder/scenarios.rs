@@ -385,3 +385,33 @@ fn a_large_fan_out_is_spread_by_the_rate_but_ends_in_time() {
     world.wait(ms(4));
     assert_eq!(served(&world), 20);
 }
+
+#[test]
+fn garbage_of_any_kind_is_passed_over() {
+    let mut random = crate::random::Random::new(16);
+    let mut world = World::new(16);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let mut publication = world.publish(100, 5000);
+    world.play(&mut publication, 3, 30);
+    for round in 0..5000 {
+        let mut bytes: Vec<u8> = (0..random.word() % 60).map(|_| random.word() as u8).collect();
+        if let Some(first) = bytes.first_mut().filter(|_| round % 2 == 0) {
+            *first = 0x80 | *first & 0x3f;
+        }
+        if let Some(second) = bytes.get_mut(1).filter(|_| round % 4 == 0) {
+            *second = 200 + *second % 8;
+        }
+        let _ = rtcp::parse(&bytes);
+        let _ = crate::rtp::RtpView::parse(&bytes).map(|view| view.extensions().count());
+        for codec in crate::negotiation::Codec::ALL {
+            let _ = crate::key_frame::begins(codec, &bytes);
+        }
+        let _ = crate::key_frame::profile_level_id(&bytes);
+        world.forwarder.on_viewer_datagram(viewer, &bytes, world.now);
+        let packet =
+            SourcePacket { payload: bytes.into(), ..World::packet(&mut publication, VIDEO, 0, 9, round % 3 == 0) };
+        world.push(&publication, VIDEO, [packet]);
+        world.settle();
+    }
+    assert_eq!(world.forwarder.totals().rejected, 5000);
+}
