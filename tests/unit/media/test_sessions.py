@@ -1,0 +1,48 @@
+from rivulet_media.sessions import REMEMBERED_MOST, Ended, Session, Sessions
+
+
+def test_a_session_ends_once_and_the_first_reason_stands() -> None:
+    sessions, heard = Sessions(), []
+    sessions.listen(lambda session, reason: heard.append((session.id, reason)))
+    session = Session("a", "viewer", "s")
+    sessions.add(session)
+    assert sessions.end("a", "deleted", 1) == session
+    assert sessions.end("a", "consent-expired", 2) is None
+    assert sessions.ended("a", 3) == Ended(session, "deleted", 1)
+    assert heard == [("a", "deleted")]
+
+
+def test_the_reason_is_remembered_for_ten_minutes() -> None:
+    sessions = Sessions()
+    sessions.add(Session("a", "viewer", "s"))
+    sessions.end("a", "deleted", 0)
+    assert sessions.ended("a", 599) is not None
+    assert sessions.ended("a", 600) is None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    sessions = Sessions()
+    for number in range(REMEMBERED_MOST + 5):
+        sessions.add(Session(str(number), "viewer", "s"))
+        sessions.end(str(number), "deleted", 0)
+    assert sessions.ended("4", 0) is None
+    assert sessions.ended("5", 0) is not None
+
+
+def test_counts_are_by_kind_and_by_stream() -> None:
+    sessions = Sessions()
+    for number, (kind, stream) in enumerate(
+        [("viewer", "a"), ("viewer", "a"), ("viewer", "b"), ("relay_out", "a"), ("publisher", "a")]
+    ):
+        sessions.add(Session(str(number), kind, stream))  # type: ignore[arg-type]
+    assert (sessions.count("viewer"), sessions.count("relay_out")) == (3, 1)
+    assert sessions.viewers_by_stream() == {"a": 2, "b": 1}
+    assert {session.id for session in sessions.of_stream("a", "viewer", "relay_out")} == {"0", "1", "3"}
+
+
+def test_an_ice_restart_gives_a_new_strong_tag() -> None:
+    session = Session("a", "viewer", "s")
+    before = session.etag
+    session.restarts += 1
+    assert before != session.etag
+    assert before.startswith('"')

@@ -1,0 +1,65 @@
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rivulet_media.errors import SettingsError
+from rivulet_media.settings import NodeSettings, add_arguments, read
+
+
+def parsed(*flags: str, environment: dict[str, str] | None = None) -> NodeSettings:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return read(parser.parse_args(flags), environment or {})
+
+
+NEEDED = ("--entry", "http://127.0.0.1:7443", "--join-token", "secret")
+
+
+def test_an_entry_point_and_a_token_are_enough() -> None:
+    """D12 P13."""
+    settings = parsed(*NEEDED)
+    assert (settings.role, settings.slot, settings.http_port, settings.media_port) == (None, None, 8080, 7000)
+    assert settings.pod_ip == "127.0.0.1"
+
+
+def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    environment = {
+        "RIVULET_ENTRY": "http://rivulet-director-internal:7443/",
+        "RIVULET_JOIN_TOKEN_FILE": str(tmp_path / "token"),
+        "RIVULET_ROLE": "origin",
+        "RIVULET_SLOT": "origin-eu-0",
+        "RIVULET_MEDIA_PORT": "7003",
+        "RIVULET_POD_IP": "10.244.0.7",
+        "RIVULET_DRAIN_SECONDS": "30",
+    }
+    settings = parsed("--media-port", "7004", environment=environment)
+    assert settings.entry == "http://rivulet-director-internal:7443"
+    assert (settings.join_token, settings.role, settings.slot) == ("secret", "origin", "origin-eu-0")
+    assert (settings.media_port, settings.pod_ip, settings.drain_seconds) == (7004, "10.244.0.7", 30.0)
+
+
+def test_the_token_is_not_shown() -> None:
+    assert "secret" not in repr(parsed(*NEEDED))
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--join-token", "x"], "RIVULET_ENTRY"),
+        (["--entry", "director:7443", "--join-token", "x"], "RIVULET_ENTRY"),
+        (["--entry", "http://127.0.0.1:7443"], "RIVULET_JOIN_TOKEN_FILE"),
+        (["--entry", "http://127.0.0.1:7443", "--join-token-file", "/nonexistent"], "/nonexistent"),
+        ([*NEEDED, "--role", "transcoder"], "RIVULET_ROLE"),
+        ([*NEEDED, "--slot", "Edge_1"], "RIVULET_SLOT"),
+        ([*NEEDED, "--http-port", "65536"], "RIVULET_HTTP_PORT"),
+        ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
+        ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_named(flags: Sequence[str], names: str) -> None:
+    with pytest.raises(SettingsError, match=names):
+        parsed(*flags)
