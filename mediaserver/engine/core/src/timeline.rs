@@ -76,12 +76,12 @@ impl Line {
     /// The timestamp of what is captured at `now`.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Timestamps wrap.
     fn timestamp(&self, now: u64) -> u32 {
-        let elapsed = difference(now, self.at) - self.remaining_blend(now);
+        let elapsed = difference(now, self.at).saturating_sub(self.remaining_blend(now));
         self.timestamp.wrapping_add(ticks(elapsed, self.rate) as u32)
     }
 
     fn remaining_blend(&self, now: u64) -> i64 {
-        let left = (BLEND - difference(now, self.blend_from)).clamp(0, BLEND);
+        let left = BLEND.saturating_sub(difference(now, self.blend_from)).clamp(0, BLEND);
         i64::try_from(i128::from(self.blend) * i128::from(left) / i128::from(BLEND)).unwrap_or(0)
     }
 
@@ -122,7 +122,7 @@ impl Timeline {
         if !line.from_report {
             let late = difference(now, line.at);
             // Nothing arrives before it is captured: earliness corrects at once, lateness creeps (clocks drift).
-            let step = late.abs() > CLOCK_STEP;
+            let step = late.saturating_abs() > CLOCK_STEP;
             line.at = line.at.wrapping_add_signed(if late < 0 || step { late } else { late / 1024 });
         }
     }
@@ -135,7 +135,7 @@ impl Timeline {
         }
         let sample = difference(now, ntp);
         let offset = match self.offset {
-            Some(offset) if (sample - offset).abs() < CLOCK_STEP => {
+            Some(offset) if sample.saturating_sub(offset).saturating_abs() < CLOCK_STEP => {
                 offset + ((sample - offset) / 64).clamp(-MAX_CREEP, MAX_CREEP)
             }
             // The first line of all stays where its packets put it.
@@ -148,8 +148,8 @@ impl Timeline {
             Some(old) if old.from_report => (line.blend, line.blend_from) = (old.blend, old.blend_from),
             Some(old) => {
                 let shift = difference(old.captured(timestamp), ntp.wrapping_add_signed(offset));
-                line.blend = if shift.abs() < CLOCK_STEP { shift } else { 0 };
-                line.blend_from = now.wrapping_add_signed(-offset);
+                line.blend = if shift.saturating_abs() < CLOCK_STEP { shift } else { 0 };
+                line.blend_from = now.wrapping_sub(offset.cast_unsigned());
             }
             None => {}
         }
@@ -161,7 +161,7 @@ impl Timeline {
     pub fn timestamp(&self, track: usize, now: u64) -> Option<u32> {
         let line = self.lines.get(track)?.as_ref()?;
         let offset = self.offset.filter(|_| line.from_report).unwrap_or(0);
-        Some(line.timestamp(now.wrapping_add_signed(-offset)))
+        Some(line.timestamp(now.wrapping_sub(offset.cast_unsigned())))
     }
 }
 
@@ -243,6 +243,20 @@ mod tests {
                 let behind = video.wrapping_sub(timeline.timestamp(0, now).unwrap()).cast_signed();
                 assert!(behind.abs() < 90 * 60, "{second}: {behind}");
             }
+        }
+    }
+
+    #[test]
+    fn reports_of_any_value_are_survived() {
+        let mut random = crate::random::Random::new(1);
+        let mut timeline = Timeline::new(vec![90_000, 0]);
+        let mut any = || u64::from(random.word()) << 32 | u64::from(random.word());
+        for round in 0..10_000_usize {
+            let (ntp, now) = (any(), any());
+            let ntp = if round % 3 == 0 { now ^ 1 << 63 } else { ntp };
+            timeline.on_report(round % 3, ntp, u32::try_from(any() >> 32).unwrap(), now);
+            timeline.on_packet(round % 2, u32::try_from(any() >> 32).unwrap(), any());
+            let _ = timeline.timestamp(round % 2, any());
         }
     }
 }
