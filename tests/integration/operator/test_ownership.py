@@ -48,6 +48,9 @@ def test_nothing_is_made_anew_for_what_is_being_deleted_o9(bench: Bench) -> None
     bench.start()
     bench.until(lambda: bench.slots("edge-eu"), "a slot")
     bench.kube.kubectl("-n", bench.namespace, "delete", "cdnnode/edge-eu", "--cascade=foreground", "--timeout=20s")
+    bench.until(lambda: not bench.slots("edge-eu"), "the slot gone, which does not block its owner")
+    bench.node("other", replicas=1)
+    bench.until(lambda: bench.slots("other"), "the operator at work on something later")
     assert bench.slots("edge-eu") == {}
 
 
