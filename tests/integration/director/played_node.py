@@ -19,12 +19,11 @@ VIDEO = Track(kind="video", codec="h264", clock_rate=90000, fmtp="profile-level-
 class PlayedNode:
     """One incarnation with links to the directors that it was given; `async with` starts and stops its listener."""
 
-    def __init__(self, slot: str, role: Role, *, region: str = "eu", join_token: str = "join") -> None:
+    def __init__(self, slot: str, role: Role, *, region: str = "eu") -> None:
         self.slot = slot
         self.incarnation = secrets.token_hex(6)
         self.region = region
         self.role = role
-        self.join_token = join_token
         self.table = Table()
         self.frames: list[Frame] = []
         self.requests: list[web.Request] = []
@@ -34,6 +33,7 @@ class PlayedNode:
         self.state: NodeState = "up"
         self.subjects: dict[str, str] = {}
         self._since = time.time()
+        self._linked = asyncio.Event()
         self._streams: dict[str, StreamEntry] = {}
         self._sockets: dict[str, object] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -94,7 +94,8 @@ class PlayedNode:
         self._tasks += [asyncio.create_task(self._keep_link(url)) for url in directors]
         async with asyncio.timeout(15):
             while len(self._sockets) < len(self._tasks):
-                await asyncio.sleep(0.02)
+                self._linked.clear()
+                await self._linked.wait()
         return self
 
     async def vanish(self) -> None:
@@ -149,7 +150,7 @@ class PlayedNode:
             self.version += 1
 
     async def _one_link(self, url: str) -> None:
-        headers = {"Authorization": f"Bearer {self.join_token}"}
+        headers = {"Authorization": "Bearer join"}
         async with self._http.ws_connect(f"{url}/v1/link", headers=headers) as socket:
             await socket.send_str(render(self.hello))
             beats = asyncio.create_task(self._beat(socket))
@@ -158,6 +159,7 @@ class PlayedNode:
                     if message.type is not WSMsgType.TEXT:
                         break
                     self._sockets[url] = socket
+                    self._linked.set()
                     await self._take(parse(message.data, TO_NODE))
             finally:
                 self._sockets.pop(url, None)

@@ -1,0 +1,172 @@
+"""Two regions: what each learns of the other, who is passed where, and a way between them that is cut."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from director.played_node import PlayedNode
+from director.scene import PlayedDirector, PlayedRegions, token, until
+
+pytestmark = pytest.mark.timeout(120)
+SDP = {"Content_Type": "application/sdp"}
+MESH = {"Authorization": "Bearer mesh", "Rivulet_Region": "us"}
+
+
+@dataclass
+class Continents:
+    regions: PlayedRegions
+    eu: PlayedDirector
+    us: PlayedDirector
+    eu_origin: PlayedNode
+    eu_edge: PlayedNode
+    us_origin: PlayedNode
+    us_edge: PlayedNode
+
+    @property
+    def nodes(self) -> list[PlayedNode]:
+        return [self.eu_origin, self.eu_edge, self.us_origin, self.us_edge]
+
+
+@pytest.fixture
+async def both(regions: PlayedRegions) -> AsyncIterator[Continents]:
+    (eu,), (us,) = regions.add("eu", 1), regions.add("us", 1)
+    regions.start()
+    async with (
+        PlayedNode("origin-eu-0", "origin") as eu_origin,
+        PlayedNode("edge-eu-0", "edge") as eu_edge,
+        PlayedNode("origin-us-0", "origin", region="us") as us_origin,
+        PlayedNode("edge-us-0", "edge", region="us") as us_edge,
+    ):
+        await regions.ready()
+        for node, director in ((eu_origin, eu), (eu_edge, eu), (us_origin, us), (us_edge, us)):
+            await node.link(director.url)
+        scene = Continents(regions, eu, us, eu_origin, eu_edge, us_origin, us_edge)
+        await until(lambda: all(len(node.table.nodes) == 4 for node in scene.nodes), 10)
+        yield scene
+
+
+async def test_every_node_of_both_regions_has_the_same_table(both: Continents) -> None:
+    """E9 E15 D10 D11: also while streams start and end; a node killed in eu is down in us ≤ 10 s."""
+    entry = await both.eu_origin.publish("test_eu")
+    await both.us_origin.publish("test_us")
+
+    def equal() -> bool:
+        whole = all(len(node.table.streams) == 2 for node in both.nodes)
+        return whole and len({node.table.digest() for node in both.nodes}) == 1
+
+    await until(equal, 2)
+    await both.eu_origin.end(entry)
+    await until(lambda: both.us_edge.table.stream("test_eu").state == "ended", 2)  # type: ignore[union-attr]
+    await both.eu_edge.vanish()
+
+    def down() -> bool:
+        seen = both.us_edge.table.node(both.eu_edge.ref)
+        return seen is not None and seen.state == "down"
+
+    await until(down, 10)
+
+
+async def test_a_foreign_stream_plays_on_an_own_edge_and_is_published_at_home(both: Continents) -> None:
+    """E12: the viewer stays in us. A publisher at the wrong door is passed on, with the right of its own token."""
+    sent = await both.us.ask("POST", "/whip/test_eu", data="v=0", Authorization=token("test_eu"), **SDP)
+    assert sent.headers["Location"].startswith(f"/session/{both.eu_origin.ref}/")
+    refused = await both.us.ask("POST", "/whip/test_eu", data="v=0", Authorization=token("test_us"), **SDP)
+    assert (refused.status, refused.problem) == (403, "forbidden")
+    assert (await both.us.ask("POST", "/whip/test_eu", data="v=0", **SDP)).status == 401
+
+    assert (await both.us.ask("POST", "/whep/test_eu", data="v=0", **SDP)).problem == "not-live"
+    await both.eu_origin.publish("test_eu")
+    await until(lambda: both.us_edge.table.stream("test_eu") is not None, 2)
+    played = await both.us.ask("POST", "/whep/test_eu", data="v=0", **SDP)
+    assert played.headers["Location"].startswith(f"/session/{both.us_edge.ref}/")
+    for location in (sent.headers["Location"], played.headers["Location"]):
+        for director in (both.us, both.eu):
+            assert (await director.ask("PATCH", location, data="a=x", If_Match='"1"')).status == 204
+            assert (await director.ask("DELETE", location)).status == 200
+
+
+async def test_a_node_of_another_region_is_reached_by_its_name(both: Continents) -> None:
+    """E13's way: the node itself refuses what it does not serve, and its answer comes through."""
+    await both.eu_origin.publish("test_eu")
+    await until(lambda: both.us_edge.table.stream("test_eu") is not None, 2)
+    both.us_origin.status = 403
+    for director in (both.us, both.eu):
+        assert (await director.ask("POST", "/n/origin-us-0/whep/test_eu", data="v=0", **SDP)).status == 403
+    played = await both.us.ask("POST", "/n/edge-eu-0/whep/test_eu", data="v=0", **SDP)
+    assert played.headers["Location"].startswith(f"/session/{both.eu_edge.ref}/")
+
+
+async def test_a_relay_crosses_through_both_directors(both: Continents) -> None:
+    """E12 R6: a us edge asks the eu origin; the join tokens of the two regions never leave them."""
+    path = f"/v1/relay/eu/{both.eu_origin.ref}/test_eu"
+    headers = {"Rivulet_Node": both.us_edge.ref, "Rivulet_Cluster": "us"}
+    answer = await both.us.ask_inside("POST", path, data="v=0", Authorization="Bearer join", **headers, **SDP)
+    assert answer.status == 201
+    seen = both.eu_origin.requests[-1]
+    assert (seen.path, seen.headers["Rivulet-Node"]) == ("/relay/test_eu", both.us_edge.ref)
+    assert "Rivulet-Region" not in seen.headers
+    end = f"/v1/relay/eu{answer.headers['Location']}"
+    assert (await both.us.ask_inside("DELETE", end, Authorization="Bearer join")).status == 200
+    assert (await both.us.ask_inside("POST", path, data="v=0")).status == 401
+
+
+async def test_the_mesh_needs_its_own_token(both: Continents) -> None:
+    """S2: neither without one, nor with another's, nor with the join token; a passed request is not passed again."""
+    for headers in ({}, {**MESH, "Authorization": "Bearer join"}, {**MESH, "Rivulet_Region": "mars"}):
+        assert (await both.eu.ask_inside("GET", "/v1/mesh", **headers)).status == 401
+        assert (await both.eu.ask_inside("POST", "/v1/pass/whep/test_eu", data="v=0", **headers)).status == 401
+    path = f"/v1/pass/session/{both.us_edge.ref}/1"
+    assert (await both.eu.ask_inside("GET", path, **MESH)).status == 404
+
+
+async def test_viewers_go_elsewhere_when_the_region_has_no_edge(both: Continents) -> None:
+    """L16's ground: own edges first, another region's when there is none."""
+    await both.us_origin.publish("test_us")
+    await until(lambda: both.eu_edge.table.stream("test_us") is not None, 2)
+    await both.us_edge.change("draining")
+    await until(lambda: both.eu_edge.table.slot("edge-us-0").state == "draining", 2)  # type: ignore[union-attr]
+    played = await both.us.ask("POST", "/whep/test_us", data="v=0", **SDP)
+    assert played.headers["Location"].startswith(f"/session/{both.eu_edge.ref}/")
+
+
+async def test_a_region_that_is_cut_off_stays_in_the_table_and_heals(both: Continents) -> None:
+    """D20: known but unreachable is 503, unknown is 404; nothing leaves a table; back, all is as before."""
+    await both.eu_origin.publish("test_eu")
+    await until(lambda: both.us_edge.table.stream("test_eu") is not None, 2)
+    both.eu.kill()
+
+    async def unreachable() -> bool:
+        answer = await both.us.ask("POST", "/whep/test_eu", data="v=0", **SDP)
+        return answer.status == 503 and answer.problem == "region-unreachable"
+
+    await until(unreachable, 10)
+    shown = (await both.us.table())["nodes"]
+    assert {node["node"]: node.get("unreachable", False) for node in shown} == {
+        "origin-eu-0": True,
+        "edge-eu-0": True,
+        "origin-us-0": False,
+        "edge-us-0": False,
+    }
+    assert (await both.us.ask("POST", "/whep/nope", data="v=0")).status == 404
+    assert len(both.us_edge.table.nodes) == 4
+    both.eu.start()
+    await both.eu.ready()
+
+    async def plays() -> bool:
+        return (await both.us.ask("POST", "/whep/test_eu", data="v=0", **SDP)).status == 201
+
+    await until(plays, 10)
+    assert len(both.us_edge.table.nodes) == 4
+
+
+async def test_a_wrong_mesh_token_is_named_to_the_operator(regions: PlayedRegions) -> None:
+    """S2: no table crosses; the reason is TokenRefused."""
+    (eu,), (us,) = regions.add("eu", 1), regions.add("us", 1)
+    regions.mesh_tokens = {"eu": "one", "us": "another"}
+    await regions.start().ready()
+    async with PlayedNode("edge-us-0", "edge", region="us") as edge:
+        await edge.link(us.url)
+        await asyncio.sleep(3)
+        assert (await eu.table())["nodes"] == []
