@@ -63,7 +63,12 @@ def _image_settings() -> list[str]:
     settings: list[str] = []
     for name, image in json.loads(IMAGES.read_text()).items():
         repository, _, tag = image["reference"].rpartition(":")
-        settings += ["--set-string", f"images.{name}.repository={repository}", "--set-string", f"images.{name}.tag={tag}"]
+        settings += [
+            "--set-string",
+            f"images.{name}.repository={repository}",
+            "--set-string",
+            f"images.{name}.tag={tag}",
+        ]
     return settings
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from conftest import Cdn
 from rivulet_scene.command import TESTBED, CommandError, output
 from rivulet_scene.http import get
 from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import until
+from scene import Cdn
 
 GIB = 1024**3
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from conftest import Cdn
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
 from rivulet_scene.waiting import until
+from scene import Cdn
 
 FPS = 15
 

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from chromium import Chromium
 
-from conftest import Cdn
+from chromium import Chromium
 from rivulet_scene.clients import probe
 from rivulet_scene.command import TESTBED, output
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
+from scene import Cdn
 
 PLACE = "hotel"
 

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from conftest import Cdn, nodes_ready
 from rivulet_scene.clients import Client, camera, probe
 from rivulet_scene.command import TESTBED, output
 from rivulet_scene.http import get, request
 from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
+from scene import Cdn, nodes_ready
 
 
 def slots(region: Region, name: str) -> set[str]:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from conftest import Cdn
 from rivulet_scene.command import CommandError
 from rivulet_scene.http import get
 from rivulet_scene.region import NAMESPACE
 from rivulet_scene.waiting import until
+from scene import Cdn
 
 
 @pytest.mark.timeout(300)

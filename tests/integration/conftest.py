@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rivulet_scene.bare import BareCdn
+from steps import LONG_NAME
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,6 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
             running.settled(region, number)
         yield running
         keep_logs(directory)
-
-
-LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
 
 
 def keep_logs(directory: Path) -> None:

@@ -12,6 +12,7 @@ from rivulet_media._engine import Engine
 if TYPE_CHECKING:
     from rivulet_media._engine import Track
 
+FMTP = {"h264": "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1"}
 ASK_SECONDS = aiohttp.ClientTimeout(total=10)
 
 
@@ -25,7 +26,7 @@ class LightViewers:
     async def join(self, door: str, url: str, count: int = 1, *, codec: str = "h264") -> None:
         """Open `count` sessions at the WHEP address `url`; `door`: the front door that session URLs are under."""
         tracks: list[Track] = [
-            {"kind": "video", "codec": codec, "clock_rate": 90_000, "fmtp": ""},
+            {"kind": "video", "codec": codec, "clock_rate": 90_000, "fmtp": FMTP.get(codec, "")},
             {"kind": "audio", "codec": "opus", "clock_rate": 48_000, "channels": 2, "fmtp": ""},
         ]
         async with aiohttp.ClientSession(timeout=ASK_SECONDS) as http:

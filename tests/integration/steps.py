@@ -5,6 +5,8 @@ from rivulet_scene.clients import Client, camera
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
 
+LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
+
 
 def edge_relays(cdn: BareCdn, slot: str) -> float:
     return metric(cdn.processes[slot].http, "rivulet_relays", direction="in")
@@ -24,9 +26,9 @@ def publish(cdn: BareCdn, stream: str, *options: str, region: str = "eu", subjec
 
 
 def state(cdn: BareCdn, slot: str, stream: str) -> str | None:
-    """A stream's state in a node's own table; None when it stands there no longer."""
-    found = [entry["state"] for entry in cdn.table(slot)["streams"] if entry["stream"] == stream]
-    return found[0] if found else None
+    """A stream's state in a node's own table (live before lost before ended); None when it stands there no longer."""
+    found = {entry["state"] for entry in cdn.table(slot)["streams"] if entry["stream"] == stream}
+    return next((each for each in ("live", "lost", "ended") if each in found), None)
 
 
 def node_state(table: dict[str, object], slot: str) -> str | None:

@@ -125,8 +125,7 @@ def test_every_table_has_the_same_digest(cdn: BareCdn) -> None:
     with publish(cdn, "test_eu"):
         until(lambda: len({cdn.table(slot)["digest"] for slot in SLOTS}) == 1, "equal digests", seconds=5)
         late = cdn.node("late-eu-0", "edge", "eu")
-        table = cdn.table("late-eu-0")
-        assert [entry["state"] for entry in table["streams"] if entry["stream"] == "test_eu"] == ["live"]
+        assert state(cdn, "late-eu-0", "test_eu") == "live"
         late.stop()
         for slot in SLOTS:
             until(lambda slot=slot: node_state(cdn.table(slot), "late-eu-0") is None, f"goodbye at {slot}", seconds=5)  # type: ignore[misc]

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from conftest import LONG_NAME
 from light_viewers import LightViewers
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
 from rivulet_scene.waiting import holds, until
-from steps import edge_relays, live, publish
+from steps import LONG_NAME, edge_relays, live, publish
 
 FPS = 15
 

@@ -65,18 +65,25 @@ async def _play(args: argparse.Namespace) -> int:
             await peer.connected()
             connected_ms = round((time.monotonic() - started) * 1000, 1)
             promised, pair = _promised(peer), _pair(peer)
+            if args.progress:
+                _say_connected(session, connected_ms)
             reason = await _watch(args, viewer, promised, (stopped, peer.over))
             result = {"connected_ms": connected_ms, **viewer.figures(promised), "pair": _pair(peer) or pair}
             if reason == "peer-closed":
                 reason = await _why(client, session)
         finally:
-            await client.end(session)
+            deleted = await client.end(session)
             await peer.close()
             await viewer.close()
     result["ended"] = reason
+    result["deleted"] = deleted
     result["session"] = str(session.url)
     print(json.dumps(result, indent=None if args.json else 2), flush=True)
     return _verdict(args, viewer, promised, reason)
+
+
+def _say_connected(session: Session, connected_ms: float) -> None:
+    print(json.dumps({"event": "connected", "session": str(session.url), "connected_ms": connected_ms}), flush=True)
 
 
 async def _watch(
