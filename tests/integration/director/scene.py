@@ -71,6 +71,7 @@ class PlayedDirector:
     internal_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     join_token: str = "join"
+    kubeconfig: Path | None = None
 
     @property
     def url(self) -> str:
@@ -83,9 +84,11 @@ class PlayedDirector:
     def start(self, *more: str) -> "PlayedDirector":
         words = ["director", "--region", self.region, "--bind", "127.0.0.1", "--join-token", self.join_token]
         words += ["--public-port", str(self.public_port), "--internal-port", str(self.internal_port)]
-        words += ["--file", str(self.file), "--state-dir", str(self.state), "--operator-token", "operator"]
+        words += [] if self.kubeconfig else ["--file", str(self.file)]
+        words += ["--state-dir", str(self.state), "--operator-token", "operator"]
         words += ["--turn-secret", "north", *(word for url in self.siblings for word in ("--sibling", url)), *more]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "mediaserver")}
+        environment |= {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {}
         log = self.file.with_name(f"director-{self.internal_port}.log").open("ab")
         with log:
             self.process = subprocess.Popen(
