@@ -96,5 +96,5 @@ def camera(url: str, *options: str, token: str | None = None, place: str | None 
 
 
 def probe(url: str, *options: str, seconds: float = 10, place: str | None = None) -> Client:
-    """A viewer that decodes both tracks for `seconds`: its first line says that it is connected, its last what it saw."""
+    """A viewer that decodes both tracks: its first line says that it is connected, its last what it saw."""
     return Client(["play", url, "--json", "--progress", "--duration", str(seconds), *options], place)

@@ -47,6 +47,8 @@ RETRY_SECONDS = 1.0
 RELEASE_SECONDS = 3.0
 FIRST_WORDS_SECONDS = 3.0
 LEASE = "rivulet-operator"
+# kopf would make one of the user's name; a container's numeric user has none.
+_IDENTITY: Any = "rivulet-operator"
 
 
 async def run(settings: Settings) -> None:
@@ -124,6 +126,7 @@ class Operator:
         await kopf.operator(
             registry=watch.registry(self._event, self._reconciler.alive),
             settings=watch.settings(),
+            identity=_IDENTITY,
             standalone=True,
             namespaces=[self._settings.namespace],
             liveness_endpoint=f"http://0.0.0.0:{self._settings.probe_port}/healthz",
