@@ -1,0 +1,225 @@
+"""How publications, viewers, relays and nodes end, at real nodes with real media."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from node.clients import SDP, Peer, let_in, publisher, session_url, viewer
+from rivulet_scene.bare import BareCdn, metric
+from rivulet_scene.http import get, request
+from rivulet_scene.waiting import until
+
+
+def entry_state(cdn: BareCdn, slot: str, stream: str) -> str | None:
+    """The state that counts of a name in a node's own table."""
+    states = {entry["state"] for entry in cdn.table(slot)["streams"] if entry["stream"] == stream}
+    return next((state for state in ("live", "lost", "ended") if state in states), None)
+
+
+def node_state(cdn: BareCdn, slot: str, seen_by: str) -> str | None:
+    found = [entry["state"] for entry in cdn.table(seen_by)["nodes"] if entry["node"] == slot]
+    return found[0] if found else None
+
+
+async def publish(cdn: BareCdn, camera: Peer, stream: str, subject: str = "camera-1") -> str:
+    origin = cdn.processes["origin-eu-0"].http
+    answer = await camera.post(f"{origin}/whip/{stream}", let_in(cdn, subject))
+    await camera.connect()
+    await look(lambda: entry_state(cdn, "edge-eu-0", stream) == "live", f"{stream} live at the edge")
+    return session_url(origin, answer)
+
+
+async def play(cdn: BareCdn, player: Peer, stream: str, slot: str = "edge-eu-0") -> str:
+    node = cdn.processes[slot].http
+    answer = await player.post(f"{node}/whep/{stream}")
+    await player.connect()
+    return session_url(node, answer)
+
+
+async def look(seen: Callable[[], bool], what: str, seconds: float = 5) -> None:
+    """`until`, without blocking the clients of this loop."""
+    await asyncio.to_thread(until, seen, what, seconds=seconds, pause=0.1)
+
+
+def sent(cdn: BareCdn, slot: str) -> float:
+    return metric(cdn.processes[slot].http, "rivulet_packets_sent_total")
+
+
+def relays(cdn: BareCdn, slot: str, direction: str) -> float:
+    return metric(cdn.processes[slot].http, "rivulet_relays", direction=direction)
+
+
+async def test_delete_ends_viewers_and_relays(region: BareCdn) -> None:
+    """D19 D16."""
+    async with publisher() as camera, viewer() as player:
+        session = await publish(region, camera, "test_eu")
+        watching = await play(region, player, "test_eu")
+        await look(lambda: relays(region, "origin-eu-0", "out") == 1, "one relay")
+        await asyncio.to_thread(request, "DELETE", session)
+        async with asyncio.timeout(2):
+            await player.ended.wait()
+        gone = await asyncio.to_thread(get, watching)
+        assert (gone.status, gone.json["reason"]) == (410, "stream-ended")
+        await look(lambda: relays(region, "edge-eu-0", "in") == 0, "no relay at the edge")
+        await look(lambda: relays(region, "origin-eu-0", "out") == 0, "no relay at the origin")
+        assert entry_state(region, "edge-eu-0", "test_eu") == "ended"
+
+
+async def test_ten_viewers_share_one_relay_which_ends_after_the_last(region: BareCdn) -> None:
+    """D7 D8 D6."""
+    async with publisher() as camera:
+        session = await publish(region, camera, "test_eu")
+        assert relays(region, "edge-eu-0", "in") == 0
+        async with AsyncExitStack() as players:
+            urls = [await play(region, await players.enter_async_context(viewer()), "test_eu") for _ in range(10)]
+            assert relays(region, "origin-eu-0", "out") == relays(region, "edge-eu-0", "in") == 1
+            for url in urls:
+                assert (await asyncio.to_thread(request, "DELETE", url)).status == 200
+        await look(lambda: relays(region, "edge-eu-0", "in") == 0, "the relay ended", seconds=12)
+        await look(lambda: relays(region, "origin-eu-0", "out") == 0, "at the origin too", seconds=1)
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+async def test_the_same_subject_takes_over_and_viewers_stay(region: BareCdn) -> None:
+    """D23."""
+    async with publisher() as first, publisher() as second, publisher() as stranger, viewer() as player:
+        replaced = await publish(region, first, "test_eu")
+        watching = await play(region, player, "test_eu")
+        origin = region.processes["origin-eu-0"].http
+        refused = await stranger.post(f"{origin}/whip/test_eu", let_in(region, "somebody-else"))
+        assert (refused.status, refused.json["type"].rpartition("/")[2]) == (409, "name-in-use")
+        session = await publish(region, second, "test_eu")
+        gone = await asyncio.to_thread(get, replaced)
+        assert (gone.status, gone.json["reason"]) == (410, "superseded")
+        await asyncio.sleep(1)
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        assert relays(region, "edge-eu-0", "in") == 1
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+@pytest.mark.timeout(90)
+async def test_a_silent_publisher_is_lost_resumes_and_at_last_is_ended(region: BareCdn) -> None:
+    """D22: here holdSeconds is 5."""
+    door = region.regions["eu"].public()
+    token = {"Authorization": f"Bearer {region.token('short_hold')}"}
+    async with publisher() as first, publisher() as second, viewer() as player:
+        await first.post(f"{door}/whip/short_hold", token)
+        await first.connect()
+        await look(lambda: entry_state(region, "edge-eu-0", "short_hold") == "live", "live")
+        watching = await play(region, player, "short_hold")
+        await first.connection.close()
+        await look(lambda: entry_state(region, "edge-eu-0", "short_hold") == "lost", "lost")
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        late = await asyncio.to_thread(request, "POST", f"{door}/whep/short_hold", body="v=0", headers=SDP)
+        assert late.status == 409
+        await second.post(f"{door}/whip/short_hold", token)
+        await second.connect()
+        await look(lambda: entry_state(region, "edge-eu-0", "short_hold") == "live", "live again", seconds=2)
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        await second.connection.close()
+        silent = time.monotonic()
+        async with asyncio.timeout(12):
+            await player.ended.wait()
+        assert 4 < time.monotonic() - silent < 10
+        gone = await asyncio.to_thread(get, watching)
+        assert (gone.status, gone.json["reason"]) == (410, "publisher-lost")
+
+
+@pytest.mark.timeout(90)
+async def test_an_origin_that_dies_and_comes_back_gets_its_viewers_back(region: BareCdn) -> None:
+    """D21."""
+    async with publisher() as first, publisher() as second, viewer() as player:
+        await publish(region, first, "other_eu")
+        watching = await play(region, player, "other_eu")
+        region.processes["origin-eu-0"].kill()
+        await look(lambda: relays(region, "edge-eu-0", "in") == 0, "the relay is dropped", seconds=12)
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        await asyncio.to_thread(region.node, "origin-eu-0", "origin", "eu")
+        session = await publish(region, second, "other_eu")
+        await look(lambda: relays(region, "edge-eu-0", "in") == 1, "the relay is back", seconds=5)
+        before = sent(region, "edge-eu-0")
+        await look(lambda: sent(region, "edge-eu-0") > before + 20, "packets")
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+@pytest.mark.timeout(90)
+async def test_sigterm_lets_viewers_finish(region: BareCdn) -> None:
+    """O5: told as draining, nothing new, the viewer plays on, its DELETE gets 200, then the process exits at once."""
+    edge = region.node("leaving-eu-0", "edge", "eu")
+    async with publisher() as camera, viewer() as player, viewer() as late:
+        session = await publish(region, camera, "third_eu")
+        await look(lambda: entry_state(region, "leaving-eu-0", "third_eu") == "live", "live there")
+        watching = await play(region, player, "third_eu", "leaving-eu-0")
+        edge.terminate()
+        await look(lambda: node_state(region, "leaving-eu-0", "edge-eu-0") == "draining", "draining", seconds=2)
+        refused = await late.post(f"{edge.http}/whep/third_eu")
+        assert (refused.status, int(refused.headers["Retry-After"]) > 0) == (503, True)
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        assert (await asyncio.to_thread(request, "DELETE", watching)).status == 200
+        await look(lambda: not edge.running, "the process exits")
+        assert edge.popen.returncode == 0
+        await look(lambda: node_state(region, "leaving-eu-0", "edge-eu-0") is None, "goodbye", seconds=2)
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+@pytest.mark.timeout(90)
+async def test_a_drain_ends_at_its_deadline(region: BareCdn) -> None:
+    """O5."""
+    edge = region.node("short-eu-0", "edge", "eu", "--drain-seconds", "3")
+    async with publisher() as camera, viewer() as player:
+        session = await publish(region, camera, "third_eu")
+        await look(lambda: entry_state(region, "short-eu-0", "third_eu") == "live", "live there")
+        await play(region, player, "third_eu", "short-eu-0")
+        edge.terminate()
+        asked = time.monotonic()
+        await look(lambda: not edge.running, "the process exits", seconds=8)
+        assert time.monotonic() - asked > 2.5
+        async with asyncio.timeout(2):
+            await player.ended.wait()
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+def test_a_node_with_a_wrong_token_or_no_director_waits(region: BareCdn) -> None:
+    """S2 D14: ready all the same, and not in any table."""
+    stranger = region.node("stranger-eu-0", "edge", "eu", "--join-token", "wrong", ready=False)
+    try:
+        until(lambda: answers(f"{stranger.http}/readyz"), "ready", seconds=10)
+        time.sleep(2)
+        assert region.table("stranger-eu-0")["state"] == "waiting"
+        assert node_state(region, "stranger-eu-0", "edge-eu-0") is None
+        refused = request("POST", f"{stranger.http}/whep/test_eu", body="v=0", headers=SDP)
+        assert refused.status == 503
+    finally:
+        stranger.stop()
+
+
+def answers(url: str) -> bool:
+    try:
+        return get(url).status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.timeout(90)
+async def test_a_director_that_restarts_drops_nothing(region: BareCdn) -> None:
+    """D15."""
+    async with publisher() as camera, viewer() as player, viewer() as second:
+        session = await publish(region, camera, "test_eu")
+        watching = await play(region, player, "test_eu")
+        digest = region.table("edge-eu-0")["digest"]
+        region.processes["director-eu-0"].kill()
+        await asyncio.sleep(7)
+        assert region.table("edge-eu-0")["digest"] == digest
+        await play(region, second, "test_eu")
+        await asyncio.to_thread(region.director, "eu")
+        await look(lambda: region.table("edge-eu-0")["directors"][0]["state"] == "linked", "linked again", seconds=10)
+        await asyncio.sleep(3)
+        assert region.table("edge-eu-0")["digest"] == region.director_table("eu")["digest"]
+        assert {entry["state"] for entry in region.table("edge-eu-0")["nodes"]} == {"up"}
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        assert relays(region, "edge-eu-0", "in") == 1
+        await asyncio.to_thread(request, "DELETE", session)
