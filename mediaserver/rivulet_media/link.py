@@ -225,7 +225,8 @@ class DirectorLinks:
     # Telling
 
     def _tell(self, delta: Delta) -> None:
-        self._send(Entries(nodes=delta.nodes, streams=delta.streams))
+        if not self._leaving:
+            self._send(Entries(nodes=delta.nodes, streams=delta.streams))
 
     def _send(self, frame: Frame) -> None:
         text = render(frame)
@@ -235,6 +236,9 @@ class DirectorLinks:
     # Hearing
 
     def _take(self, url: str, frame: Frame, heard: _Heard) -> None:
+        """Whoever has said goodbye hears that it is gone, and must not object."""
+        if self._leaving:
+            return
         match frame:
             case Entries():
                 self._hear(frame, heard)
