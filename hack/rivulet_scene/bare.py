@@ -176,7 +176,7 @@ class BareCdn:
     def settled(self, region_name: str, number: int = 0) -> None:
         """Wait until a director takes publishers and viewers."""
         door = self.regions[region_name].public(number)
-        until(lambda: _ready(door), f"director {number} of {region_name} ready", seconds=20)
+        until(lambda: ready(door), f"director {number} of {region_name} ready", seconds=20)
 
     def node(
         self, slot: str, role: str, region_name: str, *options: str, director: int = 0, ready: bool = True
@@ -248,7 +248,8 @@ def metric(http: str, name: str, **labels: str) -> float:
     return total
 
 
-def _ready(http: str) -> bool:
+def ready(http: str) -> bool:
+    """Whether /readyz says so; False while nobody answers."""
     with contextlib.suppress(OSError):
         return get(f"{http}/readyz").status == 200
     return False

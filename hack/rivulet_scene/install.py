@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rivulet_scene.command import MEDIA, ROOT, CommandError, output
-from rivulet_scene.region import MESH_PORT, NAMESPACE, PUBLIC_PORT, Region
+from rivulet_scene.region import MESH_PORT, NAMESPACE, PUBLIC_PORT, SYSTEM_NAMESPACE, Region
 
 SAMPLES = ROOT / "samples" / "two-regions"
 IMAGES = Path(os.environ.get("RIVULET_IMAGES_FILE", ROOT / ".cache" / "images.json"))
@@ -38,6 +38,7 @@ class Keys:
 
 def install(region: Region, regions: Mapping[str, Region], keys: Keys) -> None:
     """The chart, then samples/two-regions for this region. Doing it again changes nothing."""
+    _forget_interrupted(region)
     region.helm(
         "upgrade", "--install", "rivulet", str(ROOT / "charts" / "rivulet"), "--create-namespace",
         "--set", f"region={region.name}", *_image_settings(), "--wait", "--timeout", "3m", seconds=240,
@@ -47,6 +48,12 @@ def install(region: Region, regions: Mapping[str, Region], keys: Keys) -> None:
     trust = {"spec": {"trust": {"issuers": [{"name": "local", "publicKey": keys.public_half()}]}}}
     for name in regions:
         region.kubectl("patch", "cdnregion", name, "--type=merge", "-p", json.dumps(trust))
+
+
+def _forget_interrupted(region: Region) -> None:
+    """Helm refuses a release that it was making when it was killed; what it had made is taken over by the next try."""
+    pending = "owner=helm,name=rivulet,status in (pending-install, pending-upgrade, pending-rollback)"
+    region.kubectl("delete", "secret", "-l", pending, namespace=SYSTEM_NAMESPACE)
 
 
 def join_regions(regions: Mapping[str, Region]) -> None:

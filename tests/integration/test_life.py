@@ -8,7 +8,7 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from light_viewers import start_apart
-from rivulet_scene.bare import BareCdn, delete, metric
+from rivulet_scene.bare import BareCdn, delete, metric, ready
 from rivulet_scene.clients import camera, probe
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
@@ -172,11 +172,7 @@ def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> No
                 cdn.processes[f"director-eu-{number}"].kill()
             if len(numbers) == 2:
                 waiting = cdn.node("late-eu-1", "edge", "eu", ready=False)
-                until(
-                    lambda http=waiting.http: get(f"{http}/readyz").status == 200 or None,
-                    "ready without a director",
-                    seconds=10,
-                )  # type: ignore[misc]
+                until(lambda http=waiting.http: ready(http), "ready without a director", seconds=10)  # type: ignore[misc]
                 assert cdn.table("late-eu-1")["state"] == "waiting"
             for number in numbers:
                 cdn.director("eu", number)
