@@ -26,12 +26,13 @@ def cdn() -> Iterator[Cdn]:
         with camera(f"{eu.door}/whip/test_eu", token=keys.token("test_eu"), place="eu") as publisher:
             publisher.line(0)
             until(lambda: stream_is_live(eu, "test_eu"), "test_eu live", seconds=10)
-            with probe(f"{eu.door}/whep/test_eu", seconds=90, place="eu") as viewer:
+            with probe(f"{eu.door}/whep/test_eu", seconds=300, place="eu") as viewer:
                 viewer.line(0)
                 install(us, both, keys)
                 until(lambda: nodes_ready(us), "us's nodes Ready", seconds=NODES_READY_SECONDS)
                 join_regions(both)
-                seen = viewer.result(seconds=120)
+                viewer.stop()
+                seen = viewer.result()
         yield Cdn(eu, us, keys, seen, before)
     finally:
         for region in both.values():

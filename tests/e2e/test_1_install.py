@@ -49,7 +49,8 @@ def test_an_edge_needs_role_and_region_only(cdn: Cdn) -> None:
     """P13 O1: ten lines; replicas are written once, by rivulet-scaler."""
     cdn.us.apply(small_edge("small"))
     until(lambda: cdn.us.get("cdnnode", "small")["spec"].get("replicas") == 1, "replicas written", seconds=10)
-    managers = {entry["manager"] for entry in managed_fields(cdn.us, "small") if "f:replicas" in json.dumps(entry)}
+    fields = managed_fields(cdn.us, "small")
+    managers = {each["manager"] for each in fields if "f:replicas" in each["fieldsV1"].get("f:spec", {})}
     assert managers == {"rivulet-scaler"}
     until(lambda: "small-0" in cdn.us.uids(), "its pod", seconds=15)
     cdn.us.kubectl("delete", "cdnnode", "small", "--wait=true")
