@@ -1,0 +1,45 @@
+//! Load for benchmarks of the engine: a source, viewers, and the bare loop beside which the engine is measured.
+//!
+//! Each part is a process of its own, led over stdin and stdout (see `pipe`). Loopback only.
+
+mod floor;
+mod frames;
+mod payload;
+mod peer;
+mod pipe;
+mod schedule;
+mod source;
+mod viewers;
+
+use std::io;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: rivulet-bench source | viewers COUNT VERIFYING | floor DESTINATIONS";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("rivulet-bench: {error}");
+            ExitCode::FAILURE
+        }
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Option<io::Result<()>> {
+    match words {
+        ["source"] => Some(source::run()),
+        ["viewers", count, verifying] => Some(viewers::run(count.parse().ok()?, verifying.parse().ok()?)),
+        ["floor", list] => {
+            let to: Result<Vec<_>, _> = list.split(',').map(str::parse).collect();
+            Some(floor::run(&to.ok()?))
+        }
+        _ => None,
+    }
+}
