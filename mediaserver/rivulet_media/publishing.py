@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rivulet_media._engine import Engine
 from rivulet_media.alarm import Alarm
 from rivulet_media.closing import Closing
+from rivulet_media.errors import RefusedError
 from rivulet_media.node_table import NodeTable
 from rivulet_media.publications import NOTHING, Outcome, PublishedName, Publisher
 from rivulet_media.sessions import Session, Sessions
@@ -47,6 +48,7 @@ class Publishing:
 
     def publish(self, offer: WhipOffer) -> tuple[Session, str]:
         """The session and the answer. RefusedError `name-in-use`; EngineError leaves the present publisher alone."""
+        self._check_elsewhere(offer)
         name = self._name(offer)
         name.check_free(offer.subject, self._clock())
         incarnation = secrets.token_hex(6)
@@ -100,6 +102,15 @@ class Publishing:
         self._rearm()
 
     # Inside
+
+    def _check_elsewhere(self, offer: WhipOffer) -> None:
+        """While tables differ a director may choose another origin than the one that has the name."""
+        standing = self._table.table.stream(offer.stream)
+        if standing is None or standing.state != "live" or standing.origin == self._table.ref:
+            return
+        if standing.subject != offer.subject:
+            detail = f"{offer.stream} is being published by {standing.subject} on {standing.origin.partition('/')[0]}"
+            raise RefusedError("name-in-use", f"{detail}; stop that publisher first")
 
     def _name(self, offer: WhipOffer) -> PublishedName:
         known = self._names.get(offer.stream)
