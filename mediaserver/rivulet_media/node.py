@@ -70,7 +70,6 @@ class Node:
         self._settings = node_settings
         self._http = http
         self._engine = _bind_engine(node_settings)
-        self._pod_candidate = False
         self._deadline_kept = False
         self._exit = asyncio.Event()
         self._make_parts()
@@ -148,14 +147,13 @@ class Node:
 
     def _welcomed(self, welcome: Welcome) -> None:
         logs.bind(node=self.table.ref, region=welcome.region)
-        self._pod_candidate = welcome.pod_candidate
-        self._readdressed(welcome.address)
+        self._readdressed(welcome.address, welcome.pod_candidate)
         self._restate()
 
-    def _readdressed(self, address: str) -> None:
+    def _readdressed(self, address: str, pod_candidate: bool) -> None:  # noqa: FBT001 - as the frame says it
         self.table.restate(address=address)
         if self.table.entry is not None:
-            self._engine.set_candidates(client_candidates(self.table.entry, pod_candidate=self._pod_candidate))
+            self._engine.set_candidates(client_candidates(self.table.entry, pod_candidate=pod_candidate))
 
     def _drain_ordered(self, deadline: float | None) -> None:
         log.info("drain ordered" if deadline is not None else "drain taken back")

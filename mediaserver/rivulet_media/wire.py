@@ -174,10 +174,11 @@ class Directors(Frame):
 
 @dataclass(frozen=True, kw_only=True)
 class Address(Frame):
-    """The node's advertised address has changed."""
+    """How clients reach the node has changed."""
 
     TYPE: ClassVar[str] = "address"
     address: str
+    pod_candidate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

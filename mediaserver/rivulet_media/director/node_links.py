@@ -52,7 +52,7 @@ class Told:
     link: Link
     hello: LinkHello
     remote: str
-    address: str
+    reach: Address
     directors: tuple[str, ...]
     deadline: float | None = None
     policies: Mapping[str, StreamPolicy] = field(default_factory=dict)
@@ -135,7 +135,8 @@ class NodeLinks:
             await link.refuse(str(refused))
         link.peer = hello.node.ref
         await self._check_own(link, hello, Entries(nodes=(hello.node,), streams=hello.streams))
-        told = Told(link, hello, remote, welcome.address, welcome.directors)
+        reach = Address(address=welcome.address, pod_candidate=welcome.pod_candidate)
+        told = Told(link, hello, remote, reach, welcome.directors)
         self._enter(told, welcome)
         return told
 
@@ -206,18 +207,22 @@ class NodeLinks:
             role=admission.role,
             address=admission.address,
             cluster=self._settings.cluster,
-            pod_candidate=bool(directory.resources.turn_slots(region)),
+            pod_candidate=self._has_turn(),
             directors=self.desk.directors(),
             balancer_name="" if sheet is None else server_name(sheet, admission.slot),
             table=table_body(directory.table, to_merge=True),
         )
 
+    def _has_turn(self) -> bool:
+        return bool(self._directory.resources.turn_slots(self._settings.region))
+
     def _refresh_address(self, told: Told) -> None:
         resources, region = self._directory.resources, self._settings.region
         address = address_of(told.hello, remote=told.remote, region=region, resources=resources)
-        if address != told.address:
-            told.link.send(Address(address=address))
-            told.address = address
+        reach = Address(address=address, pod_candidate=self._has_turn())
+        if reach != told.reach:
+            told.link.send(reach)
+            told.reach = reach
         directors = self.desk.directors()
         if directors != told.directors:
             told.link.send(Directors(urls=directors))
