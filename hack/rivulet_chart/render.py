@@ -42,9 +42,9 @@ def crd_files(root: Path) -> dict[Path, str]:
 
 
 def helm_program() -> Path:
-    """Return the pinned helm, built on first use with the testbed's other programs."""
+    """Return the pinned helm, built on first use."""
     cache = settings.from_environment(os.environ, None).cache
-    return binaries.ensure(cache, versions.load(), Progress()) / "helm"
+    return binaries.ensure_tool(cache, versions.load(), "helm", Progress()) / "helm"
 
 
 def template(helm: Path, chart: Path, *arguments: str) -> str:

@@ -75,6 +75,17 @@ def folder(cache: Path, versions: Mapping[str, str]) -> Path:
     return cache / "bin" / hashlib.sha256(keys.encode()).hexdigest()[:KEY_LENGTH]
 
 
+def ensure_tool(cache: Path, versions: Mapping[str, str], name: str, progress: Progress) -> Path:
+    """Build one tool if it is missing and return the folder with its programs: for those that need no cluster."""
+    tool = next(tool for tool in tools(versions) if tool.name == name)
+    target = _tool_folder(cache, tool)
+    if target.exists():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with file_lock(cache / "build.lock", BUILD_SECONDS, progress):
+        return _build_once(cache, tool, progress)
+
+
 def ensure(cache: Path, versions: Mapping[str, str], progress: Progress) -> Path:
     """Build what is missing and return the folder with all programs."""
     binaries = folder(cache, versions)
@@ -84,7 +95,7 @@ def ensure(cache: Path, versions: Mapping[str, str], progress: Progress) -> Path
     with file_lock(cache / "build.lock", BUILD_SECONDS, progress):
         binaries.mkdir(parents=True, exist_ok=True)
         for tool in tools(versions):
-            built = _ensure_tool(cache, tool, progress)
+            built = _build_once(cache, tool, progress)
             for program in tool.programs:
                 _link(binaries / program, built / program)
         (binaries / "complete").touch()
@@ -96,8 +107,12 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(target)
 
 
-def _ensure_tool(cache: Path, tool: GoTool, progress: Progress) -> Path:
-    target = cache / "go" / f"{tool.name}-{_key_of(tool)}"
+def _tool_folder(cache: Path, tool: GoTool) -> Path:
+    return cache / "go" / f"{tool.name}-{_key_of(tool)}"
+
+
+def _build_once(cache: Path, tool: GoTool, progress: Progress) -> Path:
+    target = _tool_folder(cache, tool)
     if target.exists():
         return target
     progress(f"building {', '.join(tool.programs)} from Go modules (once; minutes)")

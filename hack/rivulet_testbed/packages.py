@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rivulet_testbed.command import run_logged
+from rivulet_testbed.command import run, run_logged
 from rivulet_testbed.errors import UsageError
 from rivulet_testbed.progress import Progress
 
@@ -26,6 +26,7 @@ IMAGES = {"debootstrap": "debootstrap", "buildah": "buildah", "setpriv": "util-l
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("ptp", "portmap", "host-local", "loopback", "tuning")
 APT_SECONDS = 900.0
+MIRROR_SCHEMES = ("http://", "https://", "file:")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -62,7 +63,32 @@ def ensure(needed: Mapping[str, str], log: Path, progress: Progress, *, with_cni
     if not wanted:
         return
     progress(f"installing Debian packages: {' '.join(wanted)}")
+    _apt(log, "update")
+    _apt(log, "install", "-y", "--no-install-recommends", *wanted)
+
+
+def debian_mirror(suite: str, log: Path) -> str:
+    """Return the mirror of that Debian release which this machine's own apt is configured with."""
+    mirror = first_mirror(_repositories(suite))
+    if mirror is None:  # apt knows a repository's release only after its index has been fetched
+        _apt(log, "update")
+        mirror = first_mirror(_repositories(suite))
+    if mirror is None:
+        raise UsageError(f"apt knows no Debian {suite} main by http, https or file: add one to its sources")
+    return mirror
+
+
+def first_mirror(repositories: str) -> str | None:
+    """Return the first line that names what debootstrap can fetch from."""
+    return next((line for line in repositories.splitlines() if line.startswith(MIRROR_SCHEMES)), None)
+
+
+def _repositories(suite: str) -> str:
+    wanted = ["Created-By: Packages", "Origin: Debian", f"Codename: {suite}", "Component: main"]
+    return run(["apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted])
+
+
+def _apt(log: Path, *arguments: str) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q"]
-    run_logged([*apt, "update"], log, seconds=APT_SECONDS, env=env)
-    run_logged([*apt, "install", "-y", "--no-install-recommends", *wanted], log, seconds=APT_SECONDS, env=env)
+    argv = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", *arguments]
+    run_logged(argv, log, seconds=APT_SECONDS, env=env)

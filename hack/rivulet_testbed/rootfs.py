@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rivulet_testbed import oci_archive
+from rivulet_testbed import oci_archive, packages
 from rivulet_testbed.command import run, run_logged
 from rivulet_testbed.progress import Progress
 
@@ -54,7 +54,7 @@ def ensure(cache: Path, versions: Mapping[str, str], wanted: RootFileSystem, pro
     archive.parent.mkdir(parents=True, exist_ok=True)
     draft = cache / "draft" / wanted.name
     shutil.rmtree(draft, ignore_errors=True)
-    _bootstrap(cache, draft, wanted, suite, versions["DEBIAN_MIRROR"])
+    _bootstrap(cache, draft, wanted, suite)
     layer = archive.with_suffix(".layer")
     tar = [
         "tar",
@@ -74,12 +74,13 @@ def ensure(cache: Path, versions: Mapping[str, str], wanted: RootFileSystem, pro
     return archive
 
 
-def _bootstrap(cache: Path, draft: Path, wanted: RootFileSystem, suite: str, mirror: str) -> None:
+def _bootstrap(cache: Path, draft: Path, wanted: RootFileSystem, suite: str) -> None:
     debs = cache / "debs"
     debs.mkdir(parents=True, exist_ok=True)
     draft.mkdir(parents=True)
     argv = ["debootstrap", "--variant=minbase", f"--cache-dir={debs}", f"--include={','.join(wanted.packages)}"]
     log = cache / "logs" / f"debootstrap-{wanted.name}.log"
+    mirror = packages.debian_mirror(suite, cache / "logs" / "apt.log")
     run_logged(["nice", "-n", "5", *argv, suite, str(draft), mirror], log, seconds=DEBOOTSTRAP_SECONDS)
     for folder in DISPENSABLE:
         shutil.rmtree(draft / folder, ignore_errors=True)
