@@ -5,7 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-# sub-command → (module with `add_arguments(parser)` and `run(args) -> int`, help). Imported only when used: a media pod need not load PyAV.
+# sub-command → (module with `add_arguments(parser)` and `run(args) -> int`, help).
+# Imported only when used: a media pod need not load PyAV.
 COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("rivulet_media.node", "a media node: origin or edge"),
     "director": ("rivulet_media.director.main", "entry point and load balancer of a region"),
