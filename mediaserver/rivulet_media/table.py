@@ -164,7 +164,12 @@ class Table:
     @property
     def streams(self) -> tuple[StreamEntry, ...]:
         """All publications as their origins said, ended ones too, without those whose origin is gone."""
-        return tuple(self._streams[item] for item in sorted(self._streams) if item.origin not in self._gone)
+        return tuple(entry for entry in self.heard_streams if entry.origin not in self._gone)
+
+    @property
+    def heard_streams(self) -> tuple[StreamEntry, ...]:
+        """The same with those whose origin is gone, which may be back elsewhere: for whoever is told `gone` as well."""
+        return tuple(self._streams[item] for item in sorted(self._streams))
 
     @property
     def shown_streams(self) -> tuple[StreamEntry, ...]:

@@ -87,7 +87,7 @@ class Siblings:
             raise LinkClosedError("this is me")
         self._links[link] = hello.director
         table = self._directory.table
-        link.send(Entries(nodes=table.nodes, streams=table.streams, gone=table.gone))
+        link.send(Entries(nodes=table.nodes, streams=table.heard_streams, gone=table.gone))
         link.send(Seen(nodes=self._membership.ages(self._directory.now)))
         log.info("sibling linked", extra={"peer": link.peer, "director": hello.director})
         async for frame in link.frames():

@@ -79,7 +79,7 @@ def test_the_order_and_number_of_times_do_not_matter(words: list[Word], chance: 
 def test_two_tables_that_tell_each_other_all_are_equal(left: list[Word], right: list[Word]) -> None:
     one, two = heard(left), heard(right)
     for teller, listener in ((one, two), (two, one)):
-        listener.merge(0, nodes=teller.nodes, streams=teller.streams, gone=teller.gone)
+        listener.merge(0, nodes=teller.nodes, streams=teller.heard_streams, gone=teller.gone)
     assert content(one) == content(two)
 
 
