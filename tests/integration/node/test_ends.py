@@ -94,7 +94,8 @@ async def test_the_same_subject_takes_over_and_viewers_stay(region: BareCdn) -> 
         session = await publish(region, second, "test_eu")
         gone = await asyncio.to_thread(get, replaced)
         assert (gone.status, gone.json["reason"]) == (410, "superseded")
-        await asyncio.sleep(1)
+        before = sent(region, "edge-eu-0")
+        await look(lambda: sent(region, "edge-eu-0") > before + 50, "packets of the second one")
         assert (await asyncio.to_thread(get, watching)).status == 200
         assert relays(region, "edge-eu-0", "in") == 1
         await asyncio.to_thread(request, "DELETE", session)
@@ -222,4 +223,26 @@ async def test_a_director_that_restarts_drops_nothing(region: BareCdn) -> None:
         assert {entry["state"] for entry in region.table("edge-eu-0")["nodes"]} == {"up"}
         assert (await asyncio.to_thread(get, watching)).status == 200
         assert relays(region, "edge-eu-0", "in") == 1
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+@pytest.mark.timeout(90)
+async def test_an_origin_that_freezes_and_thaws_feeds_its_viewers_again(region: BareCdn) -> None:
+    """D11 D21: called down meanwhile, it objects, and the edge pulls again."""
+    async with publisher() as camera, viewer() as player:
+        session = await publish(region, camera, "other_eu")
+        watching = await play(region, player, "other_eu")
+        origin = region.processes["origin-eu-0"]
+        origin.freeze()
+        try:
+            await look(lambda: node_state(region, "origin-eu-0", "edge-eu-0") == "down", "down", seconds=10)
+            assert relays(region, "edge-eu-0", "in") == 0
+            assert entry_state(region, "edge-eu-0", "other_eu") == "lost"
+        finally:
+            origin.thaw()
+        await look(lambda: node_state(region, "origin-eu-0", "edge-eu-0") == "up", "up again", seconds=10)
+        before = sent(region, "edge-eu-0")
+        await look(lambda: sent(region, "edge-eu-0") > before + 50, "packets again", seconds=10)
+        assert relays(region, "edge-eu-0", "in") == relays(region, "origin-eu-0", "out") == 1
+        assert (await asyncio.to_thread(get, watching)).status == 200
         await asyncio.to_thread(request, "DELETE", session)
