@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Self
 
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
 
 from rivulet_scene.bare import BareCdn
@@ -62,8 +62,14 @@ class Peer:
             self.ended.set()
 
 
-def publisher() -> Peer:
-    return Peer((AudioStreamTrack(), VideoStreamTrack()))
+def publisher(video_codec: str | None = None) -> Peer:
+    """A camera; `video_codec` (`H264`, `VP8`): it offers that one only."""
+    peer = Peer((AudioStreamTrack(), VideoStreamTrack()))
+    if video_codec is not None:
+        known = RTCRtpSender.getCapabilities("video").codecs
+        chosen = [codec for codec in known if codec.mimeType in (f"video/{video_codec}", "video/rtx")]
+        peer.connection.getTransceivers()[1].setCodecPreferences(chosen)
+    return peer
 
 
 def viewer() -> Peer:

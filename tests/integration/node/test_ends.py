@@ -246,3 +246,24 @@ async def test_an_origin_that_freezes_and_thaws_feeds_its_viewers_again(region: 
         assert relays(region, "edge-eu-0", "in") == relays(region, "origin-eu-0", "out") == 1
         assert (await asyncio.to_thread(get, watching)).status == 200
         await asyncio.to_thread(request, "DELETE", session)
+
+
+async def test_a_publisher_that_comes_back_with_another_codec_plays_on(region: BareCdn) -> None:
+    """D23: the relay is opened anew for it, viewers stay."""
+    async with publisher("VP8") as first, publisher("H264") as second, viewer() as player:
+        await publish(region, first, "other_eu")
+        watching = await play(region, player, "other_eu")
+        await look(lambda: video_codecs(region, "other_eu") == ["vp8"], "published as VP8")
+        session = await publish(region, second, "other_eu")
+        await look(lambda: video_codecs(region, "other_eu") == ["h264"], "published as H.264")
+        await look(lambda: relays(region, "edge-eu-0", "in") == relays(region, "origin-eu-0", "out") == 1, "one relay")
+        before = sent(region, "edge-eu-0")
+        await look(lambda: sent(region, "edge-eu-0") > before + 100, "packets")
+        assert (await asyncio.to_thread(get, watching)).status == 200
+        await asyncio.to_thread(request, "DELETE", session)
+
+
+def video_codecs(cdn: BareCdn, stream: str) -> list[str]:
+    """As the edge knows them, of the publication that is live."""
+    live = [item for item in cdn.table("edge-eu-0")["streams"] if (item["stream"], item["state"]) == (stream, "live")]
+    return [track["codec"] for item in live for track in item["tracks"] if track["kind"] == "video"]
