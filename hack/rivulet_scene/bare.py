@@ -257,7 +257,7 @@ def ready(http: str) -> bool:
 
 def _joined(http: str) -> bool:
     with contextlib.suppress(OSError):
-        return get(f"{http}/v1/table").json["state"] != "waiting"
+        return bool(get(f"{http}/v1/table").json["state"] != "waiting")
     return False
 
 

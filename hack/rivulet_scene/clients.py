@@ -21,10 +21,12 @@ class Client:
     def __init__(self, arguments: Sequence[str], place: str | None = None) -> None:
         """Start `rivulet-media ARGUMENTS`, in the network of `place` (of the testbed) if one is named."""
         prefix = [str(TESTBED), "exec", place, "--"] if place else []
+        argv = [*prefix, str(MEDIA), *arguments]
+        self.command = " ".join(argv)
         self.errors = Path(tempfile.mkstemp(prefix="rivulet-client-", suffix=".log")[1])
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
-                [*prefix, str(MEDIA), *arguments],
+                argv,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 stdin=subprocess.DEVNULL,
@@ -53,7 +55,7 @@ class Client:
             came = self._changed.wait_for(lambda: len(self.lines) > index or not self._reader.is_alive(), seconds)
             if came and len(self.lines) > index:
                 return self.lines[index]
-        raise AssertionError(f"{' '.join(self.process.args)}: no line {index}\n{self.errors.read_text()[-3000:]}")  # type: ignore[arg-type]
+        raise AssertionError(f"{self.command}: no line {index}\n{self.errors.read_text()[-3000:]}")
 
     def result(self, *, seconds: float = 60) -> dict[str, Any]:
         """The last JSON line after the client has ended by itself."""
@@ -62,7 +64,7 @@ class Client:
         except subprocess.TimeoutExpired:
             self.stop()
         self._reader.join(5)
-        assert self.lines, f"{self.process.args}: printed nothing\n{self.errors.read_text()[-3000:]}"
+        assert self.lines, f"{self.command}: printed nothing\n{self.errors.read_text()[-3000:]}"
         return self.lines[-1]
 
     def kill(self) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,10 @@ def count_joined(region: Region) -> int:
 
 def start_camera(region: Region, keys: Keys, state: Path) -> None:
     """A camera that outlives this program; `hack/demo down` ends it."""
-    publish = [MEDIA, "publish", f"{region.door}/whip/{STREAM}", "--timer", "--token", keys.token(STREAM)]
+    publish = [str(MEDIA), "publish", f"{region.door}/whip/{STREAM}", "--timer", "--token", keys.token(STREAM)]
     with (state / "camera.log").open("ab") as log:
         camera = subprocess.Popen(
-            [TESTBED, "exec", region.name, "--", *publish],
+            [str(TESTBED), "exec", region.name, "--", *publish],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -100,7 +101,7 @@ def live(both: Mapping[str, Region]) -> str:
     """The Stream's condition Live, and both front doors know it."""
     until(lambda: (both["eu"].condition("stream", "test-eu", "Live") or {}).get("status") == "True", "live", seconds=20)
     for region in both.values():
-        until(lambda r=region: known_live(r), f"{region.name} knows it", seconds=10)  # type: ignore[misc]
+        until(partial(known_live, region), f"{region.name} knows it", seconds=10)
     status = both["eu"].get("stream", "test-eu")["status"]
     return f"origin {status['origin'].split('/')[0]}, {', '.join(track['codec'] for track in status['tracks'])}"
 

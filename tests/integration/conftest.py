@@ -2,6 +2,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from steps import LONG_NAME
 def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
     """Two regions: eu with two directors, an origin, two edges; us with one director, an origin, an edge."""
     directory = tmp_path_factory.mktemp("cdn")
-    streams = {
+    streams: dict[str, dict[str, Any]] = {
         "test_eu": {"region": "eu"},
         "second_eu": {"region": "eu"},
         "test_us": {"region": "us"},

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from aiortc import RTCPeerConnection
@@ -15,6 +16,16 @@ from rivulet_scene.waiting import until
 from steps import edge_relays, live, node_state, publish, state
 
 SLOTS = ("origin-eu-0", "edge-eu-0", "edge-eu-1", "origin-us-0", "edge-us-0")
+
+
+def stream_is(cdn: BareCdn, slot: str, stream: str, *states: str | None) -> bool:
+    """Whether a stream is in one of those states (None: not there) in a node's own table."""
+    return state(cdn, slot, stream) in states
+
+
+def node_is(cdn: BareCdn, slot: str, name: str, *states: str | None) -> bool:
+    """Whether a node is in one of those states (None: not there) in another's table."""
+    return node_state(cdn.table(slot), name) in states
 
 
 def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
@@ -31,7 +42,7 @@ def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
         until(lambda: edge_relays(cdn, "edge-eu-0") + edge_relays(cdn, "edge-eu-1") == 0, "relays closed", seconds=5)
         assert time.monotonic() - stopped < 7
         for slot in SLOTS:
-            until(lambda slot=slot: state(cdn, slot, "test_eu") in ("ended", None), f"{slot} knows", seconds=2)  # type: ignore[misc]
+            until(partial(stream_is, cdn, slot, "test_eu", "ended", None), f"{slot} knows", seconds=2)
 
 
 @pytest.mark.timeout(120)
@@ -128,7 +139,7 @@ def test_every_table_has_the_same_digest(cdn: BareCdn) -> None:
         assert state(cdn, "late-eu-0", "test_eu") == "live"
         late.stop()
         for slot in SLOTS:
-            until(lambda slot=slot: node_state(cdn.table(slot), "late-eu-0") is None, f"goodbye at {slot}", seconds=5)  # type: ignore[misc]
+            until(partial(node_is, cdn, slot, "late-eu-0", None), f"goodbye at {slot}", seconds=5)
 
 
 @pytest.mark.timeout(90)
@@ -140,11 +151,7 @@ def test_a_killed_and_a_frozen_node_are_down_everywhere_within_10_s(cdn: BareCdn
     for silence in (victim.freeze, victim.kill):
         silence()
         for slot in others:
-            until(
-                lambda slot=slot: node_state(cdn.table(slot), "edge-eu-1") in ("down", None),
-                f"down at {slot}",
-                seconds=10,
-            )  # type: ignore[misc]
+            until(partial(node_is, cdn, slot, "edge-eu-1", "down", None), f"down at {slot}", seconds=10)
         named = {get(f"{door}/?action=server_list").json["server"] for _ in range(100)}
         assert len(named) == 1
         assert "edge-eu-0" in named.pop()
@@ -172,7 +179,7 @@ def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> No
                 cdn.processes[f"director-eu-{number}"].kill()
             if len(numbers) == 2:
                 waiting = cdn.node("late-eu-1", "edge", "eu", ready=False)
-                until(lambda http=waiting.http: ready(http), "ready without a director", seconds=10)  # type: ignore[misc]
+                until(partial(ready, waiting.http), "ready without a director", seconds=10)
                 assert cdn.table("late-eu-1")["state"] == "waiting"
             for number in numbers:
                 cdn.director("eu", number)
