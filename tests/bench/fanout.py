@@ -37,7 +37,7 @@ class Part:
 
     def __init__(self, *command: str) -> None:
         argv = ["setpriv", "--pdeathsig", "KILL", *command]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self.name = " ".join(Path(word).name for word in command)[:40]
 
     def __enter__(self) -> Self:
@@ -276,7 +276,8 @@ def main() -> None:
     if arguments.server:
         serve()
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     binary = build()
     results: dict[str, dict[int, Result]] = {pattern: {} for pattern in PATTERNS}
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
