@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from rivulet_media.errors import NotYetError
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.wire import render_body, table_body
 
@@ -27,9 +28,9 @@ class Inside:
 
     async def healthy(self, _: web.Request) -> web.Response:
         """200 while the loop and the engine's thread turn."""
-        if self._desk.alive():
-            return web.Response(text="ok")
-        return web.Response(status=500, text="the engine's thread does not turn")
+        if not self._desk.alive():
+            raise NotYetError("no-node", "the engine's thread does not turn; this process has to be started again")
+        return web.Response(text="ok")
 
     async def ready(self, _: web.Request) -> web.Response:
         """200: the engine is bound, or this would not answer."""
