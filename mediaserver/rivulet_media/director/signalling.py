@@ -23,6 +23,7 @@ from rivulet_media.tokens import Issuer, TokenError, verify
 from rivulet_media.wire import render_body
 
 STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+SESSION = re.compile(r"[0-9a-f]{16}")
 MOST_TRIES = 3
 OK_STATUSES = range(200, 300)
 CREATED = 201
@@ -56,6 +57,8 @@ class Signalling:
     async def publish(self, call: Call, stream: str, slot: str | None = None) -> Answer:
         """WHIP. `slot`: on this node and no other."""
         self._check_settled()
+        if not STREAM_NAME.fullmatch(stream):
+            raise self._unknown(stream)
         elsewhere = self._slot_region(slot) if slot else self._publishing_region(stream)
         if elsewhere is not None:
             return await self._to_region(elsewhere, _path("whip", stream, slot), call)
@@ -87,6 +90,8 @@ class Signalling:
         node = self._directory.table.node(f"{slot}/{incarnation}")
         if node is None:
             raise RefusedError("not-found", f"no node {slot}/{incarnation} is known; its sessions have ended")
+        if not SESSION.fullmatch(session):  # it becomes part of an inner URL: nothing else may be reached by it
+            raise RefusedError("not-found", f"{session[:64]!r} is no session: 16 lower-case hex characters")
         path = f"session/{node.ref}/{session}"
         if node.region != self._directory.region:
             return await self._to_region(node.region, path, call)
@@ -102,6 +107,8 @@ class Signalling:
         node = self._directory.table.node(f"{slot}/{incarnation}")
         if node is None or node.region != self._directory.region:
             raise RefusedError("not-found", f"no node {slot}/{incarnation} in region {self._directory.region}")
+        if not STREAM_NAME.fullmatch(stream):
+            raise RefusedError("not-found", f"{stream[:140]!r} is no stream's name")
         headers = {"Authorization": f"Bearer {self._keys.join_token}"}
         try:
             return await self._passing.to_node(node, f"/relay/{stream}", call, headers)
@@ -227,7 +234,7 @@ class Signalling:
         silent = [peer.region for peer in self._mesh.peers() if peer.region not in self._mesh.whole_regions()]
         young = self._settled_at is None or self._directory.now - self._settled_at < MESH_START_SECONDS
         if silent and young:
-            return RefusedError(
+            return NotYetError(
                 "settling", f"this director has just started and has not heard from {', '.join(silent)} yet"
             )
         return RefusedError("not-found", f"there is no stream {stream!r}; streams are declared by Stream resources")
@@ -244,7 +251,7 @@ class Signalling:
         raise NotYetError("not-live", f"stream {stream!r} is not live; ask again when its publisher is there")
 
     def _unreachable(self, region: str, stream: str) -> RefusedError:
-        return RefusedError(
+        return NotYetError(
             "region-unreachable", f"stream {stream!r} is published in {region}, which is not reached now"
         )
 

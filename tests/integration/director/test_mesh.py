@@ -117,7 +117,7 @@ async def test_the_mesh_needs_its_own_token(both: Continents) -> None:
     for headers in ({}, {**MESH, "Authorization": "Bearer join"}, {**MESH, "Rivulet_Region": "mars"}):
         assert (await both.eu.ask_inside("GET", "/v1/mesh", **headers)).status == 401
         assert (await both.eu.ask_inside("POST", "/v1/pass/whep/test_eu", data="v=0", **headers)).status == 401
-    path = f"/v1/pass/session/{both.us_edge.ref}/1"
+    path = f"/v1/pass/session/{both.us_edge.ref}/{1:016x}"
     assert (await both.eu.ask_inside("GET", path, **MESH)).status == 404
 
 

@@ -1,0 +1,326 @@
+"""What no honest client sends, to the front door and straight to a node: refused in words, and nobody else notices."""
+
+import asyncio
+import http.client
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection
+
+from rivulet_scene.bare import BareCdn, delete, metric
+from rivulet_scene.clients import probe
+from rivulet_scene.http import Answer, get, request
+from rivulet_scene.waiting import until
+from steps import publish
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+NEVER = "0123456789abcdef"
+RETRIED = {"not-live", "full", "settling", "region-unreachable", "no-node"}
+
+
+async def _offer(direction: str, *kinds: str) -> str:
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    for kind in kinds:
+        peer.addTransceiver(kind, direction=direction)
+    await peer.setLocalDescription(await peer.createOffer())
+    text = str(peer.localDescription.sdp)
+    await peer.close()
+    return text
+
+
+def offer(protocol: str, *kinds: str) -> str:
+    """A real client's offer for that endpoint; nobody will ever connect with it."""
+    direction = "sendonly" if protocol == "whip" else "recvonly"
+    return asyncio.run(_offer(direction, *(kinds or ("audio", "video"))))
+
+
+def with_foreign_codecs(text: str) -> str:
+    return re.sub(r"(a=rtpmap:\d+ )[A-Za-z0-9]+", r"\1THEORA", text)
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """A way to WHIP and WHEP: the region's front door, or a node itself."""
+
+    name: str
+    whip: str
+    whep: str
+    publisher: Mapping[str, str] = field(repr=False)
+
+    def post(self, protocol: str, body: str, content_type: str = SDP) -> Answer:
+        url = f"{self.whip}/whip/second_eu" if protocol == "whip" else f"{self.whep}/whep/test_eu"
+        headers = {"Content-Type": content_type, **(self.publisher if protocol == "whip" else {})}
+        return request("POST", url, body=body, headers=headers)
+
+    def created(self, protocol: str) -> str:
+        """The URL of a new session."""
+        answer = self.post(protocol, offer(protocol))
+        assert answer.status == 201, answer
+        return (self.whip if protocol == "whip" else self.whep) + answer.headers["Location"]
+
+
+@pytest.fixture(scope="module")
+def playing(cdn: BareCdn) -> Iterator[BareCdn]:
+    """`test_eu` is live all the time."""
+    with publish(cdn, "test_eu"):
+        yield cdn
+
+
+@pytest.fixture(params=["front door", "node"])
+def entrance(request: pytest.FixtureRequest, playing: BareCdn) -> Entrance:
+    if request.param == "front door":
+        door = playing.regions["eu"].public()
+        return Entrance("front door", door, door, {"Authorization": f"Bearer {playing.token('second_eu')}"})
+    let_in = {"Rivulet-Join": playing.regions["eu"].join_token, "Rivulet-Subject": "camera-1"}
+    nodes = playing.processes
+    return Entrance("node", nodes["origin-eu-0"].http, nodes["edge-eu-0"].http, let_in)
+
+
+def assert_refused(answer: Answer, status: int, slug: str) -> dict[str, Any]:
+    """Problem JSON with all its members, readable from another site's page."""
+    assert answer.status == status, (answer.status, answer.body)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    exposed = answer.headers["Access-Control-Expose-Headers"].replace(" ", "").split(",")
+    assert set(exposed) >= {"Location", "ETag", "Link", "Retry-After"}
+    problem: dict[str, Any] = answer.json
+    assert problem["type"] == f"https://rivulet.dev/problems/{slug}", problem
+    assert problem["status"] == status
+    assert problem["title"]
+    assert len(problem["detail"]) > 10, problem
+    assert ("Retry-After" in answer.headers) is (slug in RETRIED)
+    return problem
+
+
+@pytest.mark.parametrize("protocol", ["whip", "whep"])
+def test_bodies_that_are_no_offer_are_refused(entrance: Entrance, protocol: str) -> None:
+    """S5: 400, 413, 415; a session is never made."""
+    good = offer(protocol)
+    half = good[: good.index("a=fingerprint")]
+    cases = {
+        "no SDP": ("hello", SDP, 400, "bad-request"),
+        "empty": ("", SDP, 400, "bad-request"),
+        "zeros": ("\0" * 100, SDP, 400, "bad-request"),
+        "no media": (good[: good.index("m=")], SDP, 400, "bad-request"),
+        "cut in the middle": (half, SDP, 400, "bad-request"),
+        "no ICE": (good.replace("a=ice-ufrag", "a=x-ufrag"), SDP, 400, "bad-request"),
+        "numbers beyond all bounds": (re.sub(r"rtpmap:\d+", "rtpmap:" + "9" * 40, good), SDP, 422, "not-playable"),
+        "100 KB": (good + "a=x\r\n" * 20_000, SDP, 413, "too-large"),
+        "JSON": (good, "application/json", 415, "wrong-media-type"),
+        "a form, as curl sends": (good, "application/x-www-form-urlencoded", 415, "wrong-media-type"),
+        "a fragment": (good, FRAGMENT, 415, "wrong-media-type"),
+    }
+    wrong = {}
+    for name, (body, content_type, status, slug) in cases.items():
+        try:
+            assert_refused(entrance.post(protocol, body, content_type), status, slug)
+        except AssertionError as error:
+            wrong[name] = str(error)[:300]
+    assert not wrong
+
+
+def test_a_body_that_is_no_text_is_refused(entrance: Entrance) -> None:
+    url = urlsplit(f"{entrance.whep}/whep/test_eu")
+    connection = http.client.HTTPConnection(url.netloc, timeout=10)
+    try:
+        connection.request("POST", url.path, body=b"v=0\r\n\xff\xfe\x80", headers={"Content-Type": SDP})
+        answer = connection.getresponse()
+        assert_refused(Answer(answer.status, answer.headers, answer.read().decode()), 400, "bad-request")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("protocol", ["whip", "whep"])
+def test_unknown_codecs_are_named_beside_those_that_would_do(entrance: Entrance, protocol: str) -> None:
+    problem = assert_refused(entrance.post(protocol, with_foreign_codecs(offer(protocol))), 422, "not-playable")
+    assert "theora" in problem["offered"]
+    assert "h264" in problem["published" if protocol == "whep" else "accepted"]
+
+
+def test_more_than_one_track_of_a_kind_is_refused(entrance: Entrance) -> None:
+    """R17's limit (RFC 9725 §4.2): one audio, one video; the whole POST fails, never single m= lines."""
+    for kinds in (("video", "video"), ("audio", "audio", "video"), ("video",) * 20):
+        assert_refused(entrance.post("whip", offer("whip", *kinds)), 422, "not-playable")
+
+
+def test_offers_in_the_wrong_direction_are_refused(entrance: Entrance) -> None:
+    """A viewer at the publisher's door and the other way round."""
+    for protocol, other in (("whip", "whep"), ("whep", "whip")):
+        answer = entrance.post(protocol, offer(other))
+        assert answer.status in (400, 422), (protocol, answer)
+        assert_refused(answer, answer.status, "bad-request" if answer.status == 400 else "not-playable")
+
+
+@pytest.mark.parametrize("protocol", ["whip", "whep"])
+def test_a_session_takes_fragments_only_and_says_how_it_ended(entrance: Entrance, protocol: str) -> None:
+    url = entrance.created(protocol)
+    try:
+        for body, content_type, status, slug in (
+            ("a=x", "application/json", 415, "wrong-media-type"),
+            (offer(protocol), SDP, 415, "wrong-media-type"),
+            ("\0\1\2", FRAGMENT, 400, "bad-request"),
+            ("a=candidate:x\r\n" * 6000, FRAGMENT, 413, "too-large"),
+        ):
+            headers = {"Content-Type": content_type}
+            assert_refused(request("PATCH", url, body=body, headers=headers), status, slug)
+        assert_refused(request("POST", url, body="x", headers={"Content-Type": SDP}), 405, "method-not-allowed")
+        looked = get(url)
+        assert (looked.status, looked.body) == (200, "")
+    finally:
+        assert delete(url).status == 200
+    for method in ("GET", "PATCH", "DELETE"):
+        problem = assert_refused(request(method, url, body="", headers={"Content-Type": FRAGMENT}), 410, "ended")
+        assert problem["reason"] == "deleted"
+
+
+def test_sessions_that_never_were_are_not_found(entrance: Entrance, playing: BareCdn) -> None:
+    edge = playing.table("edge-eu-0")["self"]
+    for method in ("GET", "PATCH", "DELETE"):
+        for ref in (edge, "edge-eu-0/000000000000", "nobody/0"):
+            url = f"{entrance.whep}/session/{ref}/{NEVER}"
+            assert_refused(request(method, url, body="", headers={"Content-Type": FRAGMENT}), 404, "not-found")
+
+
+def test_a_session_url_leads_to_a_session_and_nowhere_else(playing: BareCdn) -> None:
+    """S5: what is inside of a node stays inside, however a path is written."""
+    door, other = playing.regions["eu"].public(), playing.regions["us"].public()
+    ref = playing.table("edge-eu-0")["self"]
+    inside = (
+        "..%2F..%2F..%2Fv1%2Ftable",
+        "..%2F..%2F..%2Fmetrics",
+        "%2e%2e%2F%2e%2e%2F%2e%2e%2Fhealthz",
+        f"{NEVER}%3Fx",
+    )
+    for front in (door, other):
+        for path in (*inside, f"{NEVER}%2F..%2F{NEVER}", "%00", "%ff", "x" * 3000):
+            assert_refused(get(f"{front}/session/{ref}/{path}"), 404, "not-found")
+        for path in inside:
+            assert_refused(get(f"{front}/session/{path}/x/{NEVER}"), 404, "not-found")
+            answer = request("POST", f"{front}/whep/{path}", body="v=0", headers={"Content-Type": SDP})
+            assert_refused(answer, 404, "not-found")
+
+
+def test_names_and_nodes_that_never_were_are_not_found(playing: BareCdn) -> None:
+    """D20 R21."""
+    door = playing.regions["eu"].public()
+    token = {"Authorization": f"Bearer {playing.token('*')}"}
+    for protocol in ("whip", "whep"):
+        for path in ("nobody", "-bad", "x" * 129, "%20", "a%2Fb"):
+            answer = request("POST", f"{door}/{protocol}/{path}", body="v=0", headers={"Content-Type": SDP, **token})
+            assert_refused(answer, 404, "not-found")
+        for node in ("nobody", "edge-eu-9", "..%2F.."):
+            url = f"{door}/n/{node}/{protocol}/test_eu"
+            assert_refused(request("POST", url, body="v=0", headers={"Content-Type": SDP, **token}), 404, "not-found")
+    for path in ("/nothing", "/whip", "/whep/", "/session/x", "/v1/join", "/v1/table", "/metrics"):
+        assert_refused(get(door + path), 404, "not-found")
+
+
+def test_an_edge_by_name_takes_no_publisher(playing: BareCdn) -> None:
+    door = playing.regions["eu"].public()
+    headers = {"Content-Type": SDP, "Authorization": f"Bearer {playing.token('second_eu')}"}
+    answer = request("POST", f"{door}/n/edge-eu-0/whip/second_eu", body=offer("whip"), headers=headers)
+    assert_refused(answer, 403, "wrong-role")
+
+
+def test_an_authorization_that_is_none_is_refused_in_words(playing: BareCdn) -> None:
+    """S1: whatever stands in the header."""
+    url = f"{playing.regions['eu'].public()}/whip/second_eu"
+    body = offer("whip")
+    for text in ("", "Bearer", "Bearer  ", "Basic Zm9vOmJhcg==", "Bearer a.b", "Bearer ...", "Bearer " + "x" * 4000):
+        headers = {"Content-Type": SDP, **({"Authorization": text} if text else {})}
+        answer = request("POST", url, body=body, headers=headers)
+        assert_refused(answer, 401, "unauthorized")
+
+
+def test_a_preflight_needs_no_token_and_gets_no_credentials(entrance: Entrance, playing: BareCdn) -> None:
+    ref = playing.table("edge-eu-0")["self"]
+    asking = {"Origin": "https://example.com", "Access-Control-Request-Headers": "authorization,content-type,if-match"}
+    for path, method, accepted in (
+        ("/whip/second_eu", "POST", "Accept-Post"),
+        ("/whep/test_eu", "POST", "Accept-Post"),
+        (f"/session/{ref}/{NEVER}", "PATCH", "Accept-Patch"),
+        (f"/session/{ref}/{NEVER}", "DELETE", "Accept-Patch"),
+    ):
+        answer = request("OPTIONS", entrance.whep + path, headers={**asking, "Access-Control-Request-Method": method})
+        assert answer.status in (200, 204), (path, answer)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert method in answer.headers["Access-Control-Allow-Methods"]
+        allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+        assert all(name in allowed for name in ("authorization", "content-type", "if-match"))
+        assert answer.headers[accepted] == (SDP if accepted == "Accept-Post" else FRAGMENT)
+        assert answer.headers["Link"] is None
+
+
+def test_endpoints_answer_get_and_head_without_content(entrance: Entrance) -> None:
+    for url in (f"{entrance.whip}/whip/second_eu", f"{entrance.whep}/whep/test_eu"):
+        for method in ("GET", "HEAD"):
+            answer = request(method, url)
+            assert answer.status in (200, 204), (url, answer)
+            assert answer.body == ""
+    assert request("HEAD", f"{entrance.whep}/whep/test_eu").headers["Content-Type"] == SDP
+    assert_refused(get(f"{entrance.whep}/whep/nobody"), 404, "not-found")
+    assert_refused(request("PUT", f"{entrance.whep}/whep/test_eu", body="x"), 405, "method-not-allowed")
+
+
+def garbage() -> list[bytes]:
+    """Datagrams of every kind that the demultiplexer knows (RFC 7983), broken in every way."""
+    stun = struct.pack("!HHI", 1, 8, 0x2112A442) + os.urandom(12)
+    dtls, rtp, rtcp = bytes([22, 254, 253]), bytes([0x80, 96]), bytes([0x80, 200])
+    heads = (b"", stun, stun[:19], stun[:4], dtls, rtp, rtcp, b"\xff", bytes(1))
+    return [head + os.urandom(size) for head in heads for size in (0, 1, 11, 60, 1200)] + [os.urandom(60_000)]
+
+
+@pytest.mark.timeout(60)
+def test_garbage_on_the_media_ports_disturbs_nobody(playing: BareCdn) -> None:
+    """The picture goes on; what came from nobody is counted."""
+    door = playing.regions["eu"].public()
+    ports = {entry["node"]: entry["mediaPort"] for entry in playing.table("edge-eu-0")["nodes"]}
+    slots = ("edge-eu-0", "origin-eu-0")
+    before = {slot: metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") for slot in slots}
+    datagrams = [datagram for datagram in garbage() if datagram] * 20
+    with probe(f"{door}/n/edge-eu-0/whep/test_eu", seconds=8) as viewer:
+        viewer.line(0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for datagram in datagrams:
+                for slot in slots:
+                    sender.sendto(datagram, ("127.0.0.1", ports[slot]))
+        for slot in slots:
+            counted = metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") - before[slot]
+            assert 0.9 * len(datagrams) <= counted <= len(datagrams), slot
+        seen = viewer.result()
+    assert seen["video"]["longest_gap_ms"] < 1000, seen
+    assert seen["video"]["fps"] >= 0.95 * 15, seen
+
+
+@pytest.mark.timeout(60)
+def test_those_who_never_connect_are_gone_after_the_handshake_time_out(playing: BareCdn) -> None:
+    """S5: a publisher that never completes ICE holds its name no longer than its session; nothing of it stays."""
+    door = playing.regions["eu"].public()
+    origin, edge = (playing.processes[slot].http for slot in ("origin-eu-0", "edge-eu-0"))
+    publishers = metric(origin, "rivulet_sessions", kind="publisher")
+    way_in = Entrance(
+        "front door", door, f"{door}/n/edge-eu-0", {"Authorization": f"Bearer {playing.token('second_eu')}"}
+    )
+    silent = way_in.created("whip")
+    watching = [request("POST", f"{way_in.whep}/whep/test_eu", body=offer("whep"), headers={"Content-Type": SDP})]
+    assert metric(origin, "rivulet_sessions", kind="publisher") == publishers + 1
+    assert metric(edge, "rivulet_sessions", kind="viewer") == 1
+    assert metric(edge, "rivulet_relays", direction="in") == 1
+    until(lambda: get(silent).status == 410, "the publisher's session is over", seconds=20)
+    assert get(silent).json["reason"] == "handshake-timeout"
+    for viewer in watching:
+        until(lambda url=door + viewer.headers["Location"]: get(url).status == 410, "the viewer's too", seconds=5)  # type: ignore[misc]
+    assert metric(origin, "rivulet_sessions", kind="publisher") == publishers
+    assert metric(edge, "rivulet_sessions", kind="viewer") == 0
+    assert metric(edge, "rivulet_pending_handshakes") == metric(origin, "rivulet_pending_handshakes") == 0
+    with publish(playing, "second_eu", "--no-video", subject="somebody-else"):
+        assert metric(origin, "rivulet_sessions", kind="publisher") == publishers + 1
+    until(lambda: metric(edge, "rivulet_relays", direction="in") == 0, "the relay of nobody ends", seconds=15)
