@@ -153,7 +153,8 @@ def _exec(settings: Settings, options: argparse.Namespace) -> int:
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv or not 1 <= options.node <= len(nodes):
         raise UsageError(f"exec {options.place} -- CMD…; {options.place} has {len(nodes)} node(s)")
-    os.execvp("nsenter", ["nsenter", f"--net=/run/netns/{nodes[options.node - 1].netns}", "--", *argv])  # noqa: S606
+    inside = ["nsenter", f"--net=/run/netns/{nodes[options.node - 1].netns}", "--"]
+    os.execvp("nsenter", [*inside, *argv])  # noqa: S606 - becomes the command that the caller named
 
 
 def _load_image(settings: Settings, options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rivulet_testbed.errors import CommandError, StepTimeoutError
 
@@ -26,13 +27,14 @@ def attempt(
     argv: list[str], *, stdin: str | None = None, seconds: float = DEFAULT_SECONDS, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a program whose failure is an answer, not an error."""
-    source: dict[str, object] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     try:
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [*TIED, *argv], capture_output=True, text=True, timeout=seconds, check=False, env=env, **source
         )
     except subprocess.TimeoutExpired as late:
         raise StepTimeoutError(" ".join(argv), seconds) from late
+    return done
 
 
 def run_logged(

@@ -58,7 +58,8 @@ class Switch:
         links: dict[Direction, Link] = {}
         for pair in config.all_directions():
             conditions = config.conditions(pair)
-            link = self.links.get(pair) or Link(conditions, random.Random(f"{config.seed} {pair[0]} {pair[1]}"))  # noqa: S311
+            dice = random.Random(f"{config.seed} {pair[0]} {pair[1]}")  # noqa: S311 - a run can be repeated
+            link = self.links.get(pair) or Link(conditions, dice)
             if link.conditions != conditions:
                 link.change(conditions)
             links[pair] = link
