@@ -147,7 +147,7 @@ def _use_loopback(ice: Connection, url: URL) -> None:
 
 
 def _relay_only(ice: Connection) -> bool:
-    return ice._transport_policy.name == "RELAY"  # noqa: SLF001
+    return ice._transport_policy.name == "RELAY"  # noqa: SLF001 - aioice shows it nowhere else
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -135,7 +136,7 @@ async def ask(http: aiohttp.ClientSession, entry: str, token: str) -> frozenset[
             headers={"Authorization": f"Bearer {token}"},
             timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
         ) as response:
-            if response.status != 200:  # noqa: PLR2004
+            if response.status != HTTPStatus.OK:
                 raise NoAnswerError(f"{response.status} from {entry}")
             return parse_peers(await response.json(content_type=None))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -169,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
     needed = ("secret_file",) if args.render else ("entry", "join_token_file")
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(args, name) is None]
     if missing:
-        print(f"rivulet-media turn-guard: missing: {', '.join(missing)}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"rivulet-media turn-guard: missing: {', '.join(missing)}\n")
         return 2
     if args.render:
         _render_files(args)
@@ -220,4 +221,5 @@ async def _pause(stopped: asyncio.Event) -> None:
 
 
 def _log(message: str, **details: Any) -> None:
-    print(json.dumps({"message": message, "component": "turn-guard", **details}), file=sys.stderr, flush=True)  # noqa: T201
+    sys.stderr.write(json.dumps({"message": message, "component": "turn-guard", **details}) + "\n")
+    sys.stderr.flush()

@@ -8,6 +8,7 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -109,7 +110,7 @@ class WhipClient:
         """Why the server ended the session (docs/contract.md §3); None while it lives or when nobody answers."""
         try:
             async with self._http.get(session.url, headers=self._headers, timeout=_timeout(3)) as response:
-                if response.status == 410:  # noqa: PLR2004 - Gone
+                if response.status == HTTPStatus.GONE:
                     return str((await _problem(response)).get("reason", "ended"))
         except (aiohttp.ClientError, TimeoutError):
             pass
@@ -121,7 +122,7 @@ class WhipClient:
             async with self._http.post(
                 self._url, data=sdp.encode(), headers=headers, timeout=_timeout(REQUEST_SECONDS)
             ) as response:
-                if response.status != 201:  # noqa: PLR2004 - Created: the one good answer
+                if response.status != HTTPStatus.CREATED:
                     raise RefusedError(response.status, await _problem(response), _retry_after(response))
                 return await _session(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -18,7 +18,7 @@ class Misconfigured(OperatorError):  # noqa: N818 - named by what is wrong, as t
     """The environment or the credentials make no sense; the message says what to set."""
 
 
-class NotYet(OperatorError):  # noqa: N818
+class NotYet(OperatorError):  # noqa: N818 - the same
     """The same attempt may succeed later."""
 
 
@@ -30,7 +30,7 @@ class Conflict(NotYet):
     """The object changed since it was read, or a precondition on it failed."""
 
 
-class Refused(OperatorError):  # noqa: N818
+class Refused(OperatorError):  # noqa: N818 - the same
     """The API server refuses the request as it is; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -39,5 +39,5 @@ class Refused(OperatorError):  # noqa: N818
         self.status = status
 
 
-class LeaseLost(OperatorError):  # noqa: N818
+class LeaseLost(OperatorError):  # noqa: N818 - the same
     """Another operator holds the region's Lease."""

@@ -51,13 +51,13 @@ class SenderReports:
     """
 
     def __init__(self, sender: RTCRtpSender, track: EncodedTrack, clock: Fraction, timeline: Timeline) -> None:
-        self._send: Callable[[list[AnyRtcpPacket]], Any] = sender._send_rtcp  # noqa: SLF001
+        self._send: Callable[[list[AnyRtcpPacket]], Any] = sender._send_rtcp  # noqa: SLF001 - see above
         self._track = track
         self._clock = clock
         self._timeline = timeline
         self._origin: int | None = None  # RTP timestamp of pts 0
         self._last = 0  # pts of the latest report: RTP timestamps wrap around, time does not
-        sender._send_rtcp = self._rewritten  # type: ignore[method-assign]  # noqa: SLF001
+        sender._send_rtcp = self._rewritten  # type: ignore[method-assign]  # noqa: SLF001 - see above
 
     async def _rewritten(self, packets: list[AnyRtcpPacket]) -> None:
         await self._send(

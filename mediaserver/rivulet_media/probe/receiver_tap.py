@@ -28,8 +28,8 @@ class ReceiverTap:
         self._buffer = FrameBuffer(kind)
         self._video = kind == "video"
         self._clock = clock
-        self._handle_rtcp = receiver._handle_rtcp_packet  # noqa: SLF001
-        receiver._handle_rtcp_packet = self._on_rtcp  # type: ignore[method-assign]  # noqa: SLF001
+        self._handle_rtcp = receiver._handle_rtcp_packet  # noqa: SLF001 - aiortc has no hook
+        receiver._handle_rtcp_packet = self._on_rtcp  # type: ignore[method-assign]  # noqa: SLF001 - the same
         if not hasattr(receiver, _PREFIX + "jitter_buffer"):
             raise RuntimeError("this version of aiortc has another receiver than the probe knows")
         setattr(receiver, _PREFIX + "jitter_buffer", self)
@@ -47,7 +47,8 @@ class ReceiverTap:
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """What aiortc calls for every packet: (whether to ask for a key frame, no frame)."""
-        piece = Piece(packet.sequence_number, packet.timestamp, bool(packet.marker), packet._data)  # type: ignore[attr-defined] # noqa: SLF001
+        data: bytes = packet._data  # type: ignore[attr-defined] # noqa: SLF001 - set by the depacketizer, no field
+        piece = Piece(packet.sequence_number, packet.timestamp, bool(packet.marker), data)
         outcome = self._buffer.add(piece, time.monotonic())
         codec = self._inside("codecs").get(packet.payload_type)
         for frame in outcome.frames:
