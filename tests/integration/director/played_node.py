@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Self
 
-from aiohttp import ClientSession, WSMsgType, web
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from rivulet_media.table import NodeEntry, NodeState, Pod, Role, StreamEntry, Table, Track
 from rivulet_media.wire import TO_NODE, Counts, Entries, Frame, Goodbye, LinkHello, Welcome, parse, render
@@ -35,7 +35,7 @@ class PlayedNode:
         self._since = time.time()
         self._linked = asyncio.Event()
         self._streams: dict[str, StreamEntry] = {}
-        self._sockets: dict[str, object] = {}
+        self._sockets: dict[str, ClientWebSocketResponse] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._sessions = (f"{number:016x}" for number in itertools.count(1))
 
@@ -139,7 +139,7 @@ class PlayedNode:
     async def _send(self, frame: Frame) -> None:
         for socket in list(self._sockets.values()):
             with contextlib.suppress(ConnectionError):
-                await socket.send_str(render(frame))  # type: ignore[attr-defined]
+                await socket.send_str(render(frame))
 
     async def _keep_link(self, url: str) -> None:
         """The first hello has version 1; every later one says something newer."""
@@ -165,9 +165,9 @@ class PlayedNode:
                 self._sockets.pop(url, None)
                 beats.cancel()
 
-    async def _beat(self, socket: object) -> None:
+    async def _beat(self, socket: ClientWebSocketResponse) -> None:
         while True:
-            await socket.send_str(render(Counts(viewers=self.viewers)))  # type: ignore[attr-defined]
+            await socket.send_str(render(Counts(viewers=self.viewers)))
             await asyncio.sleep(1)
 
     async def _take(self, frame: Frame) -> None:

@@ -6,11 +6,15 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 
 from engine.peers import AUDIO, LOOPBACK, MakeNode, Node, eventually
+
+if TYPE_CHECKING:
+    from rivulet_media._engine import Track
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -93,8 +97,8 @@ async def pages(node: Node, codecs: list[str]) -> AsyncIterator[tuple[str, list[
         return web.Response(text=answer)
 
     async def play(request: web.Request) -> web.Response:
-        video = {"kind": "video", "codec": codecs[0], "clock_rate": 90000, "fmtp": FMTP.get(codecs[0], "")}
-        _, answer = node.engine.play("s", [video, AUDIO], await request.text())  # type: ignore[list-item]
+        video: Track = {"kind": "video", "codec": codecs[0], "clock_rate": 90000, "fmtp": FMTP.get(codecs[0], "")}
+        _, answer = node.engine.play("s", [video, AUDIO], await request.text())
         return web.Response(text=answer)
 
     async def report(request: web.Request) -> web.Response:

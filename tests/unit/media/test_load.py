@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from rivulet_media.load import STALLED_SECONDS, Load
-from rivulet_media.sessions import Session, Sessions
+from rivulet_media.sessions import Kind, Session, Sessions
 from rivulet_media.wire import RelayIn, StreamCounts
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ def load(sessions: Sessions | None = None) -> Load:
 
 def test_counts_say_who_is_here_and_how_much_leaves() -> None:
     sessions = Sessions()
-    for number, kind in enumerate(["viewer", "viewer", "publisher", "relay_out"]):
-        sessions.add(Session(str(number), kind, "s"))  # type: ignore[arg-type]
+    kinds: tuple[Kind, ...] = ("viewer", "viewer", "publisher", "relay_out")
+    for number, kind in enumerate(kinds):
+        sessions.add(Session(str(number), kind, "s"))
     measured = load(sessions)
     measured.counts(stats(sent=1000, ticks=1), 2)
     counts = measured.counts(stats(sent=3000, ticks=2), 4)

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from rivulet_media.route import NoParent, Parent, RoutePolicy, route
+from rivulet_media.route import NoParent, Parent, Reason, RoutePolicy, route
 from rivulet_media.table import NodeEntry, Pod, Role, StreamEntry, Table
 
 
@@ -67,5 +67,5 @@ def test_a_lost_stream_keeps_its_parent() -> None:
     ],
     ids=["ended", "unknown", "origin down", "an edge is never a parent (R5)"],
 )
-def test_without_a_parent_there_is_a_reason(stream: StreamEntry, origin: NodeEntry, reason: str) -> None:
-    assert route("s", EDGE, table(stream, origin), RoutePolicy()) == NoParent(reason)  # type: ignore[arg-type]
+def test_without_a_parent_there_is_a_reason(stream: StreamEntry, origin: NodeEntry, reason: Reason) -> None:
+    assert route("s", EDGE, table(stream, origin), RoutePolicy()) == NoParent(reason)

@@ -1,4 +1,4 @@
-from rivulet_media.sessions import REMEMBERED_MOST, Ended, Session, Sessions
+from rivulet_media.sessions import REMEMBERED_MOST, Ended, Kind, Session, Sessions
 
 
 def test_a_session_ends_once_and_the_first_reason_stands() -> None:
@@ -31,10 +31,9 @@ def test_what_is_remembered_is_bounded() -> None:
 
 def test_counts_are_by_kind_and_by_stream() -> None:
     sessions = Sessions()
-    for number, (kind, stream) in enumerate(
-        [("viewer", "a"), ("viewer", "a"), ("viewer", "b"), ("relay_out", "a"), ("publisher", "a")]
-    ):
-        sessions.add(Session(str(number), kind, stream))  # type: ignore[arg-type]
+    viewers: list[tuple[Kind, str]] = [("viewer", "a"), ("viewer", "a"), ("viewer", "b")]
+    for number, (kind, stream) in enumerate([*viewers, ("relay_out", "a"), ("publisher", "a")]):
+        sessions.add(Session(str(number), kind, stream))
     assert (sessions.count("viewer"), sessions.count("relay_out")) == (3, 1)
     assert sessions.viewers_by_stream() == {"a": 2, "b": 1}
     assert {session.id for session in sessions.of_stream("a", "viewer", "relay_out")} == {"0", "1", "3"}

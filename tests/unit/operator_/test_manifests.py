@@ -107,7 +107,7 @@ EDGE_POD = {
             },
             "volumeMounts": [
                 {"name": "join", "mountPath": "/var/run/rivulet/join", "readOnly": True},
-                {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+                {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a directory of the container
             ],
         }
     ],

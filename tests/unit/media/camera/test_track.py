@@ -7,6 +7,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import AnyRtcpPacket, RtcpSdesPacket, RtcpSenderInfo, RtcpSrPacket
 
+from rivulet_media.camera.pacing import Timeline
 from rivulet_media.camera.track import EncodedTrack, SenderReports, ntp_time
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Sender:
         self.sent.append(packets)
 
 
-class Started:
+class Started(Timeline):
     def wall(self, at: float) -> float:
         return STARTED + at
 
@@ -56,7 +57,7 @@ async def test_a_report_says_when_the_picture_of_its_timestamp_was_captured(orig
     """R17: also where the RTP timestamp wraps around."""
     track = EncodedTrack("video", pictures(0, 6000))
     sender: Any = Sender()
-    SenderReports(sender, track, CLOCK, Started())  # type: ignore[arg-type]
+    SenderReports(sender, track, CLOCK, Started())
     task = await waiting_for_more(track, 2)
     for pts in (6000, 90_000, 90_000 * 86_400):
         await sender._send_rtcp([report((origin + pts) & 0xFFFF_FFFF)])
@@ -72,7 +73,7 @@ async def test_a_report_says_when_the_picture_of_its_timestamp_was_captured(orig
 async def test_reports_from_before_the_first_picture_are_left_out() -> None:
     track = EncodedTrack("video", pictures(0))
     sender: Any = Sender()
-    SenderReports(sender, track, CLOCK, Started())  # type: ignore[arg-type]
+    SenderReports(sender, track, CLOCK, Started())
     await sender._send_rtcp([report(0, packets=0), RtcpSdesPacket()])
     assert [[type(packet).__name__ for packet in packets] for packets in sender.sent] == [["RtcpSdesPacket"]]
 

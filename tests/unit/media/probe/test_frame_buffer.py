@@ -74,14 +74,15 @@ def test_a_lost_sound_costs_itself_only() -> None:
     frames = []
     for n in range(20):
         if n != 3:
-            frames += buffer.add(Piece(n, 960 * n, False, b"sound"), 0.02 * n).frames  # noqa: FBT003
+            frames += buffer.add(Piece(n, 960 * n, marker=False, data=b"sound"), 0.02 * n).frames
     assert [frame.timestamp // 960 for frame in frames] == [n for n in range(20) if n != 3]
 
 
 def test_a_picture_whose_marker_is_missing_ends_with_the_next_one() -> None:
     buffer = FrameBuffer("video")
-    buffer.add(Piece(0, 0, False, b"a"), 0.0)  # noqa: FBT003
-    assert buffer.add(Piece(1, 6000, True, b"b"), 0.1).frames == [EncodedFrame(b"a", 0), EncodedFrame(b"b", 6000)]  # noqa: FBT003
+    buffer.add(Piece(0, 0, marker=False, data=b"a"), 0.0)
+    frames = buffer.add(Piece(1, 6000, marker=True, data=b"b"), 0.1).frames
+    assert frames == [EncodedFrame(b"a", 0), EncodedFrame(b"b", 6000)]
 
 
 def test_counters_are_unwrapped_in_both_directions() -> None:
