@@ -90,11 +90,11 @@ def read_message(pipe: IO[bytes]) -> str | None:
     return pipe.read(struct.unpack(">I", head)[0]).decode() if len(head) == 4 else None
 
 
-def serve() -> None:
+def serve(gather_ms: float) -> None:
     """The server: `publish SDP` and `play SDP` get answers; `tracks`, `cpu` and `stats` say how it is."""
     from rivulet_media._engine import Engine  # noqa: PLC0415 - only this process needs it
 
-    engine = Engine("127.0.0.1", 0)
+    engine = Engine("127.0.0.1", 0, gather_ms=gather_ms)
     engine.set_candidates([("127.0.0.1", engine.port)])
     tracks: list[Any] = []
     while (message := read_message(sys.stdin.buffer)) is not None:
@@ -211,10 +211,10 @@ class Scene:
 
 
 @contextlib.contextmanager
-def connected(binary: str, count: int) -> Iterator[Scene]:
+def connected(binary: str, count: int, gather_ms: float) -> Iterator[Scene]:
     """Server, publisher and viewers, all connected."""
     with contextlib.ExitStack() as parts:
-        server = parts.enter_context(Part(sys.executable, __file__, "--server"))
+        server = parts.enter_context(Part(sys.executable, __file__, "--server", "--gather-ms", str(gather_ms)))
         source = parts.enter_context(Part(binary, "source"))
         serve_offers(source, server, "publish")
         source.ask("paced")
@@ -272,9 +272,10 @@ def main() -> None:
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--viewers", default="10,100,500", help="numbers of viewers (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
+    parser.add_argument("--gather-ms", type=float, default=5.0, help="the engine's setting (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.server:
-        serve()
+        serve(arguments.gather_ms)
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -283,7 +284,7 @@ def main() -> None:
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; all on loopback", flush=True)
     for count in map(int, arguments.viewers.split(",")):
-        with connected(binary, count) as scene:
+        with connected(binary, count, arguments.gather_ms) as scene:
             for pattern, by_count in results.items():
                 by_count[count] = scene.measure(pattern, arguments.seconds)
             scene.check()
