@@ -131,8 +131,8 @@ async def test_the_server_s_reason_for_the_end_is_told() -> None:
         endpoint() as server,
         rivulet_media("play", f"{server.base}/whep/a", "--json", "--until-ended", "--progress") as run,
     ):
-        line = await run.line()
-        assert line["event"] == "progress"
+        connected, line = await run.line(), await run.line()
+        assert (connected["event"], line["event"]) == ("connected", "progress")
         await server.end_all("stream-ended")
         while "ended" not in line:
             line = await run.line()
