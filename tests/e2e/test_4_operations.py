@@ -2,11 +2,13 @@
 
 import statistics
 import time
+from typing import Any
 
 import pytest
 
+from newer_build import LABEL, load_operator_with_one_more_label
 from rivulet_scene.clients import Client, camera, probe
-from rivulet_scene.command import TESTBED, output
+from rivulet_scene.command import ROOT, TESTBED, output
 from rivulet_scene.http import get, request
 from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
@@ -88,25 +90,26 @@ def test_a_change_waits_for_viewers_and_rolls_only_what_it_changes(cdn: Cdn) -> 
         probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=30, place="us") as viewer,
     ):
         viewer.line(0)
-        cdn.us.kubectl("patch", "cdnnode", "edge-us", "--type=merge", "-p", limits % "900Mi")
+        cdn.us.kubectl(
+            "patch", "cdnnode", "edge-us", "--type=merge", "-p", limits % f"{800 + int(time.time()) % 100}Mi"
+        )
         until(
             lambda: cdn.us.uids().get("edge-us-0") not in (None, before["edge-us-0"]), "the empty one rolls", seconds=40
         )
         assert cdn.us.uids()["edge-us-1"] == before["edge-us-1"]
-        pending = cdn.us.condition("cdnnode", "edge-us", "RolloutPending")
-        assert pending is not None
-        assert pending["status"] == "True"
-        assert "1" in pending["message"]
-        assert "drain" in pending["message"]
+        message = until(lambda: rollout_pending(cdn.us, "edge-us"), "RolloutPending", seconds=10)
+        assert "1 of 2" in message
+        assert "drain" in message
         seen = viewer.result(seconds=60)
     assert seen["video"]["longest_gap_ms"] < 1000, seen
     until(lambda: cdn.us.uids().get("edge-us-1") not in (None, before["edge-us-1"]), "rolls when empty", seconds=40)
-    until(
-        lambda: (cdn.us.condition("cdnnode", "edge-us", "RolloutPending") or {}).get("status") != "True",
-        "done",
-        seconds=40,
-    )
+    until(lambda: not rollout_pending(cdn.us, "edge-us"), "done", seconds=40)
     assert {slot: uid for slot, uid in cdn.us.uids().items() if slot in others} == others
+
+
+def rollout_pending(region: Region, name: str) -> str | None:
+    condition = region.condition("cdnnode", name, "RolloutPending")
+    return condition["message"] if condition is not None and condition["status"] == "True" else None
 
 
 @pytest.mark.timeout(240)
@@ -196,23 +199,20 @@ def test_an_apiserver_restarted_under_a_stream(cdn: Cdn) -> None:
     until(lambda: nodes_ready(cdn.us), "all well", seconds=60)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)  # builds an image
 def test_a_chart_with_one_more_label_changes_no_pod(cdn: Cdn) -> None:
-    """O3's last part: manifests of a newer operator add a label; 0 pod UIDs change."""
+    """The chart upgraded to a build whose manifests add a label: 0 pod UIDs change."""
+    tag = load_operator_with_one_more_label("us")
     before = cdn.us.uids()
-    cdn.us.kubectl(
-        "set", "env", "deployment", "--all", "RIVULET_EXTRA_LABELS=example.com/added=yes", namespace=SYSTEM_NAMESPACE
-    )
-    until(lambda: operator_ready(cdn.us), "upgraded", seconds=60)
-    until(
-        lambda: all(
-            "example.com/added" in found["metadata"]["labels"]
-            for found in cdn.us.get("deployments", selector="rivulet.dev/role")
-        ),
-        "label on the Deployments",
-        seconds=30,
-    )
+    upgrade = ["upgrade", "rivulet", str(ROOT / "charts" / "rivulet"), "--reuse-values", "--wait", "--timeout", "2m"]
+    cdn.us.helm(*upgrade, "--set-string", f"images.operator.tag={tag}", seconds=150)
+    until(lambda: all(LABEL in found["metadata"]["labels"] for found in slot_deployments(cdn.us)), "label", seconds=30)
     holds(lambda: cdn.us.uids() == before, "no pod changed", seconds=5)
+    cdn.us.helm("rollback", "rivulet", "--wait", "--timeout", "2m", seconds=150)
+
+
+def slot_deployments(region: Region) -> list[dict[str, Any]]:
+    return list(region.get("deployments", selector="rivulet.dev/role"))
 
 
 def test_both_directors_gone_under_a_stream(cdn: Cdn) -> None:
