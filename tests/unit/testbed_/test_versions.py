@@ -7,6 +7,7 @@ import pytest
 
 from rivulet_testbed import binaries, versions
 from rivulet_testbed.errors import UsageError
+from rivulet_testbed.progress import Progress
 
 PINS = versions.load()
 TOOLS = {tool.name: tool for tool in binaries.tools(PINS)}
@@ -47,6 +48,13 @@ def test_the_cache_key_follows_every_input() -> None:
     assert key != binaries.build_key(TOOLS["helm"], {"go.mod": b"a", "go.sum": b"b"})
 
 
+def test_one_tool_is_had_without_the_others(tmp_path: Path) -> None:
+    built = binaries._tool_folder(tmp_path, TOOLS["helm"])
+    built.mkdir(parents=True)
+    assert binaries.ensure_tool(tmp_path, PINS, "helm", Progress()) == built
+    assert [path.name for path in tmp_path.rglob("*")] == ["go", built.name]
+
+
 def test_programs_have_the_names_that_people_know() -> None:
     assert TOOLS["etcd"].programs == ("etcd",)
     assert "kubectl" in TOOLS["kube"].programs
@@ -56,6 +64,10 @@ def test_a_line_that_is_no_pin_is_refused() -> None:
     assert versions.parse("# c\n\nA=1\n") == {"A": "1"}
     with pytest.raises(UsageError):
         versions.parse("A\n")
+
+
+def test_the_pins_name_no_host() -> None:
+    assert not [name for name, value in PINS.items() if "/" in value]
 
 
 def test_the_file_can_be_sourced_by_a_shell() -> None:
