@@ -1,7 +1,7 @@
 //! Many viewers in one process: real ICE and DTLS each; most only count what comes, the first few decrypt and check it.
 //!
 //! It asks `offer SDP` for each viewer, says `connected ADDRESSES` when all are, and answers `count` with its counters as
-//! `name=value` words. The end of stdin ends it.
+//! `name=value` words; `reset` as well, and then counts from zero. The end of stdin ends it.
 
 use std::fmt;
 use std::io;
@@ -59,8 +59,11 @@ pub fn run(count: usize, verifying: usize) -> io::Result<()> {
     crowd.poller.add(&pipe, LEADER)?;
     loop {
         if crowd.turn()? {
-            let Some(_) = pipe.receive()? else { return Ok(()) };
+            let Some(command) = pipe.receive()? else { return Ok(()) };
             pipe.send(&crowd.total().to_string())?;
+            if command == "reset" {
+                crowd.viewers.iter_mut().for_each(|viewer| viewer.seen = Seen::default());
+            }
         }
     }
 }
