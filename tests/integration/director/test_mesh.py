@@ -58,7 +58,7 @@ async def test_every_node_of_both_regions_has_the_same_table(both: Continents) -
 
     await until(equal, 2)
     await both.eu_origin.end(entry)
-    await until(lambda: both.us_edge.table.stream("test_eu").state == "ended", 2)  # type: ignore[union-attr]
+    await until(lambda: (seen := both.us_edge.table.stream("test_eu")) is not None and seen.state == "ended", 2)
     await both.eu_edge.vanish()
 
     def down() -> bool:
@@ -126,7 +126,7 @@ async def test_viewers_go_elsewhere_when_the_region_has_no_edge(both: Continents
     await both.us_origin.publish("test_us")
     await until(lambda: both.eu_edge.table.stream("test_us") is not None, 2)
     await both.us_edge.change("draining")
-    await until(lambda: both.eu_edge.table.slot("edge-us-0").state == "draining", 2)  # type: ignore[union-attr]
+    await until(lambda: (seen := both.eu_edge.table.slot("edge-us-0")) is not None and seen.state == "draining", 2)
     played = await both.us.ask("POST", "/whep/test_us", data="v=0", **SDP)
     assert played.headers["Location"].startswith(f"/session/{both.eu_edge.ref}/")
 

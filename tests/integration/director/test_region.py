@@ -93,7 +93,7 @@ async def test_every_table_is_the_same_within_two_seconds(regions: PlayedRegions
         await edge.change("full")
         await until(lambda: _state(origin, "edge-eu-0") == "full", 2)
         await origin.end(entry)
-        await until(lambda: edge.table.stream("test_eu").state == "ended", 2)  # type: ignore[union-attr]
+        await until(lambda: (seen := edge.table.stream("test_eu")) is not None and seen.state == "ended", 2)
         await until(equal, 2)
 
 
