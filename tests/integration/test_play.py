@@ -23,9 +23,9 @@ def assert_both_tracks_play(seen: dict[str, Any], seconds: float) -> None:
     assert seen["audio"]["frames"] >= 0.9 * 50 * (seconds - 1), seen
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)  # a minute without viewers
 def test_pull_on_demand_then_one_relay_per_stream_and_edge_then_none(cdn: BareCdn) -> None:
-    """R5 R6 R7 R12 R16 R17 R19 D6 D7 D8: from no viewer through one and ten back to none."""
+    """R7 R12 R17 R19 D6 D7 D8: from a minute without a viewer through one and ten back to none."""
     origin = cdn.processes["origin-eu-0"].http
     door = cdn.regions["eu"].public()
     with publish(cdn, "test_eu") as first, publish(cdn, "second_eu", "--codec", "vp8") as second:
@@ -34,7 +34,7 @@ def test_pull_on_demand_then_one_relay_per_stream_and_edge_then_none(cdn: BareCd
         holds(
             lambda: edge_relays(cdn, "edge-eu-0") == 0 and edge_relays(cdn, "edge-eu-1") == 0,
             "no relay without a viewer",
-            seconds=5,
+            seconds=60,
         )
         assert metric(cdn.processes["edge-eu-1"].http, "rivulet_bytes_received_total") == 0
 
