@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Action = Literal["publish", "play"]
 ANY_STREAM: Final = "*"
 _ALGORITHM: Final = "EdDSA"
+# A subject travels in a header and stands in tables.
+_LONGEST_SUBJECT: Final = 256
 # What PyJWT would hold against its own clock is held here against `now`; the shape of the claims is parsed here too.
 _OURS_TO_CHECK: "Final[Options]" = {
     "verify_exp": False,
@@ -173,6 +175,8 @@ def _parse(payload: Mapping[str, Any]) -> Claims:
     subject, issuer = payload.get("sub"), payload.get("iss")
     if not isinstance(subject, str) or not subject:
         raise UnauthorizedError("the token has no subject (`sub`)")
+    if len(subject) > _LONGEST_SUBJECT or not subject.isprintable():
+        raise UnauthorizedError(f"the token's `sub` is not one line of at most {_LONGEST_SUBJECT} printable characters")
     action = _action(payload.get("action"))
     expires = _time(payload, "exp")
     if expires is None:

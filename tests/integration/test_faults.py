@@ -91,7 +91,7 @@ class Descriptors:
 
 
 def descriptors(process: Process) -> Descriptors:
-    links = [os.readlink(path) for path in Path(f"/proc/{process.popen.pid}/fd").iterdir()]
+    links = [str(path.readlink()) for path in Path(f"/proc/{process.popen.pid}/fd").iterdir()]
     lines = [line for table in ("udp", "udp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
     udp = {f"socket:[{line.split()[9]}]" for line in lines}
     return Descriptors(sum(link in udp for link in links), len(links))
