@@ -52,11 +52,16 @@ def _coturn(choices: Choices) -> Json:
             for protocol in ("UDP", "TCP")
         ],
         "resources": choices.resources,
-        "securityContext": parts.container_security(),
+        "securityContext": _coturn_security(),
         "readinessProbe": {**answers, "periodSeconds": 1, "failureThreshold": 3},
         "livenessProbe": {**answers, "periodSeconds": 5, "failureThreshold": 6},
         "volumeMounts": [STATE_MOUNT, parts.TMP_MOUNT],
     }
+
+
+def _coturn_security() -> Json:
+    """The stock image's turnserver bears this file capability, and does not start where it may not have it."""
+    return {**parts.container_security(), "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}
 
 
 def _guard(choices: Choices, name: str, arguments: list[str], secret: str) -> Json:
