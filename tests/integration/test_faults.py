@@ -16,7 +16,7 @@ import pytest
 from light_viewers import LightViewers
 from rivulet_scene.bare import BareCdn, Process, delete, metric
 from rivulet_scene.clients import Client, probe
-from rivulet_scene.http import get
+from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import holds, until
 from steps import edge_relays, live, node_state, publish, state
 
@@ -194,6 +194,7 @@ async def test_a_killed_edge_costs_its_own_viewers_only(cdn: BareCdn) -> None:
         until(partial(agreed, cdn), "tables equal", seconds=10)
         async with viewers(cdn, "edge-eu-1"):
             assert edge_relays(cdn, "edge-eu-1") == 1
+            assert descriptors(cdn.processes["edge-eu-1"]).udp == 2  # its media port and its relay's
 
 
 async def test_a_publisher_whose_origin_died_goes_on_at_another(cdn: BareCdn) -> None:
@@ -259,6 +260,30 @@ async def test_one_director_is_enough_and_playing_needs_none(cdn: BareCdn) -> No
             await later.leave()
         seen = picture.result()
         assert seen["video"]["longest_gap_ms"] < 1000, seen
+
+
+async def test_a_region_that_falls_silent_keeps_its_viewers_abroad(cdn: BareCdn) -> None:
+    """D15 D20: what the other region carries plays on, also for new viewers; the rest is 503 for now; healed ≤ 10 s."""
+    us = cdn.regions["us"].public()
+    with publish(cdn, "test_eu"), publish(cdn, "second_eu", "--no-video"):
+        async with viewers(cdn, "edge-us-0") as kept, LightViewers() as later:
+            with frozen(cdn.processes["director-eu-0"]), frozen(cdn.processes["director-eu-1"]):
+                refused = until(lambda: unreachable(us, "second_eu"), "the region is not reached", seconds=10)
+                assert int(refused.headers["Retry-After"]) > 0
+                assert refused.headers["Content-Type"] == "application/problem+json"
+                await later.join(us, f"{us}/whep/test_eu")
+                await resumed(later, 1)
+                await resumed(kept, 1)
+            until(partial(agreed, cdn), "tables equal", seconds=10)
+            assert_kept(kept)
+            await later.join(us, f"{us}/whep/second_eu")
+            await later.leave()
+
+
+def unreachable(door: str, stream: str) -> Answer | None:
+    """The refusal for a stream of a region that is not reached; None while it is answered otherwise."""
+    answer = request("POST", f"{door}/whep/{stream}", body="v=0", headers={"Content-Type": "application/sdp"})
+    return answer if answer.status == 503 and answer.json["type"].endswith("/region-unreachable") else None
 
 
 async def test_a_frozen_parent_is_waited_for(cdn: BareCdn) -> None:
