@@ -76,6 +76,7 @@ def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     down = commands.add_parser("down", help="remove places, or everything")
     down.add_argument("places", nargs="*", metavar="PLACE")
     down.set_defaults(command=_down)
+    commands.add_parser("build", help="build Kubernetes' programs, start nothing").set_defaults(command=_build)
     commands.add_parser("status", help="what runs and whether it is well").set_defaults(command=_status)
     commands.add_parser("env", help="the testbed as JSON").set_defaults(command=_env)
 
@@ -116,6 +117,11 @@ def _existing(settings: Settings) -> tuple[Testbed, Installation]:
 def _up(settings: Settings, options: argparse.Namespace) -> int:
     mtus = {name: int(value) for name, _, value in (text.partition("=") for text in options.mtu)}
     bring_up.up(settings, [parse_wish(text) for text in options.places], mtus, Progress())
+    return 0
+
+
+def _build(settings: Settings, _: argparse.Namespace) -> int:
+    binaries.ensure(settings.cache, versions.load(), Progress())
     return 0
 
 
