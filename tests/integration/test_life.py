@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 from light_viewers import start_apart
 from rivulet_scene.bare import BareCdn, delete, metric, ready
@@ -87,7 +87,7 @@ def test_an_encoder_that_crashed_gets_back_in(cdn: BareCdn) -> None:
 
 
 async def offer_of_a_camera() -> str:
-    peer = RTCPeerConnection()
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer.addTransceiver("audio", direction="sendonly")
     peer.addTransceiver("video", direction="sendonly")
     await peer.setLocalDescription(await peer.createOffer())

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
@@ -74,7 +74,7 @@ class Publisher:
     """A WHIP client without the HTTP."""
 
     def __init__(self, *tracks: MediaStreamTrack) -> None:
-        self.connection = RTCPeerConnection()
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         for track in tracks:
             self.connection.addTransceiver(track, direction="sendonly")
 
@@ -98,7 +98,7 @@ class Viewer:
     """A WHEP client without the HTTP: decodes what comes and counts frames."""
 
     def __init__(self, *kinds: str) -> None:
-        self.connection = RTCPeerConnection()
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.frames = {"video": 0, "audio": 0}
         self.last_frame = 0.0
         self.longest_gap = 0.0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Self
 
-from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
 
 from rivulet_scene.bare import BareCdn
@@ -18,7 +18,7 @@ class Peer:
     """One WebRTC client. Its POST is made with `post`; it connects with `connect`."""
 
     def __init__(self, tracks: tuple[MediaStreamTrack, ...] = ()) -> None:
-        self.connection = RTCPeerConnection()
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.answer: Answer | None = None
         self.connected = asyncio.Event()
         self.ended = asyncio.Event()

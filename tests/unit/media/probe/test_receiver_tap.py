@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket, RtpPacket
 
 from rivulet_media.camera.track import ntp_time
@@ -20,7 +20,7 @@ def inside(receiver: Any, name: str) -> Any:
 
 
 async def test_whole_frames_reach_the_decoder_with_their_own_rtp_timestamps() -> None:
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receiver: Any = connection.addTransceiver("video", direction="recvonly").receiver
     tap = ReceiverTap(receiver, "video", SenderClock(90_000))
     assert inside(receiver, "jitter_buffer") is tap
@@ -36,7 +36,7 @@ async def test_whole_frames_reach_the_decoder_with_their_own_rtp_timestamps() ->
 
 
 async def test_sender_reports_reach_the_clock_and_aiortc() -> None:
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receiver: Any = connection.addTransceiver("audio", direction="recvonly").receiver
     clock = SenderClock(48_000)
     ReceiverTap(receiver, "audio", clock)
