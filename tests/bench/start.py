@@ -185,7 +185,9 @@ def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="POST to first decoded picture, warm edge and cold edge")
     parser.add_argument("--starts", type=int, default=20, help="of each kind (default: %(default)s)")
+    parser.add_argument("--apart", default="0", metavar="S", help="pause between starts, at least (default: 0)")
     arguments = parser.parse_args()
+    apart = ("--apart", arguments.apart)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -193,10 +195,10 @@ def main() -> None:
     print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; eu and us 84 ms apart", flush=True)
     with tempfile.TemporaryDirectory(prefix="rivulet-bench-") as name, scene(Path(name)) as (_, us):
         starts(us, 1)  # the stream is live and known everywhere
-        cold = starts(us, arguments.starts, "--cold", us.node_http)
+        cold = starts(us, arguments.starts, *apart, "--cold", us.node_http)
         us.start("watcher", "play", f"{us.public}/whep/{STREAM}")
         time.sleep(3)
-        warm = starts(us, arguments.starts)
+        warm = starts(us, arguments.starts, *apart)
     figures = {"warm": summary(warm), "cold": summary(cold)}
     print(table(figures))
     print(json.dumps(figures))

@@ -158,7 +158,7 @@ async def play(arguments: argparse.Namespace) -> None:
         for _ in range(arguments.starts):
             if arguments.cold:
                 await relays_nothing(http, arguments.cold)
-            await asyncio.sleep(phases.uniform(0, GOP_SECONDS))
+            await asyncio.sleep(arguments.apart + phases.uniform(0, GOP_SECONDS))
             print(json.dumps(await Start().run(http, arguments.url)), flush=True)
 
 
@@ -166,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="time from POST to the first decoded picture")
     parser.add_argument("url", help="WHEP endpoint")
     parser.add_argument("--starts", type=int, default=20)
+    parser.add_argument("--apart", type=float, default=0.0, metavar="S", help="pause between starts, at least")
     parser.add_argument("--cold", metavar="URL", help="the edge that must relay nothing before each start")
     asyncio.run(play(parser.parse_args()))
 
