@@ -196,6 +196,7 @@ async def test_a_viewer_that_vanishes_is_gone_within_35_seconds(make_node: MakeN
 
 
 async def test_a_nomination_from_a_spoofed_address_gets_no_media(make_node: MakeNode) -> None:
+    """S6: not a cannon."""
     node = make_node()
     publisher, viewer = Publisher(Picture(), Tone()), Viewer("video", "audio")
     async with closing(publisher, viewer):
@@ -219,6 +220,7 @@ async def test_a_nomination_from_a_spoofed_address_gets_no_media(make_node: Make
 
 
 async def test_addresses_in_an_sdp_are_not_probed(make_node: MakeNode) -> None:
+    """S6: not a scanner."""
     node = make_node()
     viewer = Viewer("video")
     async with closing(viewer):
