@@ -13,7 +13,7 @@ from functools import partial
 
 import aiohttp
 
-from rivulet_media.director.link import Link, LinkClosedError, client_timeout, keep_dialling
+from rivulet_media.frame_link import Link, LinkClosedError, client_timeout, keep_dialling
 from rivulet_media.identity import Process
 from rivulet_media.node_table import NodeTable
 from rivulet_media.table import Delta, Publication

@@ -9,7 +9,6 @@ from rivulet_media.director.answers import json_answer, refusals, response
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.front_door import read_call
 from rivulet_media.director.joining import JoinRefusedError
-from rivulet_media.director.link import server_socket
 from rivulet_media.director.mesh import Mesh
 from rivulet_media.director.metrics import DirectorMetrics
 from rivulet_media.director.node_links import NodeLinks
@@ -19,6 +18,7 @@ from rivulet_media.director.settings import Settings
 from rivulet_media.director.siblings import Siblings
 from rivulet_media.director.signalling import Signalling
 from rivulet_media.errors import NotYetError, RefusedError
+from rivulet_media.frame_link import server_socket
 from rivulet_media.wire import DirectorState, Hello, parse_body, render_body, table_body
 from rivulet_media.wire_codec import WireError, encode
 

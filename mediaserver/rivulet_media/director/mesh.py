@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientError, ClientSession, WSServerHandshakeError
 
 from rivulet_media.director.directory import Directory, Source, as_entries, of_region
-from rivulet_media.director.link import Link, LinkClosedError, Socket, client_timeout, keep_dialling
 from rivulet_media.director.settings import Settings
+from rivulet_media.frame_link import Link, LinkClosedError, Socket, client_timeout, keep_dialling
 from rivulet_media.table import Delta, Gone, NodeEntry, StreamEntry
 from rivulet_media.wire import (
     FROM_MESH,

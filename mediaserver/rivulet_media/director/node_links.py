@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from rivulet_media.director.balancer import server_name
 from rivulet_media.director.directory import Directory, Source, as_entries
 from rivulet_media.director.joining import Admission, JoinRefusedError, address_of, admit
-from rivulet_media.director.link import Link, LinkClosedError, Socket
 from rivulet_media.director.membership import Membership
 from rivulet_media.director.resources import Stream
 from rivulet_media.director.settings import Settings
 from rivulet_media.director.settling import Settling
+from rivulet_media.frame_link import Link, LinkClosedError, Socket
 from rivulet_media.table import Delta
 from rivulet_media.wire import (
     FROM_NODE,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rivulet_media.director.directory import Directory, Source, of_region
-from rivulet_media.director.link import Link, LinkClosedError, Socket
+from rivulet_media.frame_link import Link, LinkClosedError, Socket
 from rivulet_media.table import Delta, NodeEntry, StreamEntry
 from rivulet_media.wire import (
     FROM_OPERATOR,

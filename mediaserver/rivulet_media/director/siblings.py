@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from aiohttp import ClientError, ClientSession
 
 from rivulet_media.director.directory import Directory, Source, as_entries
-from rivulet_media.director.link import Link, LinkClosedError, Socket, client_timeout, keep_dialling
 from rivulet_media.director.membership import Membership
 from rivulet_media.director.settings import DNS_SCHEME, Settings
+from rivulet_media.frame_link import Link, LinkClosedError, Socket, client_timeout, keep_dialling
 from rivulet_media.table import Delta
 from rivulet_media.wire import (
     FROM_SIBLING,
