@@ -5,7 +5,7 @@ from rivulet_api import stored
 
 
 def test_p13_a_node_needs_role_and_region_and_gets_the_documented_defaults(kube: KubeApi) -> None:
-    assert stored(kube, "CDNNode", "edge-eu", {"role": "edge", "region": "eu"}) == {
+    assert stored(kube, "CDNNode", "edge-elsewhere", {"role": "edge", "region": "eu"}) == {
         "role": "edge",
         "region": "eu",
         "exposure": "hostPort",
@@ -14,7 +14,7 @@ def test_p13_a_node_needs_role_and_region_and_gets_the_documented_defaults(kube:
 
 
 def test_a_part_of_capacity_is_completed(kube: KubeApi) -> None:
-    spec = stored(kube, "CDNNode", "edge-eu", {"role": "edge", "region": "eu", "capacity": {"viewers": 50}})
+    spec = stored(kube, "CDNNode", "edge-elsewhere", {"role": "edge", "region": "eu", "capacity": {"viewers": 50}})
     assert spec["capacity"] == {"viewers": 50, "egressMbps": 1000}
 
 
@@ -30,7 +30,7 @@ def test_a_stream_needs_a_region_and_gets_the_documented_defaults(kube: KubeApi)
 
 
 def test_a_region_needs_a_host_and_gets_the_documented_defaults(kube: KubeApi) -> None:
-    assert stored(kube, "CDNRegion", "eu", {"host": "eu.example.com", "openPublishing": {}}) == {
+    assert stored(kube, "CDNRegion", "elsewhere", {"host": "eu.example.com", "openPublishing": {}}) == {
         "host": "eu.example.com",
         "openPublishing": {"maxStreams": 100, "keepSeconds": 60},
         "originRelays": False,
