@@ -175,19 +175,20 @@ class Node:
             self._report()
             await asyncio.sleep(BEAT_SECONDS)
 
-    def _report(self) -> None:
-        """An engine that does not answer is no longer alive, and the kubelet acts on that."""
+    def _report(self) -> bool:
+        """Send the counts. An engine that does not answer is no longer alive, and the kubelet acts on that."""
         try:
             stats = self._engine.stats()
         except EngineError as error:
             log.error("the engine does not answer: %s", error)  # noqa: TRY400 - its message says it all
-            return
+            return False
         counts = self._load.counts(stats, self._loop.time())
         if self._links is not None:
             self._links.beat(counts)
         for stream in stats["streams"]:
             if stream["gop_ms"]:
                 self.publishing.gop_is(stream["stream"], stream["gop_ms"])
+        return True
 
     async def _tick(self) -> None:
         while True:
@@ -197,7 +198,12 @@ class Node:
             await asyncio.sleep(TICK_SECONDS)
 
     def _restate(self) -> None:
-        self.table.restate(state=self.admission.state)
+        """Whoever hears `draining` has counts from after the last one was let in: they go first."""
+        state, entry = self.admission.state, self.table.entry
+        closes = state == "draining" and entry is not None and entry.state != state
+        if closes and not self._report():
+            return
+        self.table.restate(state=state)
 
     # The end
 

@@ -148,15 +148,15 @@ class Operator:
         self._todo.add(self._triggers.said(before, now))
 
     def _direct(self) -> None:
-        """Whom to be linked with, and what they have to know."""
+        """Whom to be linked with, and what they have to know. A drain lasts until the slot's pod has ended."""
         pods = self._observer.director_pods()
         self._links.follow(frozenset(_url(pod.ip) for pod in pods))
-        slots = [slot for slot in self._observer.slots() if not slot.deleting and slot.role != TURN]
+        slots = [slot for slot in self._observer.slots() if slot.role != TURN]
         deadlines = {slot.name: from_text(slot.drain) for slot in slots if slot.drain is not None}
         self._links.order(
             Orders(
                 drain={name: deadline for name, deadline in deadlines.items() if deadline is not None},
-                expected={slot.name: (slot.role, slot.pool) for slot in slots},
+                expected={slot.name: (slot.role, slot.pool) for slot in slots if not slot.deleting},
             )
         )
 

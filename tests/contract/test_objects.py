@@ -30,7 +30,8 @@ def test_labels_and_annotations_are_the_contracts(contract: Contract) -> None:
     assert names(contract.paragraph("10", "Annotations on a slot's Deployment")) == set(ANNOTATIONS)
     said = contract.paragraph("10", "Labels on everything made")
     assert f"`{labels.MANAGED_BY}: {labels.OPERATOR}`" in said
-    assert f"`{labels.SCALE_DOWN}`" in contract.paragraph("10", "Annotations on a slot's Deployment")
+    for reason in (labels.SCALE_DOWN, labels.ROLLOUT):
+        assert f"`{reason}`" in contract.paragraph("10", "Annotations on a slot's Deployment")
     managers = contract.paragraph("10", "API group")
     assert f"`{GROUP}/{VERSION}`" in managers
     assert f"`{labels.OPERATOR}`" in managers

@@ -6,7 +6,7 @@ event loop: a listener must not wait.
 
 import enum
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rivulet_media.director.resources import Resources
 from rivulet_media.table import Delta, Gone, NodeEntry, Publication, StreamEntry, Table
@@ -27,10 +27,11 @@ Listener = Callable[[Delta, Source], None]
 
 @dataclass(frozen=True)
 class Reported:
-    """A node's latest counts and when they came."""
+    """A node's latest counts, when they came, and the version of its entry that was said when they were true."""
 
     counts: Counts
     when: float
+    version: int = 0
 
 
 class Directory:
@@ -78,9 +79,22 @@ class Directory:
         """Somebody says this."""
         self._tell(self.table.merge(self.now, nodes=nodes, streams=streams, gone=gone), source)
 
-    def report(self, ref: str, counts: Counts) -> None:
-        """A node's counts have come."""
-        self.counts[ref] = Reported(counts, self.now)
+    def report(self, ref: str, counts: Counts, version: int) -> None:
+        """A node's counts have come, over a link on which it has said its entry up to that version."""
+        self.counts[ref] = Reported(counts, self.now, version)
+
+    def confirm(self, ref: str, version: int, *, since: int) -> None:
+        """A node has said its entry anew: the counts are true of it too, if they came over this link (`since`)."""
+        known = self.counts.get(ref)
+        if known is not None and known.version >= since:
+            self.counts[ref] = replace(known, version=version)
+
+    def counts_of(self, entry: NodeEntry) -> Counts | None:
+        """The latest counts. Of a draining node only those from after it closed: a sibling's word may precede them."""
+        known = self.counts.get(entry.ref)
+        if known is None or (entry.state == "draining" and known.version < entry.version):
+            return None
+        return known.counts
 
     def down(self, refs: Iterable[str]) -> None:
         """Nobody hears these nodes any more."""

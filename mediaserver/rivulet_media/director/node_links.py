@@ -47,13 +47,14 @@ SETTLED_SECONDS = 30.0
 
 @dataclass
 class Told:
-    """What one node's link was told so far."""
+    """What one node's link was told so far. `said`: the latest version of its entry that the node has said on it."""
 
     link: Link
     hello: LinkHello
     remote: str
     reach: Address
     directors: tuple[str, ...]
+    said: int = 0
     deadline: float | None = None
     policies: Mapping[str, StreamPolicy] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
@@ -136,7 +137,7 @@ class NodeLinks:
         link.peer = hello.node.ref
         await self._check_own(link, hello, Entries(nodes=(hello.node,), streams=hello.streams))
         reach = Address(address=welcome.address, pod_candidate=welcome.pod_candidate)
-        told = Told(link, hello, remote, reach, welcome.directors)
+        told = Told(link, hello, remote, reach, welcome.directors, hello.node.version)
         self._enter(told, welcome)
         return told
 
@@ -166,13 +167,20 @@ class NodeLinks:
     async def _take(self, told: Told, frame: Frame) -> None:
         match frame:
             case Counts():
-                self._directory.report(told.hello.node.ref, frame)
+                self._directory.report(told.hello.node.ref, frame, told.said)
             case Entries():
                 await self._check_own(told.link, told.hello, frame)
+                self._said(told, frame)
                 self._directory.hear(Source.NODE, nodes=frame.nodes, streams=frame.streams)
                 self.refresh()
             case _:
                 await told.link.refuse(f"{frame.TYPE} out of order")
+
+    def _said(self, told: Told, entries: Entries) -> None:
+        """Counts precede the entry that says draining; every link but the first begins with a later version."""
+        for entry in entries.nodes:
+            told.said = max(told.said, entry.version)
+            self._directory.confirm(entry.ref, told.said, since=told.hello.node.version)
 
     async def _check_own(self, link: Link, hello: LinkHello, entries: Entries) -> None:
         """A node speaks for itself only."""

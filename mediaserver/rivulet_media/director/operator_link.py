@@ -140,9 +140,8 @@ class OperatorLinks:
         return tuple(self._facts_of(entry) for entry in nodes)
 
     def _facts_of(self, entry: NodeEntry) -> NodeFacts:
-        reported = self._directory.counts.get(entry.ref)
         fields = {name: getattr(entry, name) for name in NodeEntry.__dataclass_fields__}
-        return NodeFacts(**fields, counts=None if reported is None else reported.counts)
+        return NodeFacts(**fields, counts=self._directory.counts_of(entry))
 
     def _next(self) -> int:
         self._version += 1

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ENDED = "ended"
 DOWN = "down"
+DRAINING = "draining"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +118,18 @@ class Facts:
 
     def empty(self, slot: str) -> bool:
         """Known to hold nothing that a restart would cut: no session, no relay out, no stream held for one."""
-        if self.sessions(slot) != 0:
-            return False
-        relays = sum(run.counts.relays_out for run in self.incarnations(slot) if run.counts)
+        return self.sessions(slot) is not None and not self.busy(slot)
+
+    def busy(self, slot: str) -> bool:
+        """Known to hold something that a restart would cut. Where little is known it is neither busy nor empty."""
+        runs = [run for run in self.incarnations(slot) if run.state != DOWN]
+        loads = [c.viewers + c.publishers + c.relays_out for c in (run.counts for run in runs) if c is not None]
         streams = [s for s in self.streams if s.origin.partition("/")[0] == slot and s.state != ENDED]
-        return relays == 0 and not streams
+        return self.fresh and (any(loads) or bool(streams))
+
+    def draining(self, slot: str) -> tuple[bool, ...]:
+        """Of each run of a slot: whether it takes nothing new. What it counts then can only become less."""
+        return tuple(run.state == DRAINING for run in self.incarnations(slot))
 
     def publication(self, name: str) -> StreamFact | None:
         """The publication that a name stands for: live, lost, ended, then the later, then the greater origin."""

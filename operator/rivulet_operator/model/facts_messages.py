@@ -53,8 +53,7 @@ def changed(words: Words, frame: Json) -> Words:
     nodes = {ref: node for ref, node in words.nodes.items() if ref not in gone}
     streams = {key: stream for key, stream in words.streams.items() if stream.origin not in gone}
     for node in map(_node, frame.get("nodes") or ()):
-        known = nodes.get(node.ref)
-        nodes[node.ref] = node if node.counts or not known else replace(node, counts=known.counts)
+        nodes[node.ref] = _with_known_counts(node, nodes.get(node.ref))
     for stream in map(_stream, frame.get("streams") or ()):
         streams[stream.stream, stream.incarnation] = stream
     return Words(
@@ -64,6 +63,12 @@ def changed(words: Words, frame: Json) -> Words:
         undeclared=words.undeclared if frame.get("undeclared") is None else _undeclared(frame["undeclared"]),
         peers=words.peers if frame.get("peers") is None else _peers(frame["peers"]),
     )
+
+
+def _with_known_counts(node: NodeFact, known: NodeFact | None) -> NodeFact:
+    """Counts stay true of the same word only: what was counted before a node drained says nothing of it since."""
+    same = known is not None and known.version == node.version and known.state == node.state
+    return replace(node, counts=known.counts) if known is not None and same and node.counts is None else node
 
 
 def _without_old(streams: Mapping[tuple[str, str], StreamFact]) -> Mapping[tuple[str, str], StreamFact]:

@@ -58,7 +58,12 @@ class Slot:
     @property
     def running(self) -> bool:
         """Some pod of it runs. A process that does not run holds no sessions."""
-        return any(pod.running for pod in self.pods)
+        return self.processes > 0
+
+    @property
+    def processes(self) -> int:
+        """How many pods of it run; more than one while an older one ends."""
+        return sum(pod.running for pod in self.pods)
 
     @property
     def ready(self) -> bool:

@@ -1,4 +1,8 @@
-"""Draining a slot: until when it may take, whether it is through, and which slots leave when a pool shrinks."""
+"""Draining a slot: until when it may take, whether it is through, and which slots leave when a pool shrinks.
+
+Counts are up to 2 s old: whoever came since is not in them. So nothing goes because of counts alone: the slot drains
+first, and a node that says that it drains has counted after it let the last one in.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from rivulet_operator.model.slot import Slot
 
 NOBODY_ASKED = -1  # of a slot that does not run: fewer than none
+ROLLOUT_SECONDS = 3600.0  # far off, as a node cuts at its deadline: should nobody take it back, whoever was in stays
 
 
 def deadline(slot: Slot, drain_seconds: int, now: float) -> float | None:
@@ -25,25 +30,41 @@ def deadline(slot: Slot, drain_seconds: int, now: float) -> float | None:
     return now + drain_seconds if said is None else said
 
 
-def empty(slot: Slot, facts: Facts) -> bool:
-    """Nobody is cut if its pod goes.
+def vacant(slot: Slot, facts: Facts) -> bool:
+    """Nobody can be on it, drained or not.
 
     A process that does not run holds nobody. One that runs, is not ready and is unknown to directors that answer has
-    been sent nobody. Else only what the directors say counts, and of a TURN server they say nothing.
+    been sent nobody. Of a TURN server directors say nothing.
     """
     if not slot.running:
-        return True
-    if slot.role != TURN and facts.empty(slot.name):
         return True
     return facts.fresh and slot.role != TURN and not slot.ready and not facts.incarnations(slot.name)
 
 
-def through(slot: Slot, facts: Facts, now: float) -> bool:
-    """Its drain has come to its end: it is empty, or the deadline has passed."""
-    if slot.drain is None:
+def emptied(slot: Slot, facts: Facts) -> bool:
+    """Nobody is cut if its pod goes: it is vacant, or it drains, each process of it says so, and nobody is left."""
+    if vacant(slot, facts):
+        return True
+    if slot.drain is None or slot.role == TURN:
         return False
-    said = from_text(slot.drain)
-    return empty(slot, facts) or (said is not None and now >= said)
+    said = facts.draining(slot.name)
+    return all(said) and len(said) >= slot.processes and facts.empty(slot.name)
+
+
+def overdue(slot: Slot, now: float) -> bool:
+    """The deadline of its drain has passed."""
+    said = None if slot.drain is None else from_text(slot.drain)
+    return said is not None and now >= said
+
+
+def may_begin(slot: Slot, facts: Facts) -> bool:
+    """It seems empty, so it may drain for a change."""
+    return slot.role != TURN and slot.drain is None and facts.empty(slot.name) and not unasked(slot, facts)
+
+
+def unasked(slot: Slot, facts: Facts) -> bool:
+    """It drains though nobody asks it to: an order that was taken back, or its end. Ask anew when that is over."""
+    return slot.drain is None and any(facts.draining(slot.name))
 
 
 def leaving(slots: Sequence[Slot], surplus: int, facts: Facts) -> tuple[str, ...]:
@@ -67,5 +88,10 @@ def may_shrink(slot: Slot, facts: Facts) -> bool:
 
 
 def by_operator(slot: Slot) -> bool:
-    """The operator began this drain, to shrink the pool."""
-    return slot.drain_for == labels.SCALE_DOWN
+    """The operator began this drain, to shrink the pool or for a change."""
+    return slot.drain_for == labels.SCALE_DOWN or for_rollout(slot)
+
+
+def for_rollout(slot: Slot) -> bool:
+    """The operator began this drain, or goes on with it, for a change. Over it a user may still say `now`."""
+    return slot.drain_for == labels.ROLLOUT and slot.drain is not None and from_text(slot.drain) is not None

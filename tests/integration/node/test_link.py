@@ -100,6 +100,21 @@ async def test_a_drain_is_announced_and_taken_back(first: PlayedDirector, tmp_pa
             assert (await node.table())["state"] == state
 
 
+async def test_whoever_reads_draining_has_counts_from_after_the_node_closed(
+    first: PlayedDirector, tmp_path: Path
+) -> None:
+    """O2 O3: between the order and the entry stand counts."""
+    async with Node(first.url, tmp_path / "log"):
+        await first.hear("hello")
+        await first.hear("counts")
+        while not first.heard.empty():
+            first.heard.get_nowait()
+        await first.say("drain", deadline=time.time() + 60)
+        said = [await first.heard.get() for _ in range(2)]
+        assert [frame["type"] for frame in said] == ["counts", "entries"]
+        assert said[1]["nodes"][0]["state"] == "draining"
+
+
 async def test_a_new_address_is_a_change_of_the_table(first: PlayedDirector, tmp_path: Path) -> None:
     async with Node(first.url, tmp_path / "log"):
         await first.hear("hello")

@@ -72,15 +72,19 @@ def test_a_published_stream_is_live_within_two_seconds_r1(bench: Bench, director
     }
 
 
-def test_scaling_down_takes_the_emptiest_at_once_and_drains_the_others_first_o1(
+def test_scaling_down_takes_the_emptiest_first_and_each_when_it_drains_and_is_empty_o1(
     bench: Bench, director: ScriptedDirector
 ) -> None:
     _running(bench, 3)
     director.say(nodes=[node("edge-eu-0"), node("edge-eu-1", **_viewers(2)), node("edge-eu-2", **_viewers(1))])
     bench.until(lambda: bench.read("cdnnodes", "edge-eu")["status"].get("joinedReplicas") == 3, "joined")
     bench.kube.kubectl("-n", bench.namespace, "scale", "cdnnode/edge-eu", "--replicas=1")
-    bench.until(lambda: _leaving(bench, "edge-eu-0"), "the empty slot deleted")
-    bench.until(lambda: "edge-eu-2" in director.orders.get("drain", {}).get("slots", {}), "the next one drained")
+    wanted = {"edge-eu-0", "edge-eu-2"}
+    bench.until(lambda: director.orders.get("drain", {}).get("slots", {}).keys() == wanted, "two drained")
+    assert not _leaving(bench, "edge-eu-0")
+    director.say(nodes=[node("edge-eu-0", version=2, state="draining")])
+    bench.until(lambda: _leaving(bench, "edge-eu-0"), "the empty slot deleted", within=2)
+    assert director.orders["drain"]["slots"].keys() == wanted, "a process that has not heard of its end takes nobody"
     marks = bench.read("deployments", "edge-eu-2")["metadata"]["annotations"]
     assert marks["rivulet.dev/drain-for"] == "scale-down"
     assert not _leaving(bench, "edge-eu-1")
@@ -113,8 +117,34 @@ def test_a_drained_slot_takes_the_pending_change_when_it_is_empty_and_serves_aga
     assert _image(bench, "edge-eu-0") == "media:1"
     director.say(nodes=[node("edge-eu-0", version=2, state="draining", **_viewers(0))])
     bench.until(lambda: _image(bench, "edge-eu-0") == "media:2", "the new template")
-    bench.until(lambda: director.orders["drain"]["slots"] == {}, "the drain over")
     bench.until_condition("cdnnodes", "edge-eu", ("RolloutPending", "False", "UpToDate"))
+    assert "edge-eu-0" in director.orders["drain"]["slots"], "the old process has not ended"
+    _end_pod(bench, "edge-eu-0")
+    bench.until(lambda: director.orders["drain"]["slots"] == {}, "the drain over", within=2)
+
+
+def test_a_slot_that_seems_empty_drains_before_it_takes_a_change_e3(bench: Bench, director: ScriptedDirector) -> None:
+    _running(bench, 1)
+    director.say(nodes=[node("edge-eu-0")])
+    bench.until(lambda: bench.read("cdnnodes", "edge-eu")["status"].get("joinedReplicas") == 1, "joined")
+    bench.node("edge-eu", replicas=1, pod={"image": "media:2"})
+    bench.until(lambda: "edge-eu-0" in director.orders.get("drain", {}).get("slots", {}), "asked to drain", within=2)
+    assert bench.read("deployments", "edge-eu-0")["metadata"]["annotations"]["rivulet.dev/drain-for"] == "rollout"
+    bench.until_condition("cdnnodes", "edge-eu", ("RolloutPending", "True", "RolloutPending"))
+    director.say(nodes=[node("edge-eu-0", version=2, state="draining", **_viewers(1))])
+    bench.until(lambda: director.orders["drain"]["slots"] == {}, "taken back, as somebody was in", within=2)
+    assert _image(bench, "edge-eu-0") == "media:1"
+    director.say(nodes=[node("edge-eu-0", version=3, **_viewers(1))])
+    pending = bench.until_condition("cdnnodes", "edge-eu", ("RolloutPending", "True", "RolloutPending"))
+    assert "1 of 1 nodes wait" in pending["message"]
+    director.say(nodes=[node("edge-eu-0", version=3)])
+    bench.until(lambda: "edge-eu-0" in director.orders["drain"]["slots"], "asked again when empty", within=2)
+    director.say(nodes=[node("edge-eu-0", version=4, state="draining")])
+    bench.until(lambda: _image(bench, "edge-eu-0") == "media:2", "the new template", within=2)
+    _end_pod(bench, "edge-eu-0")
+    bench.until(lambda: director.orders["drain"]["slots"] == {}, "the next process is not drained", within=2)
+    marks = bench.read("deployments", "edge-eu-0")["metadata"]["annotations"]
+    assert not {"rivulet.dev/drain", "rivulet.dev/drain-for"} & marks.keys()
 
 
 def test_removing_the_annotation_takes_a_drain_back_o2(bench: Bench, director: ScriptedDirector) -> None:
@@ -173,6 +203,13 @@ def test_an_undeclared_name_becomes_a_stream_until_it_has_ended(bench: Bench, di
     bench.until_condition("streams", name, ("Live", "True", "Publishing"))
     director.say(streams=[stream("Any_Name", version=2, state="ended", reason="deleted")])
     bench.until(lambda: not bench.read("streams")["items"], "removed after it ended")
+
+
+def _end_pod(bench: Bench, slot: str) -> None:
+    """Play kubelet: the pod has ended and is gone."""
+    path = f"/api/v1/namespaces/{bench.namespace}/pods/{slot}-pod?gracePeriodSeconds=0"
+    answer = bench.kube.request("DELETE", path)
+    assert answer.ok, answer.message
 
 
 def _leaving(bench: Bench, slot: str) -> bool:

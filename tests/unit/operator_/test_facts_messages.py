@@ -30,10 +30,19 @@ def _snapshot(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_change_keeps_what_it_does_not_name() -> None:
-    words = changed(snapshot(_snapshot()), {"nodes": [_node(2, "draining", counts=None)]})
+    words = changed(snapshot(_snapshot()), {"nodes": [_node(counts=None)]})
     facts = merged([words], Facts())
-    assert [(n.state, n.counts and n.counts.viewers) for n in facts.nodes] == [("draining", 2)]
+    assert [(n.state, n.counts and n.counts.viewers) for n in facts.nodes] == [("up", 2)]
     assert [s.stream for s in facts.streams] == ["s"]
+
+
+def test_counts_from_before_a_node_drained_say_nothing_of_it_since() -> None:
+    words = changed(
+        snapshot(_snapshot(nodes=[_node(counts={"viewers": 0})])), {"nodes": [_node(2, "draining", counts=None)]}
+    )
+    facts = merged([words], Facts())
+    assert (facts.draining("edge-eu-0"), facts.sessions("edge-eu-0")) == ((True,), None)
+    assert not facts.empty("edge-eu-0")
 
 
 def test_a_node_that_is_gone_takes_its_streams_along() -> None:

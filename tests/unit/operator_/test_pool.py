@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rivulet_operator.manifests import slot as slots
@@ -87,10 +87,10 @@ def _stands(slot: Slot, node: Node = NODE, **marks: Any) -> Any:
     return slots.deployment(node, slot.name, made, Marks(port=slot.port, resource_version="5", **marks))
 
 
-def _changed(slot: Slot, node: Node) -> Any:
+def _changed(slot: Slot, node: Node, **marks: Any) -> Any:
     """The slot applied with the template of now."""
     made = slots.make(node, slot.name, slot.port, replace(BLANK, node=node).choices)
-    return slots.deployment(node, slot.name, made, Marks(port=slot.port, resource_version="5"))
+    return slots.deployment(node, slot.name, made, Marks(port=slot.port, resource_version="5", **marks))
 
 
 def _first(ordinal: int, port: int) -> Any:
@@ -127,6 +127,11 @@ class Case:
 SOON = to_text(NOW + 100)
 PAST = to_text(NOW - 1)
 ENDS: dict[str, Any] = {"drain": to_text(NOW + 600), "drain_for": "scale-down"}
+ASKED: dict[str, Any] = {"drain": to_text(NOW + 3600), "drain_for": "rollout"}
+ROLLS: dict[str, Any] = {"drain": SOON, "drain_for": "rollout"}
+SHRINKS: dict[str, Any] = {"drain": SOON, "drain_for": "scale-down"}
+BOTH = (labels.DRAIN, labels.DRAIN_FOR)
+NEW = _slot(0, node=NEW_IMAGE)
 LOST = StreamFact(
     stream="s", incarnation="a", version=1, origin="edge-eu-0/3f9c0a11be42", region="eu", state="lost", since=1.0
 )
@@ -151,8 +156,104 @@ CASES = {
     "a slot with viewers keeps its template": Case(
         node=NEW_IMAGE, slots=(_slot(0),), facts=_facts(_fact(0, 1)), apply=(_stands(_slot(0)),)
     ),
-    "an empty slot takes the change": Case(
-        node=NEW_IMAGE, slots=(_slot(0),), facts=_facts(_fact(0)), apply=(_changed(_slot(0), NEW_IMAGE),)
+    "a slot that seems empty drains for the change": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0),),
+        facts=_facts(_fact(0)),
+        apply=(_stands(_slot(0), **ASKED),),
+        again=3600.0,
+    ),
+    "asked to drain, it keeps its template until it says that it drains": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0)),
+        apply=(_stands(_slot(0), **ROLLS),),
+        again=100.0,
+    ),
+    "draining without counts from since then, it keeps its template": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0, state="draining", counts=None)),
+        apply=(_stands(_slot(0), **ROLLS),),
+        again=100.0,
+    ),
+    "draining and empty, it takes the change and lets nobody in before its process has ended": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0, state="draining")),
+        apply=(_changed(_slot(0), NEW_IMAGE, **ROLLS),),
+        again=100.0,
+    ),
+    "a process that has not joined yet may run beside the one that drains": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, **ROLLS, pods=(_pod("edge-eu-0"), _pod("edge-eu-0-next", ready=False))),),
+        facts=_facts(_fact(0, state="draining")),
+        apply=(_stands(_slot(0), **ROLLS),),
+        again=100.0,
+    ),
+    "somebody got in before: the drain for the change is taken back": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0, 1, state="draining")),
+        apply=(_stands(_slot(0)),),
+        release=(_release(0, *BOTH),),
+    ),
+    "taken back is heard before it is asked again": Case(
+        node=NEW_IMAGE, slots=(_slot(0),), facts=_facts(_fact(0, state="draining")), apply=(_stands(_slot(0)),)
+    ),
+    "without directors the drain for the change goes on": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0, state="draining"), fresh=False),
+        apply=(_stands(_slot(0), **ROLLS),),
+        again=100.0,
+    ),
+    "the deadline of a drain for a change changes nothing": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, drain=PAST, drain_for="rollout"),),
+        facts=_facts(_fact(0)),
+        apply=(_stands(_slot(0)),),
+        release=(_release(0, *BOTH),),
+    ),
+    "a change that was undone takes its drain back": Case(
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0, state="draining")),
+        apply=(_stands(_slot(0)),),
+        release=(_release(0, *BOTH),),
+    ),
+    "the old process still ends": Case(
+        node=NEW_IMAGE,
+        slots=(replace(NEW, **ROLLS, rolled=False),),
+        facts=_facts(_fact(0, state="draining")),
+        apply=(_stands(NEW, NEW_IMAGE, **ROLLS),),
+        again=100.0,
+    ),
+    "the old process has ended: the next one is not drained": Case(
+        node=NEW_IMAGE,
+        slots=(replace(NEW, **ROLLS, rolled=False, pods=()),),
+        apply=(_stands(NEW, NEW_IMAGE),),
+        release=(_release(0, *BOTH),),
+    ),
+    "the new process runs: it is not drained": Case(
+        node=NEW_IMAGE,
+        slots=(replace(NEW, **ROLLS),),
+        facts=_facts(_fact(0)),
+        apply=(_stands(NEW, NEW_IMAGE),),
+        release=(_release(0, *BOTH),),
+    ),
+    "a user who says now while it drains for a change drains it": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, drain="now", drain_for="rollout"),),
+        facts=_facts(_fact(0, 1)),
+        apply=(_stands(_slot(0), drain=to_text(NOW + 600)),),
+        again=600.0,
+    ),
+    "a slot that drains for a change and is not wanted any more drains to leave": Case(
+        node=replace(NEW_IMAGE, replicas=0),
+        slots=(_slot(0, **ROLLS),),
+        facts=_facts(_fact(0)),
+        apply=(_stands(_slot(0), **ENDS),),
+        again=600.0,
     ),
     "a slot that holds a silent publisher's stream keeps its template": Case(
         node=NEW_IMAGE, slots=(_slot(0),), facts=_facts(_fact(0), streams=(LOST,)), apply=(_stands(_slot(0)),)
@@ -183,14 +284,46 @@ CASES = {
         slots=(_slot(0, pods=(_pod("edge-eu-0", ready=False),)),),
         apply=(_changed(_slot(0), NEW_IMAGE),),
     ),
-    "shrinking deletes the empty slot": Case(
+    "shrinking drains the slot that seems empty": Case(
         slots=(_slot(0), _slot(1)),
         facts=_facts(_fact(0), _fact(1, 3)),
+        apply=(_stands(_slot(0), **ENDS), _stands(_slot(1))),
+        again=600.0,
+    ),
+    "it stays until it says that it drains": Case(
+        slots=(_slot(0, **SHRINKS), _slot(1)),
+        facts=_facts(_fact(0), _fact(1, 3)),
+        apply=(_stands(_slot(0), **SHRINKS), _stands(_slot(1))),
+        again=100.0,
+    ),
+    "draining and empty, it goes": Case(
+        slots=(_slot(0, **SHRINKS), _slot(1)),
+        facts=_facts(_fact(0, state="draining"), _fact(1, 3)),
         apply=(_stands(_slot(1)),),
         remove=(_removal(0),),
     ),
+    "a slot that drains though nobody asks is not asked to leave before that is over": Case(
+        slots=(_slot(0), _slot(1)),
+        facts=_facts(_fact(0, state="draining"), _fact(1, 3)),
+        apply=(_stands(_slot(0)), _stands(_slot(1))),
+    ),
+    "somebody got in before: he is seen off": Case(
+        slots=(_slot(0, **SHRINKS), _slot(1)),
+        facts=_facts(_fact(0, 1, state="draining"), _fact(1, 3)),
+        apply=(_stands(_slot(0), **SHRINKS), _stands(_slot(1))),
+        again=100.0,
+    ),
     "of equal slots the highest goes": Case(
-        slots=(_slot(0), _slot(1)), facts=_facts(_fact(0), _fact(1)), apply=(_stands(_slot(0)),), remove=(_removal(1),)
+        slots=(_slot(0), _slot(1)),
+        facts=_facts(_fact(0), _fact(1)),
+        apply=(_stands(_slot(0)), _stands(_slot(1), **ENDS)),
+        again=600.0,
+    ),
+    "a slot that does not run goes at once": Case(
+        slots=(_slot(0), _slot(1, pods=())),
+        facts=_facts(_fact(0)),
+        apply=(_stands(_slot(0)),),
+        remove=(_removal(1),),
     ),
     "shrinking drains the emptiest first": Case(
         slots=(_slot(0), _slot(1)),
@@ -222,19 +355,31 @@ CASES = {
         apply=(_stands(_slot(0), drain=to_text(NOW + 600)),),
         again=600.0,
     ),
-    "a drained slot that is empty takes the change and serves again": Case(
+    "a slot that a user drains does not take the change before it says that it drains": Case(
+        node=NEW_IMAGE,
+        slots=(_slot(0, drain=SOON),),
+        facts=_facts(_fact(0)),
+        apply=(_stands(_slot(0), drain=SOON),),
+        again=100.0,
+    ),
+    "a drained slot that is empty takes the change": Case(
         node=NEW_IMAGE,
         slots=(_slot(0, drain=SOON),),
         facts=_facts(_fact(0, state="draining")),
-        apply=(_changed(_slot(0), NEW_IMAGE),),
+        apply=(_changed(_slot(0), NEW_IMAGE, **ROLLS),),
+        again=100.0,
+    ),
+    "a drained slot that is empty and has nothing to take serves again": Case(
+        slots=(_slot(0, drain=SOON),),
+        facts=_facts(_fact(0, state="draining")),
+        apply=(_stands(_slot(0)),),
         release=(_release(0, labels.DRAIN),),
     ),
     "a drained slot takes the change at its deadline": Case(
         node=NEW_IMAGE,
         slots=(_slot(0, drain=PAST),),
         facts=_facts(_fact(0, 5, state="draining")),
-        apply=(_changed(_slot(0), NEW_IMAGE),),
-        release=(_release(0, labels.DRAIN),),
+        apply=(_changed(_slot(0), NEW_IMAGE, drain=PAST, drain_for="rollout"),),
     ),
     "another capacity is no new template": Case(
         node=replace(NODE, viewers=9), slots=(_slot(0),), facts=_facts(_fact(0)), apply=(_stands(_slot(0)),)
@@ -273,6 +418,19 @@ def test_a_turn_server_takes_a_change_only_after_its_drain() -> None:
     assert changed.apply[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "coturn:2"
 
 
+def _says(plan: Plan, name: str) -> tuple[bool | None, str]:
+    return next((found.status, found.reason) for found in plan.status.conditions if found.type == name)
+
+
+@pytest.mark.parametrize("marks", [{}, ROLLS], ids=["to be asked", "asked"])
+def test_a_rollout_is_pending_from_its_first_moment_until_the_slot_has_it(marks: dict[str, Any]) -> None:
+    pool = replace(BLANK, node=NEW_IMAGE, slots=(_slot(0, **marks),), facts=_facts(_fact(0)))
+    assert _says(node_plan.plan(pool, NOW), "RolloutPending") == (True, "RolloutPending")
+    rolling = replace(pool, slots=(replace(NEW, **ROLLS, rolled=False),))
+    assert _says(node_plan.plan(rolling, NOW), "RolloutPending") == (False, "UpToDate")
+    assert _says(node_plan.plan(rolling, NOW), "Reconciling") == (True, "NodesStarting")
+
+
 COUNTS = st.builds(
     Counts, viewers=st.integers(0, 2), publishers=st.integers(0, 1), relays_out=st.integers(0, 1), streams=st.just({})
 )
@@ -283,23 +441,100 @@ COUNTS = st.builds(
     wanted=st.integers(0, 3),
     fresh=st.booleans(),
     drains=st.lists(st.sampled_from([None, "now", SOON]), min_size=3, max_size=3),
-    by_operator=st.booleans(),
+    reason=st.sampled_from([None, "scale-down", "rollout"]),
+    state=st.sampled_from(["up", "full", "draining"]),
 )
-def test_no_plan_changes_or_deletes_a_slot_with_sessions_before_its_deadline(
-    counts: list[Counts], wanted: int, *, fresh: bool, drains: list[str | None], by_operator: bool
+def test_no_plan_changes_or_deletes_a_slot_that_does_not_drain_or_has_sessions_before_its_deadline(
+    counts: list[Counts], wanted: int, *, fresh: bool, drains: list[str | None], reason: str | None, state: str
 ) -> None:
-    reason = "scale-down" if by_operator else None
     standing = tuple(
         _slot(number, drain=drains[number], drain_for=reason if drains[number] else None)
         for number in range(len(counts))
     )
-    facts = _facts(*(_fact(number, counts=count) for number, count in enumerate(counts)), fresh=fresh)
+    facts = _facts(*(_fact(number, counts=count, state=state) for number, count in enumerate(counts)), fresh=fresh)
     pool = replace(BLANK, node=replace(NEW_IMAGE, replicas=wanted), slots=standing, facts=facts)
     plan = node_plan.plan(pool, NOW)
     applied = {body["metadata"]["name"]: body for body in plan.apply if body["kind"] == "Deployment"}
     removed = {removal.name for removal in plan.remove}
     for slot, count in zip(standing, counts, strict=True):
-        if not fresh or count.viewers or count.publishers or count.relays_out:
+        busy = count.viewers or count.publishers or count.relays_out
+        if not fresh or busy or state != "draining" or slot.drain is None:
             assert slot.name not in removed
             assert applied[slot.name]["spec"]["template"] == slot.template
     assert len(applied) >= min(wanted, len(standing))
+
+
+class LaggingWorld:
+    """One slot that somebody may enter at any time, and an operator that hears of its last news one step late."""
+
+    def __init__(self, wanted: int) -> None:
+        self.node = replace(NEW_IMAGE, replicas=wanted)
+        self.slot = _slot(0)
+        self.facts = _facts(_fact(0))
+        self.viewers = 0
+        self.drains = False
+        self._counted = 0
+        self._under_way = self.facts
+
+    def enters(self) -> None:
+        self.viewers += not self.drains
+
+    def leaves(self) -> None:
+        self.viewers = max(self.viewers - 1, 0)
+
+    def counts(self) -> None:
+        self._counted = self.viewers
+        self._says()
+
+    def obeys(self) -> None:
+        """The node hears what the annotation says; before it says draining it counts."""
+        wanted = self.slot.drain is not None
+        if wanted and not self.drains:
+            self._counted = self.viewers
+        self.drains = wanted
+        self._says()
+
+    def hears(self) -> None:
+        self.facts = self._under_way
+
+    def undone(self) -> None:
+        """A user takes the annotation away."""
+        self.slot = replace(self.slot, drain=None, drain_for=None)
+
+    def plans(self) -> bool:
+        """Carry a plan out. True: it takes the pod away, which ends this world."""
+        pool = replace(BLANK, node=self.node, slots=(self.slot,), facts=self.facts)
+        plan = node_plan.plan(pool, NOW)
+        bodies = [body for body in plan.apply if body["kind"] == "Deployment"]
+        if plan.remove or bodies[0]["spec"]["template"] != self.slot.template:
+            return True
+        marks = bodies[0]["metadata"]["annotations"]
+        self.slot = replace(self.slot, drain=marks.get(labels.DRAIN), drain_for=marks.get(labels.DRAIN_FOR))
+        return False
+
+    def _says(self) -> None:
+        self.facts = self._under_way
+        state = "draining" if self.drains else "up"
+        self._under_way = _facts(_fact(0, self._counted, state=state))
+
+
+@given(
+    wanted=st.integers(0, 1),
+    course=st.lists(st.sampled_from(["enters", "leaves", "counts", "obeys", "hears", "undone", "plans"]), max_size=30),
+)
+@example(wanted=1, course=["plans", "obeys", "hears", "plans"])
+@example(wanted=1, course=["enters", "plans"])
+@example(wanted=0, course=["enters", "plans", "plans"])
+@example(wanted=0, course=["plans", "obeys", "undone", "obeys", "plans", "plans"])
+@example(wanted=1, course=["plans", "enters", "obeys", "hears", "plans"])
+def test_whoever_comes_while_the_facts_lag_is_not_cut(wanted: int, course: list[str]) -> None:
+    world = LaggingWorld(wanted)
+    for event in course:
+        if getattr(world, event)():
+            assert (world.viewers, world.drains) == (0, True)
+            return
+
+
+def test_the_handshake_ends_with_the_change() -> None:
+    world = LaggingWorld(1)
+    assert [bool(getattr(world, event)()) for event in ("plans", "obeys", "hears", "plans")] == [False] * 3 + [True]
