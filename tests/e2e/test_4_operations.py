@@ -44,7 +44,6 @@ def test_scaling_away_a_busy_edge_waits_for_its_viewer(cdn: Cdn) -> None:
         probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=25, place="us") as viewer,
     ):
         viewer.line(0)
-        until(lambda: sessions_of(cdn.us, "edge-us-1") == 1, "the operator knows of the viewer", seconds=15)
         cdn.us.kubectl("scale", "cdnnode", "edge-us", "--replicas=1")
         until(lambda: slots(cdn.us, "edge-us") == {"edge-us-1"}, "the empty one went", seconds=40)
         seen = viewer.result(seconds=60)
@@ -91,7 +90,6 @@ def test_a_change_waits_for_viewers_and_rolls_only_what_it_changes(cdn: Cdn) -> 
         probe(f"{cdn.us.door}/n/edge-us-1/whep/test_us", seconds=30, place="us") as viewer,
     ):
         viewer.line(0)
-        until(lambda: sessions_of(cdn.us, "edge-us-1") == 1, "the operator knows of the viewer", seconds=15)
         cdn.us.kubectl(
             "patch", "cdnnode", "edge-us", "--type=merge", "-p", limits % f"{800 + int(time.time()) % 100}Mi"
         )
@@ -107,11 +105,6 @@ def test_a_change_waits_for_viewers_and_rolls_only_what_it_changes(cdn: Cdn) -> 
     until(lambda: cdn.us.uids().get("edge-us-1") not in (None, before["edge-us-1"]), "rolls when empty", seconds=40)
     until(lambda: not rollout_pending(cdn.us, "edge-us"), "done", seconds=40)
     assert {slot: uid for slot, uid in cdn.us.uids().items() if slot in others} == others
-
-
-def sessions_of(region: Region, slot: str) -> int:
-    status = region.get("cdnnode", slot.rpartition("-")[0]).get("status", {})
-    return next((int(found["sessions"]) for found in status.get("slots", []) if found["name"] == slot), 0)
 
 
 def rollout_pending(region: Region, name: str) -> str | None:
