@@ -14,6 +14,9 @@ from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
 from scene import Cdn, nodes_ready
 
+# The node is not process 1 of its pod.
+KILL_NODE = "for each in /proc/[0-9]*; do grep -q rivulet-media $each/cmdline && kill -9 ${each#/proc/}; done; true"
+
 
 def slots(region: Region, name: str) -> set[str]:
     return {slot for slot in region.uids() if slot.startswith(f"{name}-")}
@@ -142,7 +145,7 @@ def test_the_cdn_works_while_the_operator_is_away(cdn: Cdn) -> None:
         ):
             viewer.line(0)
             victim = cdn.us.get("pods", selector="rivulet.dev/slot=edge-us-1")[0]["metadata"]["name"]
-            cdn.us.kubectl("exec", victim, "--", "sh", "-c", "kill -9 1 || true")
+            cdn.us.kubectl("exec", victim, "--", "sh", "-c", KILL_NODE)
             time.sleep(15)
             cdn.us.kubectl("scale", "deployment", "--all", "--replicas=1", namespace=SYSTEM_NAMESPACE)
             until(lambda: operator_ready(cdn.us), "operator back", seconds=60)

@@ -24,6 +24,8 @@ def pod(node: Node, name: str, port: int, choices: Choices) -> Json:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": parts.GRACE_SECONDS,
+        # A process 1 that does not listen yet never hears SIGTERM: a pod deleted as it starts would stay for the hour.
+        "shareProcessNamespace": True,
         "securityContext": parts.pod_security(),
         **parts.pull_secrets(choices.pull_secrets),
         **({"nodeSelector": choices.node_selector} if choices.node_selector else {}),

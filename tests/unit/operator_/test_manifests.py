@@ -58,6 +58,7 @@ EDGE_POD = {
     "automountServiceAccountToken": False,
     "enableServiceLinks": False,
     "terminationGracePeriodSeconds": 3600,
+    "shareProcessNamespace": True,
     "securityContext": POD_SECURITY,
     "tolerations": LOST_HOST,
     "containers": [
