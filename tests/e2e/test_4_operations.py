@@ -14,8 +14,8 @@ from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
 from scene import Cdn, nodes_ready
 
-# The node is not process 1 of its pod.
-KILL_NODE = "for each in /proc/[0-9]*; do grep -q rivulet-media $each/cmdline && kill -9 ${each#/proc/}; done; true"
+# The node is not process 1 of its pod; the brackets keep the shell from finding itself.
+KILL_NODE = "for each in /proc/[0-9]*; do grep -q rivulet-medi[a] $each/cmdline && kill -9 ${each#/proc/}; done; true"
 
 
 def slots(region: Region, name: str) -> set[str]:
