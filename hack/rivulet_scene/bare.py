@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +14,11 @@ import yaml
 
 from rivulet_scene.command import MEDIA, output
 from rivulet_scene.http import Answer, get, request
+from rivulet_scene.ports import free_port
 from rivulet_scene.waiting import until
 
 STOP_SECONDS = 10
-
-
-def free_port() -> int:
-    """A TCP and UDP port of 127.0.0.1 that nobody holds right now."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-                return int(tcp.getsockname()[1])
+START_SECONDS = 45  # no promise is tested by it: a start beside other starts on two busy cores
 
 
 @dataclass
@@ -43,6 +34,11 @@ class Process:
     def running(self) -> bool:
         """Whether it still runs."""
         return self.popen.poll() is None
+
+    def alive(self) -> bool:
+        """True; AssertionError with the end of its log when it has ended."""
+        assert self.running, f"{self.name} ended with status {self.popen.returncode}:\n{self.log.read_text()[-2000:]}"
+        return True
 
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
@@ -176,7 +172,8 @@ class BareCdn:
     def settled(self, region_name: str, number: int = 0) -> None:
         """Wait until a director takes publishers and viewers."""
         door = self.regions[region_name].public(number)
-        until(lambda: ready(door), f"director {number} of {region_name} ready", seconds=20)
+        process = self.processes[f"director-{region_name}-{number}"]
+        until(lambda: process.alive() and ready(door), f"director {number} of {region_name} ready", seconds=START_SECONDS)
 
     def node(
         self, slot: str, role: str, region_name: str, *options: str, director: int = 0, ready: bool = True
@@ -199,7 +196,7 @@ class BareCdn:
         arguments += ["--join-token-file", str(self.directory / f"{region_name}.join"), *options]
         process = self.start(slot, arguments, f"http://127.0.0.1:{http}")
         if ready:
-            until(lambda: _joined(process.http), f"{slot} joined", seconds=20)
+            until(lambda: process.alive() and _joined(process.http), f"{slot} joined", seconds=START_SECONDS)
         return process
 
     def table(self, slot: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import yaml
 
 import kube_processes
+from rivulet_scene.ports import free_port
 from rivulet_testbed import binaries, settings, versions
 from rivulet_testbed.progress import Progress
 
@@ -165,7 +166,7 @@ def built() -> bool:
 def running(folder: Path, *, crds: bool = True) -> Iterator[KubeApi]:
     """Run etcd and kube-apiserver with all their files under ``folder``, with or without our CRDs."""
     programs = binaries.ensure(_cache(), versions.load(), Progress())
-    etcd_client, etcd_peer, secure = kube_processes.free_ports(3)
+    etcd_client, etcd_peer, secure = (free_port() for _ in range(3))
     api = KubeApi(f"https://{kube_processes.HOST}:{secure}", folder, programs, secrets.token_hex(16))
     _write_credentials(api)
     started: list[subprocess.Popen[bytes]] = []

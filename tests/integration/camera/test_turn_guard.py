@@ -21,6 +21,7 @@ from aioice import stun, turn
 from loopback_endpoint import LoopbackEndpoint
 from rivulet_media.camera.encoders import VideoSettings
 from rivulet_media.camera.sources import CameraSettings
+from rivulet_scene.ports import free_port
 
 SECRET, TOKEN = "s3cret", "join-token"
 # coturn reads its table again every few seconds; a pod is in the directors' table long before a viewer is sent to it.
@@ -32,13 +33,6 @@ def credentials(*, expires: float, secret: str = SECRET) -> tuple[str, str]:
     """As a director makes them: coturn's `use-auth-secret` scheme."""
     name = f"{int(expires)}:viewer"
     return name, base64.b64encode(hmac.new(secret.encode(), name.encode(), hashlib.sha1).digest()).decode()
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

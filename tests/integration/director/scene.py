@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,15 +16,11 @@ from typing import Any
 from aiohttp import ClientSession, ClientTimeout
 
 from rivulet_media.tokens import Claims, KeyPair, make_keys, sign
+from rivulet_scene.bare import START_SECONDS
+from rivulet_scene.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 KEYS: KeyPair = make_keys()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 async def until(seen: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float) -> float:
@@ -81,6 +76,10 @@ class PlayedDirector:
     def door(self) -> str:
         return f"http://127.0.0.1:{self.public_port}"
 
+    @property
+    def log(self) -> Path:
+        return self.file.with_name(f"director-{self.internal_port}.log")
+
     def start(self, *more: str) -> "PlayedDirector":
         words = ["director", "--region", self.region, "--bind", "127.0.0.1", "--join-token", self.join_token]
         words += ["--public-port", str(self.public_port), "--internal-port", str(self.internal_port)]
@@ -89,8 +88,7 @@ class PlayedDirector:
         words += ["--turn-secret", "north", *(word for url in self.siblings for word in ("--sibling", url)), *more]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "mediaserver")}
         environment |= {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {}
-        log = self.file.with_name(f"director-{self.internal_port}.log").open("ab")
-        with log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rivulet_media.main", *words], env=environment, stdout=log, stderr=log
             )
@@ -106,8 +104,10 @@ class PlayedDirector:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(8)
 
-    async def ready(self, seconds: float = 15) -> "PlayedDirector":
+    async def ready(self, seconds: float = START_SECONDS) -> "PlayedDirector":
         async def is_ready() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"ended:\n{self.log.read_text()[-2000:]}"
             with contextlib.suppress(OSError):
                 return (await self.ask("GET", "/readyz")).status == 200
             return False

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
-from rivulet_scene.bare import free_port
+from rivulet_scene.ports import free_port
 from rivulet_scene.command import MEDIA
 from rivulet_scene.http import get
 

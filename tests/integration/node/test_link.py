@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.played_director import Node, PlayedDirector, other
-from rivulet_scene.bare import free_port
+from rivulet_scene.ports import free_port
 
 
 @pytest.fixture

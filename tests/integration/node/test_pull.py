@@ -13,7 +13,8 @@ from aiohttp import web
 from node.clients import SDP, Peer, session_url, viewer
 from node.played_director import TOKEN, Frame, Node, PlayedDirector, other
 from rivulet_media._engine import Engine
-from rivulet_scene.bare import free_port, metric
+from rivulet_scene.bare import metric
+from rivulet_scene.ports import free_port
 from rivulet_scene.http import Answer, request
 
 INCARNATION = "99aa00000001"
