@@ -173,7 +173,8 @@ class BareCdn:
         """Wait until a director takes publishers and viewers."""
         door = self.regions[region_name].public(number)
         process = self.processes[f"director-{region_name}-{number}"]
-        until(lambda: process.alive() and ready(door), f"director {number} of {region_name} ready", seconds=START_SECONDS)
+        what = f"director {number} of {region_name} ready"
+        until(lambda: process.alive() and ready(door), what, seconds=START_SECONDS)
 
     def node(
         self, slot: str, role: str, region_name: str, *options: str, director: int = 0, ready: bool = True

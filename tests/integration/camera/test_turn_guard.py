@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import hmac
 import json
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
