@@ -115,7 +115,8 @@ def known_live(region: Region) -> bool:
 def watch(both: Mapping[str, Region]) -> list[Check]:
     """A viewer in each region, at the same time."""
     viewers = {
-        name: probe(f"{region.door}/whep/{STREAM}", seconds=WATCH_SECONDS, place=name) for name, region in both.items()
+        name: probe(f"{region.door}/whep/{STREAM}", seconds=WATCH_SECONDS, place=region.place)
+        for name, region in both.items()
     }
     checks = []
     for name, viewer in viewers.items():

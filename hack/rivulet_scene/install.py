@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rivulet_scene.command import MEDIA, ROOT, CommandError, output
-from rivulet_scene.region import MESH_PORT, NAMESPACE, PUBLIC_PORT, SYSTEM_NAMESPACE, Region
+from rivulet_scene.region import MESH_PORT, NAMESPACE, PUBLIC_PORT, SYSTEM_NAMESPACE, Region, on_testbed
 
 SAMPLES = ROOT / "samples" / "two-regions"
 IMAGES = Path(os.environ.get("RIVULET_IMAGES_FILE", ROOT / ".cache" / "images.json"))
@@ -67,6 +67,9 @@ def join_regions(regions: Mapping[str, Region]) -> None:
 
 
 def _image_settings() -> list[str]:
+    """The images that were built for the testbed; in other clusters the chart's own, unless a file says which."""
+    if not (on_testbed() or "RIVULET_IMAGES_FILE" in os.environ):
+        return []
     settings: list[str] = []
     for name, image in json.loads(IMAGES.read_text()).items():
         repository, _, tag = image["reference"].rpartition(":")

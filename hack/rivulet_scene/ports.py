@@ -1,7 +1,7 @@
 """Ports of 127.0.0.1 for the programs of one test process.
 
-They lie below the kernel's ephemeral range, so that no outgoing connection takes one between its choice and its use; each parallel
-test process has a range of its own.
+They lie below the kernel's ephemeral range, so that no outgoing connection takes one between its choice and its use;
+each parallel test process has a range of its own.
 """
 
 import contextlib

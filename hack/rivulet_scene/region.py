@@ -1,6 +1,9 @@
-"""One region of the testbed, seen through kubectl and its front door."""
+"""One region through kubectl and its front door: a cluster of the testbed, or one that RIVULET_CONTEXTS names."""
 
 import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +13,7 @@ SYSTEM_NAMESPACE = "rivulet-system"
 NAMESPACE = "rivulet"
 PUBLIC_PORT = 30080
 MESH_PORT = 30743
+CONTEXTS = "RIVULET_CONTEXTS"
 
 
 @dataclass(frozen=True)
@@ -17,9 +21,11 @@ class Region:
     """Where a region's cluster is and how to talk to it."""
 
     name: str
-    kubeconfig: str
     address: str
-    binaries: str
+    kubectl_argv: tuple[str, ...]
+    helm_argv: tuple[str, ...]
+    # The place of the testbed where this region's clients stand; None: on this machine.
+    place: str | None
 
     @property
     def door(self) -> str:
@@ -30,13 +36,11 @@ class Region:
         self, *arguments: str, stdin: str | None = None, namespace: str = NAMESPACE, seconds: float = 60
     ) -> str:
         """What kubectl printed."""
-        program = [f"{self.binaries}/kubectl", "--kubeconfig", self.kubeconfig, "-n", namespace]
-        return output([*program, *arguments], stdin=stdin, seconds=seconds)
+        return output([*self.kubectl_argv, "-n", namespace, *arguments], stdin=stdin, seconds=seconds)
 
     def helm(self, *arguments: str, seconds: float = 180) -> str:
         """What helm printed."""
-        program = [f"{self.binaries}/helm", "--kubeconfig", self.kubeconfig, "-n", SYSTEM_NAMESPACE]
-        return output([*program, *arguments], seconds=seconds)
+        return output([*self.helm_argv, "-n", SYSTEM_NAMESPACE, *arguments], seconds=seconds)
 
     def get(self, kind: str, name: str = "", *, selector: str = "", namespace: str = NAMESPACE) -> Any:
         """An object, or the list of a kind's objects."""
@@ -64,15 +68,37 @@ class Region:
         return next((found for found in status.get("conditions", []) if found["type"] == condition), None)
 
 
+def on_testbed() -> bool:
+    """Whether the regions are clusters of the testbed: only there can a WAN be cut or a control plane be restarted."""
+    return not os.environ.get(CONTEXTS)
+
+
 def regions(*names: str) -> dict[str, Region]:
-    """The testbed's regions by name."""
+    """The regions by name: those of RIVULET_CONTEXTS (`eu=CONTEXT@ADDRESS,us=…`), else the testbed's."""
+    if not on_testbed():
+        return from_contexts(os.environ[CONTEXTS], names)
     description = json.loads(output([TESTBED, "env"]))
+    return {name: _of_testbed(name, description["regions"][name], description["binaries"]) for name in names}
+
+
+def from_contexts(text: str, names: Sequence[str]) -> dict[str, Region]:
+    """Regions in any clusters; ValueError says what is wrong with `text`."""
+    parts = (entry.partition("=") for entry in text.split(",") if entry.strip())
+    named = {name.strip(): rest.strip().rpartition("@") for name, _, rest in parts}
+    for name in names:
+        context, _, address = named.get(name, ("", "", ""))
+        if not (context and address):
+            raise ValueError(
+                f"{CONTEXTS} must say {name}=CONTEXT@ADDRESS (a host's address that clients reach): {text!r}"
+            )
+    kubectl, helm = (shutil.which(program) or program for program in ("kubectl", "helm"))
     return {
-        name: Region(
-            name,
-            description["regions"][name]["kubeconfig"],
-            description["regions"][name]["nodeIP"],
-            description["binaries"],
-        )
-        for name in names
+        name: Region(name, address, (kubectl, "--context", context), (helm, "--kube-context", context), place=None)
+        for name, (context, _, address) in named.items()
+        if name in names
     }
+
+
+def _of_testbed(name: str, cluster: Mapping[str, Any], binaries: str) -> Region:
+    at = ("--kubeconfig", cluster["kubeconfig"])
+    return Region(name, cluster["nodeIP"], (f"{binaries}/kubectl", *at), (f"{binaries}/helm", *at), place=name)

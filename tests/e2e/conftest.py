@@ -23,10 +23,10 @@ def cdn() -> Iterator[Cdn]:
         install(eu, both, keys)
         until(lambda: nodes_ready(eu), "eu's nodes Ready", seconds=NODES_READY_SECONDS)
         before = eu.uids()
-        with camera(f"{eu.door}/whip/test_eu", token=keys.token("test_eu"), place="eu") as publisher:
+        with camera(f"{eu.door}/whip/test_eu", token=keys.token("test_eu"), place=eu.place) as publisher:
             publisher.line(0)
             until(lambda: stream_is_live(eu, "test_eu"), "test_eu live", seconds=10)
-            with probe(f"{eu.door}/whep/test_eu", seconds=300, place="eu") as viewer:
+            with probe(f"{eu.door}/whep/test_eu", seconds=300, place=eu.place) as viewer:
                 viewer.line(0)
                 install(us, both, keys)
                 until(lambda: nodes_ready(us), "us's nodes Ready", seconds=NODES_READY_SECONDS)

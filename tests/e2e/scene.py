@@ -1,16 +1,22 @@
 """The CDN over two clusters, as all scenes see it."""
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rivulet_scene.clients import Client, camera
 from rivulet_scene.command import CommandError
 from rivulet_scene.install import Keys
-from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region
+from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region, on_testbed
 from rivulet_scene.waiting import until
+
+# A WAN to cut, a control plane to restart, a place without UDP, a way to pods: no other cluster offers that to a test.
+testbed_only = pytest.mark.skipif(not on_testbed(), reason="needs the testbed, not just two clusters")
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Cdn:
     def publish(self, stream: str, *options: str, region: Region | None = None, subject: str = "camera-1") -> Client:
         """A camera standing in the region's network that publishes there; returns once the Stream is live."""
         at = region or self.eu
-        client = camera(f"{at.door}/whip/{stream}", *options, token=self.keys.token(stream, subject), place=at.name)
+        client = camera(f"{at.door}/whip/{stream}", *options, token=self.keys.token(stream, subject), place=at.place)
         try:
             client.line(0)
             until(lambda: stream_is_live(at, stream), f"{stream} live", seconds=10)
@@ -55,6 +61,12 @@ def nodes_ready(region: Region) -> bool:
         for node in found
         if node["spec"]["region"] == region.name
     )
+
+
+def table_of(region: Region, pod: dict[str, Any]) -> dict[str, Any]:
+    """A node's own table, through the API server."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:8080/proxy/v1/table"
+    return dict(json.loads(region.kubectl("get", "--raw", path)))
 
 
 def keep_logs(region: Region) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from rivulet_scene.command import TESTBED, CommandError, output
+from rivulet_scene.command import CommandError
 from rivulet_scene.http import get
 from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import until
-from scene import Cdn
+from scene import Cdn, table_of
 
 GIB = 1024**3
 
@@ -29,12 +29,6 @@ def test_three_ready_nodes_a_region_and_six_in_every_table(cdn: Cdn) -> None:
 
 def role_of(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["rivulet.dev/role"])
-
-
-def table_of(region: Region, pod: dict[str, Any]) -> dict[str, Any]:
-    """A node's own table, asked from inside its region's network."""
-    address = f"http://{pod['status']['podIP']}:8080/v1/table"
-    return dict(json.loads(output([TESTBED, "exec", region.name, "--", "curl", "-sf", "-m", "5", address])))
 
 
 def test_adding_a_region_left_the_first_alone(cdn: Cdn) -> None:

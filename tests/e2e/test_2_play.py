@@ -7,6 +7,7 @@ import pytest
 
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
+from rivulet_scene.region import on_testbed
 from rivulet_scene.waiting import until
 from scene import Cdn
 
@@ -47,10 +48,10 @@ def test_both_edges_of_both_regions_at_once(cdn: Cdn) -> None:
     with cdn.publish("test_eu"), cdn.publish("test_us", region=cdn.us):
         until(lambda: get(f"{cdn.us.door}/v1/streams/test_eu").status == 200, "us knows test_eu", seconds=5)
         viewers = {
-            "e-eu1": probe(f"{cdn.eu.door}/n/edge-eu-0/whep/test_eu", seconds=20, place="eu"),
-            "e-eu2": probe(f"{cdn.eu.door}/n/edge-eu-1/whep/test_eu", seconds=20, place="eu"),
-            "e-us1": probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=20, place="us"),
-            "e-us2": probe(f"{cdn.us.door}/n/edge-us-1/whep/test_eu", seconds=20, place="us"),
+            "e-eu1": probe(f"{cdn.eu.door}/n/edge-eu-0/whep/test_eu", seconds=20, place=cdn.eu.place),
+            "e-eu2": probe(f"{cdn.eu.door}/n/edge-eu-1/whep/test_eu", seconds=20, place=cdn.eu.place),
+            "e-us1": probe(f"{cdn.us.door}/n/edge-us-0/whep/test_us", seconds=20, place=cdn.us.place),
+            "e-us2": probe(f"{cdn.us.door}/n/edge-us-1/whep/test_eu", seconds=20, place=cdn.us.place),
         }
         seen = {name: viewer.result(seconds=60) for name, viewer in viewers.items()}
     for each in seen.values():
@@ -65,11 +66,11 @@ def test_latency_from_eu_to_us_stays_below_a_second(cdn: Cdn) -> None:
     """T1: p95 < 1,000 ms over ≥ 500 frames after 10 s of warm-up, 84 ms round trip between the regions."""
     with (
         cdn.publish("test_eu"),
-        probe(f"{cdn.us.door}/whep/test_eu", "--warm-up", "10", seconds=50, place="us") as viewer,
+        probe(f"{cdn.us.door}/whep/test_eu", "--warm-up", "10", seconds=50, place=cdn.us.place) as viewer,
     ):
         latency = viewer.result(seconds=90)["latency_ms"]
     assert latency["samples"] >= 500
-    assert latency["p50"] >= 42
+    assert latency["p50"] >= 42 or not on_testbed(), "faster than its WAN"
     assert latency["p95"] < 1000
 
 

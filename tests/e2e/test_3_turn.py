@@ -10,7 +10,7 @@ from rivulet_scene.clients import probe
 from rivulet_scene.command import TESTBED, output
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
-from scene import Cdn
+from scene import Cdn, testbed_only
 
 PLACE = "hotel"
 
@@ -27,6 +27,7 @@ def hotel() -> Iterator[str]:
         output([TESTBED, "down", PLACE])
 
 
+@testbed_only
 @pytest.mark.timeout(120)
 def test_without_udp_a_browser_plays_over_a_tcp_relay(cdn: Cdn, hotel: str) -> None:
     """N2 N4 R12: headless Chromium, iceTransportPolicy `all`; playing ≤ 10 s; coturn's log shows the allocation."""
@@ -46,7 +47,10 @@ def test_without_udp_a_browser_plays_over_a_tcp_relay(cdn: Cdn, hotel: str) -> N
 def test_a_forced_relay_over_udp_works_too(cdn: Cdn) -> None:
     """N4: only relay candidates; the pair is relayed, both tracks play."""
     assert get(f"{cdn.eu.door}/v1/ice-servers").json["iceServers"][0]["username"]
-    with cdn.publish("test_eu"), probe(f"{cdn.eu.door}/whep/test_eu", "--relay-only", seconds=10, place="eu") as viewer:
+    with (
+        cdn.publish("test_eu"),
+        probe(f"{cdn.eu.door}/whep/test_eu", "--relay-only", seconds=10, place=cdn.eu.place) as viewer,
+    ):
         seen = viewer.result(seconds=60)
     assert seen["pair"]["relayed"] is True
     assert seen["video"]["frames"] > 60
@@ -56,7 +60,7 @@ def test_a_forced_relay_over_udp_works_too(cdn: Cdn) -> None:
 def test_a_browser_publishes_and_another_plays(cdn: Cdn) -> None:
     """R7 R12 R17: fake camera and microphone in Chromium, watched in Chromium and by the probe."""
     token = cdn.keys.token("test_us")
-    with Chromium(place="us") as publisher, Chromium(place="us") as viewer:
+    with Chromium(place=cdn.us.place) as publisher, Chromium(place=cdn.us.place) as viewer:
         page = publisher.open(f"{cdn.us.door}/publish/test_us?token={token}&start=1")
         until(lambda: page.evaluate("window.rivulet.state") == "live", "publishing", seconds=15)
         watched = viewer.open(f"{cdn.us.door}/play/test_us")

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
-from rivulet_scene.ports import free_port
 from rivulet_scene.command import MEDIA
 from rivulet_scene.http import get
+from rivulet_scene.ports import free_port
 
 Frame = dict[str, Any]
 TOKEN = "join-token"

@@ -14,8 +14,8 @@ from node.clients import SDP, Peer, session_url, viewer
 from node.played_director import TOKEN, Frame, Node, PlayedDirector, other
 from rivulet_media._engine import Engine
 from rivulet_scene.bare import metric
-from rivulet_scene.ports import free_port
 from rivulet_scene.http import Answer, request
+from rivulet_scene.ports import free_port
 
 INCARNATION = "99aa00000001"
 VIDEO = {"kind": "video", "codec": "h264", "clockRate": 90000, "fmtp": "packetization-mode=1"}
