@@ -183,7 +183,7 @@ def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> No
                 assert cdn.table("late-eu-1")["state"] == "waiting"
             for number in numbers:
                 cdn.director("eu", number)
-            until(lambda: len(cdn.table("edge-eu-0")["nodes"]) >= size, "table as large as before", seconds=1)
+            until(lambda: len(cdn.table("edge-eu-0")["nodes"]) >= size, "table as large as before", seconds=5)
             assert edge_relays(cdn, "edge-eu-0") == 1
         until(lambda: cdn.table("late-eu-1")["state"] == "up", "joined", seconds=10)
         cdn.processes["late-eu-1"].stop()

@@ -113,7 +113,7 @@ async def test_a_node_that_dies_is_down_everywhere_and_gone_after_a_goodbye(regi
         await leaving.link(one.url, two.url)
         await dying.vanish()
         await leaving.goodbye()
-        await until(lambda: _state(origin, "edge-eu-2") is None, 1)
+        await until(lambda: _state(origin, "edge-eu-2") is None, 2)
         assert await until(lambda: _state(origin, "edge-eu-0") == "down", 10) > 4
         for director in (one, two):
             assert await director.state_of("edge-eu-0") == "down"
