@@ -69,6 +69,12 @@ def table_of(region: Region, pod: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(region.kubectl("get", "--raw", path)))
 
 
+def digests(*at: Region) -> set[str]:
+    """The digests of all nodes' own tables: one when they agree."""
+    pods = [(region, pod) for region in at for role in ("origin", "edge") for pod in region.pods(role)]
+    return {str(table_of(region, pod)["digest"]) for region, pod in pods}
+
+
 def keep_logs(region: Region) -> None:
     """Logs of every pod and the state of every object, for a failed run."""
     target = Path(os.environ.get("RIVULET_LOGS", "logs")) / "clusters" / region.name

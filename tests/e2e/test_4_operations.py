@@ -14,7 +14,7 @@ from rivulet_scene.command import ROOT, TESTBED, output
 from rivulet_scene.http import get, request
 from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
-from scene import Cdn, nodes_ready, stream_is_live, testbed_only
+from scene import Cdn, digests, nodes_ready, stream_is_live, testbed_only
 
 AWAY_SECONDS = 120
 SECOND = {
@@ -158,6 +158,7 @@ def test_the_cdn_works_while_the_operator_is_away(cdn: Cdn) -> None:
             victim = cdn.us.get("pods", selector="rivulet.dev/slot=edge-us-1")[0]["metadata"]["name"]
             cdn.us.kubectl("exec", victim, "--", "sh", "-c", KILL_NODE)
             time.sleep(AWAY_SECONDS)
+            until(lambda: len(digests(cdn.eu, cdn.us)) == 1, "equal tables without an operator", seconds=5)
             operator.start()
             until(lambda: operator_ready(cdn.us), "operator back", seconds=60)
             until(
