@@ -15,12 +15,10 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import aiohttp
 
@@ -74,15 +72,21 @@ def render(server: TurnServer) -> str:
 
 
 class AllowedPeers:
-    """The rows of coturn's `allowed_peer_ip` for one realm."""
+    """The rows of coturn's `allowed_peer_ip` for one realm, over one connection; `with` closes it.
+
+    coturn reads the database with every login and refuses who comes while it is locked. So it is in WAL mode, where who
+    reads waits for nobody, and the connection stays open: only the last one to close locks readers out once more.
+    """
 
     def __init__(self, database: Path, realm: str) -> None:
         self._database = database
         self._realm = realm
+        self._connection = sqlite3.connect(database, timeout=2.0)
 
     def create(self) -> None:
         """Make the database and the table, where they are not there yet; coturn adds its other tables itself."""
-        with self._open() as connection:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        with self._connection as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS allowed_peer_ip"
                 " (realm varchar(127) DEFAULT '', ip_range varchar(256), PRIMARY KEY (realm, ip_range))"
@@ -91,16 +95,15 @@ class AllowedPeers:
 
     def read(self) -> frozenset[str]:
         """The addresses that are allowed now."""
-        with self._open() as connection:
-            rows = connection.execute("SELECT ip_range FROM allowed_peer_ip WHERE realm = ?", (self._realm,))
-            return frozenset(row[0] for row in rows)
+        rows = self._connection.execute("SELECT ip_range FROM allowed_peer_ip WHERE realm = ?", (self._realm,))
+        return frozenset(row[0] for row in rows)
 
     def write(self, peers: frozenset[str]) -> bool:
         """Make the rows equal to `peers`, in one transaction; whether anything had to be changed."""
         present = self.read()
         if present == peers:
             return False
-        with self._open() as connection:
+        with self._connection as connection:
             connection.executemany(
                 "DELETE FROM allowed_peer_ip WHERE realm = ? AND ip_range = ?",
                 [(self._realm, address) for address in present - peers],
@@ -111,10 +114,13 @@ class AllowedPeers:
             )
         return True
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._database, timeout=2.0)) as connection, connection:
-            yield connection
+    def __enter__(self) -> Self:
+        """The rows themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 def parse_peers(answer: Any) -> frozenset[str]:
@@ -184,29 +190,36 @@ def _render_files(args: argparse.Namespace) -> None:
     server = TurnServer(secret, args.realm, args.database, args.relay_ip or None, args.port, relay_ports)
     args.config.touch(mode=0o640)  # it holds the secret
     args.config.write_text(render(server))
-    AllowedPeers(args.database, args.realm).create()
+    with AllowedPeers(args.database, args.realm) as peers:
+        peers.create()
 
 
 async def _guard(args: argparse.Namespace) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    peers = AllowedPeers(args.database, args.realm)
-    peers.create()
-    complaint = ""
-    async with aiohttp.ClientSession() as http:
-        while not stopped.is_set():
-            try:
-                allowed = await ask(http, args.entry, _text(args.join_token_file))
-                if peers.write(allowed):
-                    _log("the list of peers has changed", peers=sorted(allowed))
-                complaint = ""
-            except (NoAnswerError, sqlite3.Error, OSError) as error:
-                if str(error) != complaint:  # once per cause, not once per second
-                    complaint = str(error)
-                    _log("the last list of peers stays", why=complaint)
-            await _pause(stopped)
+    with AllowedPeers(args.database, args.realm) as peers:
+        peers.create()
+        async with aiohttp.ClientSession() as http:
+            await _keep_equal(peers, http, args, stopped)
     return 0
+
+
+async def _keep_equal(
+    peers: AllowedPeers, http: aiohttp.ClientSession, args: argparse.Namespace, stopped: asyncio.Event
+) -> None:
+    complaint = ""
+    while not stopped.is_set():
+        try:
+            allowed = await ask(http, args.entry, _text(args.join_token_file))
+            if peers.write(allowed):
+                _log("the list of peers has changed", peers=sorted(allowed))
+            complaint = ""
+        except (NoAnswerError, sqlite3.Error, OSError) as error:
+            if str(error) != complaint:  # once per cause, not once per second
+                complaint = str(error)
+                _log("the last list of peers stays", why=complaint)
+        await _pause(stopped)
 
 
 def _text(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Parts of a running CDN die, freeze and come back: what ought to go on goes on, tables agree again, nothing leaks."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -91,7 +92,10 @@ class Descriptors:
 
 
 def descriptors(process: Process) -> Descriptors:
-    links = [str(path.readlink()) for path in Path(f"/proc/{process.popen.pid}/fd").iterdir()]
+    links = []
+    for path in Path(f"/proc/{process.popen.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            links.append(str(path.readlink()))
     lines = [line for table in ("udp", "udp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
     udp = {f"socket:[{line.split()[9]}]" for line in lines}
     return Descriptors(sum(link in udp for link in links), len(links))

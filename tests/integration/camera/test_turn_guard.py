@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -199,6 +200,16 @@ async def test_only_listed_media_pods_are_relayed_to_and_changes_apply_live(cotu
     assert coturn.wrong_tokens == 0
     assert "ALLOCATE processed, success" in coturn.log.read_text()
     print(f"a new peer was allowed after {appeared:.1f} s, an old one denied after {vanished:.1f} s")
+
+
+async def test_a_login_waits_for_nobody_who_writes_the_list(coturn: Turn) -> None:
+    """N4: coturn refuses with 401 whoever comes while its database is locked."""
+    coturn.peers = [MEDIA_POD]
+    await becomes(coturn, MEDIA_POD, reachable=True)
+    with contextlib.closing(sqlite3.connect(coturn.log.with_name("turndb"))) as writing:
+        writing.execute("BEGIN EXCLUSIVE")
+        assert await relays_to(coturn, MEDIA_POD)
+        writing.rollback()
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
