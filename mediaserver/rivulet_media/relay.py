@@ -67,8 +67,8 @@ class Relay:
         self._retry_at: float | None = None
         self._connect_by: float | None = None
         self._media_by: float | None = None
-        self._linger_until: float | None = None
-        self._orphan_until: float | None = None
+        self._unwatched_since: float | None = None
+        self._orphan_since: float | None = None
 
     @property
     def state(self) -> State:
@@ -87,7 +87,7 @@ class Relay:
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called next."""
-        times = (self._retry_at, self._connect_by, self._media_by, self._linger_until, self._orphan_until)
+        times = (self._retry_at, self._connect_by, self._media_by, self._idle_at, self._given_up_at)
         return min((time for time in times if time is not None), default=None)
 
     # Viewers
@@ -97,13 +97,13 @@ class Relay:
         before, self.viewers = self.viewers, count
         self._mind_orphans(now)
         if count:
-            self._linger_until = None
+            self._unwatched_since = None
             return [] if before or self._attempt is not None else self._open(now)
         if self._attempt is None:
             self._retry_at = None
             self._failures = 0
         elif before:
-            self._linger_until = now + self.idle_seconds
+            self._unwatched_since = now
         return []
 
     # The parent
@@ -161,8 +161,7 @@ class Relay:
 
     def tick(self, now: float) -> list[Output]:
         """A deadline has come."""
-        if _due(self._linger_until, now):
-            self._linger_until = None
+        if _due(self._idle_at, now):
             return self._abandon("idle")
         if _due(self._connect_by, now) or (_due(self._media_by, now) and self._parent_is_live):
             return self._give_up(now)
@@ -170,12 +169,21 @@ class Relay:
             self._media_by = None
         if _due(self._retry_at, now):
             return self._open_if_watched(now)
-        if _due(self._orphan_until, now):
-            self._orphan_until = None
+        if _due(self._given_up_at, now):
+            self._orphan_since = None
             return [EndViewers("publisher-lost")]
         return []
 
     # Inside
+
+    @property
+    def _idle_at(self) -> float | None:
+        """Settings are live: what is waited for is reckoned anew when they change."""
+        return None if self._unwatched_since is None else self._unwatched_since + self.idle_seconds
+
+    @property
+    def _given_up_at(self) -> float | None:
+        return None if self._orphan_since is None else self._orphan_since + self.hold_seconds
 
     @property
     def _parent_is_live(self) -> bool:
@@ -184,9 +192,9 @@ class Relay:
     def _mind_orphans(self, now: float) -> None:
         """The owner of a lost stream ends it; where no owner is left, its viewers are held as long and no longer."""
         if self.parent is not None or not self.viewers:
-            self._orphan_until = None
-        elif self._orphan_until is None:
-            self._orphan_until = now + self.hold_seconds
+            self._orphan_since = None
+        elif self._orphan_since is None:
+            self._orphan_since = now
 
     def _try_new(self, before: Parent | None, now: float) -> list[Output]:
         """Another parent than the one that has just failed is asked at once."""
@@ -228,7 +236,7 @@ class Relay:
     def _forget_attempt(self) -> None:
         self._attempt = self._connected_at = None
         self._flowing = False
-        self._connect_by = self._media_by = self._linger_until = None
+        self._connect_by = self._media_by = self._unwatched_since = None
 
 
 def _due(time: float | None, now: float) -> bool:

@@ -80,6 +80,7 @@ class Relaying:
             if stream in self._relays:
                 self._relays[stream].idle_seconds = policy.idle_seconds
                 self._relays[stream].hold_seconds = policy.hold_seconds
+        self._rearm()
 
     async def leave_all(self) -> None:
         """The process ends: tell every parent, in a bounded time."""

@@ -265,10 +265,19 @@ class MeshHello(Frame):
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredStream:
-    """A name that has a Stream in its region, live or not."""
+    """A name that has a Stream in its region, live or not, and what nodes of other regions must know of it."""
 
     stream: StreamName
     play: Literal["public"] = "public"
+    hold_seconds: float = 30.0
+    idle_seconds: float = 10.0
+
+    @property
+    def policy(self) -> StreamPolicy:
+        """§8.3, without what concerns publishers only."""
+        return StreamPolicy(
+            stream=self.stream, hold_seconds=self.hold_seconds, idle_seconds=self.idle_seconds, play=self.play
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,17 @@ def test_a_silent_publisher_is_waited_for_and_then_ended(cdn: BareCdn) -> None:
         assert seen["video"]["frames"] > 3 * 15, seen
 
 
+def test_a_relay_of_another_region_s_stream_ends_by_that_stream_s_own_settings(cdn: BareCdn) -> None:
+    """D8: idleSeconds is 1 in eu, so the us edge gives up its relay before the default of 10 s."""
+    door = cdn.regions["us"].public()
+    with publish(cdn, "short_hold"):
+        with probe(f"{door}/whep/short_hold", seconds=4) as viewer:
+            viewer.line(0)
+            until(lambda: edge_relays(cdn, "edge-us-0") == 1, "relay", seconds=10)
+            viewer.result()
+        until(lambda: edge_relays(cdn, "edge-us-0") == 0, "relay closed", seconds=5)
+
+
 def test_an_encoder_that_crashed_gets_back_in(cdn: BareCdn) -> None:
     """D23: the same subject takes over at once, viewers kept."""
     door = cdn.regions["eu"].public()

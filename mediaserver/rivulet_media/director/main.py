@@ -54,7 +54,11 @@ class Director:
         self._undeclared = Undeclared(self.directory)
         self._siblings = Siblings(settings, self.directory, self._membership, self._me)
         self._mesh = Mesh(settings, self.directory, self._me)
-        desk = Desk(directors=lambda: self._siblings.urls, whole_regions=self._mesh.whole_regions)
+        desk = Desk(
+            directors=lambda: self._siblings.urls,
+            whole_regions=self._mesh.whole_regions,
+            policy_elsewhere=self._mesh.policy,
+        )
         self._nodes = NodeLinks(settings, self.directory, self._membership, self._settling, desk)
         intent = Intent(drain=self._drain, expect=self._expect)
         self._operators = OperatorLinks(self.directory, self._me, self._facts, intent)

@@ -24,6 +24,7 @@ from rivulet_media.wire import (
     MeshHello,
     PeerState,
     RegionWhole,
+    StreamPolicy,
     publications,
     render,
 )
@@ -75,6 +76,11 @@ class Mesh:
         """The other region in which this name has a Stream."""
         regions = (region for region, names in sorted(self._declared.items()) if stream in names)
         return next(regions, None)
+
+    def policy(self, stream: str) -> StreamPolicy | None:
+        """What the region that declares this name says of it; None when no other region does."""
+        region = self.declaring(stream)
+        return None if region is None else self._declared[region][stream].policy
 
     def token(self, region: str) -> str | None:
         """What that region's directors must present here."""

@@ -64,10 +64,14 @@ class Told:
 
 @dataclass
 class Desk:
-    """What is the same for all nodes of the region; others keep it up to date."""
+    """What is the same for all nodes of the region; others keep it up to date.
+
+    `policy_elsewhere`: what another region says of a stream that is published there.
+    """
 
     directors: Callable[[], tuple[str, ...]]
     whole_regions: Callable[[], frozenset[str]]
+    policy_elsewhere: Callable[[str], StreamPolicy | None]
     drains: Mapping[str, DrainOrder] | None = None
 
 
@@ -251,7 +255,7 @@ class NodeLinks:
         reported = self._directory.counts.get(ref)
         held = {entry.stream for entry in self._directory.table.streams if entry.origin == ref}
         held |= {relay.stream for relay in reported.counts.relays_in} if reported else set()
-        wanted = {name: stream.policy for name in held if (stream := self._own_stream(name)) is not None}
+        wanted = {name: policy for name in held if (policy := self._policy(name)) is not None}
         changed = {name: policy for name, policy in wanted.items() if told.policies.get(name) != policy}
         if changed:
             told.link.send(Policies(streams=changed))
@@ -274,6 +278,10 @@ class NodeLinks:
         if regions != told.settled or self._directory.now - told.settled_at >= SETTLED_SECONDS:
             told.link.send(Settled(regions=tuple(sorted(regions))))
             told.settled, told.settled_at = regions, self._directory.now
+
+    def _policy(self, name: str) -> StreamPolicy | None:
+        own = self._own_stream(name)
+        return self.desk.policy_elsewhere(name) if own is None else own.policy
 
     def _own_stream(self, name: str) -> Stream | None:
         return self._directory.resources.stream_in(name, self._settings.region)

@@ -229,8 +229,16 @@ class Resources:
 
     def declared_in(self, region: str) -> tuple[DeclaredStream, ...]:
         """The names that are published in `region`."""
-        streams = (stream for _, stream in sorted(self.streams.items()) if stream.region == region)
-        return tuple(DeclaredStream(stream=stream.name, play=stream.spec.access.play) for stream in streams)
+        streams = (stream.policy for _, stream in sorted(self.streams.items()) if stream.region == region)
+        return tuple(
+            DeclaredStream(
+                stream=policy.stream,
+                play=policy.play,
+                hold_seconds=policy.hold_seconds,
+                idle_seconds=policy.idle_seconds,
+            )
+            for policy in streams
+        )
 
     def stream_in(self, name: str, region: str) -> Stream | None:
         """The Stream of that published name, when it is published in `region`."""

@@ -11,7 +11,7 @@ from typing import Self
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from rivulet_media.table import NodeEntry, NodeState, Pod, Role, StreamEntry, Table, Track
-from rivulet_media.wire import TO_NODE, Counts, Entries, Frame, Goodbye, LinkHello, Welcome, parse, render
+from rivulet_media.wire import TO_NODE, Counts, Entries, Frame, Goodbye, LinkHello, RelayIn, Welcome, parse, render
 
 VIDEO = Track(kind="video", codec="h264", clock_rate=90000, fmtp="profile-level-id=42e01f")
 
@@ -29,6 +29,7 @@ class PlayedNode:
         self.requests: list[web.Request] = []
         self.status = 201
         self.viewers = 0
+        self.relays_in: tuple[RelayIn, ...] = ()
         self.version = 1
         self.state: NodeState = "up"
         self.subjects: dict[str, str] = {}
@@ -167,7 +168,7 @@ class PlayedNode:
 
     async def _beat(self, socket: ClientWebSocketResponse) -> None:
         while True:
-            await socket.send_str(render(Counts(viewers=self.viewers)))
+            await socket.send_str(render(Counts(viewers=self.viewers, relays_in=self.relays_in)))
             await asyncio.sleep(1)
 
     async def _take(self, frame: Frame) -> None:

@@ -150,6 +150,7 @@ class PlayedRegions:
     more: list[dict[str, Any]] = field(default_factory=list)
     region_fields: dict[str, Any] = field(default_factory=dict)
     mesh_tokens: dict[str, str] = field(default_factory=dict)
+    stream_fields: dict[str, Any] = field(default_factory=dict)
 
     def add(self, region: str, count: int) -> list[PlayedDirector]:
         file = self.folder / f"{region}.yaml"
@@ -202,7 +203,11 @@ class PlayedRegions:
     def _streams(self, region: str) -> list[dict[str, Any]]:
         names = self.streams.get(region, [])
         return [
-            resource("Stream", f"stream-{number}", {"name": name, "region": region, "source": {"publish": {}}})
+            resource(
+                "Stream",
+                f"stream-{number}",
+                {"name": name, "region": region, "source": {"publish": {}}, **self.stream_fields},
+            )
             for number, name in enumerate(names)
         ]
 

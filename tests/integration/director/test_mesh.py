@@ -8,6 +8,7 @@ import pytest
 
 from director.played_node import PlayedNode
 from director.scene import PlayedDirector, PlayedRegions, token, until
+from rivulet_media.wire import Policies, RelayIn
 
 pytestmark = pytest.mark.timeout(120)
 SDP = {"Content_Type": "application/sdp"}
@@ -110,6 +111,21 @@ async def test_a_relay_crosses_through_both_directors(both: Continents) -> None:
     end = f"/v1/relay/eu{answer.headers['Location']}"
     assert (await both.us.ask_inside("DELETE", end, Authorization="Bearer join")).status == 200
     assert (await both.us.ask_inside("POST", path, data="v=0")).status == 401
+
+
+async def test_a_stream_s_settings_reach_the_nodes_of_every_region(both: Continents) -> None:
+    """A us edge that pulls an eu stream hears eu's idleSeconds and holdSeconds, and hears when they change."""
+    await both.eu_origin.publish("test_eu")
+    both.us_edge.relays_in = (RelayIn(stream="test_eu", parent=both.eu_origin.ref, state="live"),)
+
+    def heard() -> tuple[float, float] | None:
+        said = [frame.streams["test_eu"] for frame in both.us_edge.frames if isinstance(frame, Policies)]
+        return (said[-1].idle_seconds, said[-1].hold_seconds) if said else None
+
+    await until(lambda: heard() == (10, 30), 10)
+    both.regions.stream_fields = {"distribution": {"idleSeconds": 1}, "holdSeconds": 5}
+    both.regions.write()
+    await until(lambda: heard() == (1, 5), 10)
 
 
 async def test_the_mesh_needs_its_own_token(both: Continents) -> None:

@@ -72,6 +72,20 @@ def test_the_last_viewer_lingers_then_the_relay_closes() -> None:
     assert (relay.state, relay.deadline) == ("idle", None)
 
 
+def test_settings_that_come_late_count_from_when_the_last_viewer_left() -> None:
+    relay = flowing()
+    relay.viewers_are(0, 5)
+    relay.idle_seconds = 1
+    assert (relay.deadline, relay.tick(5.9), relay.tick(6)) == (6, [], [Close(1, "idle")])
+
+
+def test_a_hold_that_changes_counts_from_when_the_parent_was_lost() -> None:
+    relay = flowing()
+    assert relay.parent_is(None, 10) == [Close(1, "parent-lost")]
+    relay.hold_seconds = 5
+    assert (relay.deadline, relay.tick(14.9), relay.tick(15)) == (15, [], [EndViewers("publisher-lost")])
+
+
 def test_a_viewer_in_the_linger_keeps_the_relay() -> None:
     relay = flowing()
     relay.viewers_are(0, 5)

@@ -152,6 +152,8 @@ pub enum ForwarderEvent {
     Silent { source: SourceId },
     /// The tracks, with facts learnt from the packets (H.264: profile-level-id of the SPS).
     Tracks { source: SourceId, tracks: Vec<TrackSpec> },
+    /// The stream's video comes in a codec that this viewer did not agree to. Said once.
+    CodecChanged { viewer: ViewerId },
 }
 
 /// Counters since the viewer joined; `None`: not known (yet).
@@ -173,6 +175,8 @@ pub struct ViewerStats {
     pub repaired: u64,
     pub plis: u64,
     pub cut: u64,
+    /// Times that it was caught up from the stream's log: as it joined, was cut or asked for a key frame.
+    pub replays: u64,
     /// Longest time between two video packets.
     pub longest_gap: Duration,
     /// Packets of tracks that the viewer has no payload type for.

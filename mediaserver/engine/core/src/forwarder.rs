@@ -18,6 +18,7 @@
 mod nonces;
 #[cfg(test)]
 mod scenarios;
+mod starts;
 #[cfg(test)]
 mod testing;
 mod timers;
@@ -26,22 +27,24 @@ mod transmit;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::border::{
     ForwarderConfig, ForwarderEvent, KeyFrameRequest, SourceId, SourceKind, SourcePacket, SourceStats, StreamKey,
     StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
 };
+use crate::negotiation::Kind;
 use crate::outbox::Outbox;
 use crate::outgoing::Beginnings;
 use crate::pacing::Pacing;
 use crate::random::Random;
+use crate::replay::{self, ReplayShare};
 use crate::slots::{Id, Slots};
 use crate::source::{Burst, Source, SourceTrack};
 use crate::srtp::SrtpKeys;
 use crate::stream::Stream;
 use crate::timeline;
-use crate::viewer::Viewer;
+use crate::viewer::{Restart, Viewer};
 
 #[derive(Debug)]
 pub struct Forwarder {
@@ -56,9 +59,10 @@ pub struct Forwarder {
     queue: VecDeque<ViewerId>,
     outbox: Outbox,
     pacing: Pacing,
+    replay_share: ReplayShare,
     paced_until: Option<Instant>,
-    /// When viewers' reports are due; outdated entries are passed over.
-    report_times: BinaryHeap<Reverse<(Instant, ViewerId)>>,
+    /// When viewers want a turn for a report or a replay; outdated entries are passed over.
+    wake_times: BinaryHeap<Reverse<(Instant, ViewerId)>>,
     /// Room for bursts on their way from a source to its stream, and for a datagram to be opened in.
     bursts: Vec<Burst>,
     scratch: Vec<u8>,
@@ -74,6 +78,7 @@ impl Forwarder {
     pub fn new(config: ForwarderConfig, clock: WallClock, seed: u64) -> Self {
         Self {
             pacing: Pacing::new(config.egress_mbps, config.spread_limit),
+            replay_share: ReplayShare::new(config.egress_mbps),
             config,
             clock,
             random: Random::new(seed),
@@ -84,7 +89,7 @@ impl Forwarder {
             queue: VecDeque::new(),
             outbox: Outbox::default(),
             paced_until: None,
-            report_times: BinaryHeap::new(),
+            wake_times: BinaryHeap::new(),
             bursts: Vec::new(),
             scratch: Vec::new(),
             requests: VecDeque::new(),
@@ -109,7 +114,9 @@ impl Forwarder {
         };
         let tracks = tracks.iter().enumerate().map(|(at, spec)| {
             let ordinal = tracks[..at].iter().filter(|other| other.kind == spec.kind).count();
-            SourceTrack::new(spec.clone(), ordinal, self.config.history, hold)
+            // Who starts with an old key frame may miss some of that too.
+            let replayed = if spec.kind == Kind::Video { replay::LONGEST } else { Duration::ZERO };
+            SourceTrack::new(spec.clone(), ordinal, self.config.history + replayed, hold)
         });
         let tracks = tracks.collect();
         let stream = self.stream(stream);
@@ -181,19 +188,20 @@ impl Forwarder {
         if let Some(entry) = entry {
             entry.viewers.push(id);
         }
-        self.want_key_frame(stream, now);
+        self.restart(id, Restart::Join, now);
         id
     }
 
     /// Where the viewer's datagrams go from now on; None: nowhere until it is known.
-    pub fn set_destination(&mut self, viewer: ViewerId, destination: Option<SocketAddr>) {
+    pub fn set_destination(&mut self, viewer: ViewerId, destination: Option<SocketAddr>, now: Instant) {
         let Some(entry) = self.viewers.get_mut(viewer.0) else { return };
-        if entry.destination.is_none()
-            && let Some(stream) = self.streams.get(entry.stream)
-        {
-            entry.skip_to(stream.log_end());
-        }
+        let found = entry.destination.is_none() && destination.is_some();
         entry.destination = destination;
+        if found {
+            let end = self.streams.get(entry.stream).map_or(0, Stream::log_end);
+            entry.skip_to(end);
+            self.restart(viewer, Restart::Join, now);
+        }
     }
 
     /// An SRTCP datagram of the viewer, still sealed.
@@ -207,13 +215,12 @@ impl Forwarder {
             self.totals.rejected += 1;
             return;
         };
-        let stream = entry.stream;
         if outcome.more && !entry.queued {
             entry.queued = true;
             self.queue.push_back(viewer);
         }
-        if outcome.wants_key_frame {
-            self.want_key_frame(stream, now);
+        if let Some(restart) = outcome.restart {
+            self.restart(viewer, restart, now);
         }
     }
 
@@ -326,11 +333,5 @@ impl Forwarder {
                 self.want_key_frame(id, now);
             }
         }
-    }
-
-    fn want_key_frame(&mut self, stream: Id, now: Instant) {
-        let Some(stream) = self.streams.get_mut(stream) else { return };
-        let Some(source) = stream.on_air.and_then(|source| self.sources.get(source.0)) else { return };
-        stream.want_key_frame(source.next_key_frame(), now);
     }
 }

@@ -4,8 +4,11 @@
 //! A segment never changes, so a number stands for the same packet for ever.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::border::SourceId;
+use crate::picture::Shift;
+use crate::ring::Packet;
 
 /// Numbers further back than this are forgotten.
 const DEPTH: u64 = 4096;
@@ -18,10 +21,42 @@ pub struct Segment {
     pub source: SourceId,
     pub track: usize,
     pub first_source: u64,
-    /// Viewer's timestamp less the source's.
+    /// Viewer's timestamp less the source's, at the live edge.
     pub timestamp_offset: u32,
+    /// None: everything of it is sent live.
+    pub squeeze: Option<Squeeze>,
+    pub pictures: Shift,
     pub payload_type: u8,
     pub rtx_payload_type: Option<u8>,
+}
+
+/// Timestamps of what is sent faster than it was captured: the first is moved on by `ahead`, the next ones by ever less, until
+/// they are those of the live edge again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Squeeze {
+    /// The source's first timestamp.
+    pub from: u32,
+    /// Ticks.
+    pub ahead: u32,
+    /// How much faster, percent; above 100.
+    pub speed: u32,
+    /// Hz.
+    pub clock_rate: u32,
+    /// What arrives later has its own timestamp. (They wrap, and then `from` means nothing.)
+    pub until: Instant,
+}
+
+impl Squeeze {
+    /// Ticks by which the packet's timestamp is moved on.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not below 0, and `ahead` at most while time goes forward.
+    fn shift(&self, packet: &Packet) -> u32 {
+        if packet.arrived > self.until {
+            return 0;
+        }
+        let since = i64::from(packet.timestamp.wrapping_sub(self.from).cast_signed());
+        let squeezed = (since * 100).div_euclid(i64::from(self.speed.max(101)));
+        (i64::from(self.ahead) + squeezed - since).max(0) as u32
+    }
 }
 
 impl Segment {
@@ -29,6 +64,22 @@ impl Segment {
     #[must_use]
     pub fn number(&self, sequence: u64) -> Option<u64> {
         Some(self.first_number + sequence.checked_sub(self.first_source)?)
+    }
+
+    /// The viewer's timestamp of a source packet.
+    #[must_use]
+    pub fn timestamp(&self, packet: &Packet) -> u32 {
+        let shift = self.squeeze.map_or(0, |squeeze| squeeze.shift(packet));
+        packet.timestamp.wrapping_add(self.timestamp_offset).wrapping_add(shift)
+    }
+
+    /// When something with the packet's timestamp would have come had it been sent live.
+    #[must_use]
+    pub fn live_arrival(&self, packet: &Packet) -> Instant {
+        self.squeeze.map_or(packet.arrived, |squeeze| {
+            let nanos = u64::from(squeeze.shift(packet)) * 1_000_000_000 / u64::from(squeeze.clock_rate.max(1));
+            packet.arrived + Duration::from_nanos(nanos)
+        })
     }
 }
 
@@ -97,9 +148,34 @@ mod tests {
             track: 0,
             first_source,
             timestamp_offset: 0,
+            squeeze: None,
+            pictures: Shift::default(),
             payload_type: 96,
             rtx_payload_type: None,
         }
+    }
+
+    #[test]
+    fn squeezed_timestamps_begin_at_the_live_edge_grow_slower_and_end_on_it() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(30);
+        let mut slots = Slots::default();
+        let source = SourceId(slots.insert(()));
+        // 2 s behind, four times as fast: met after 2.67 s of the source's time. The timestamps wrap meanwhile.
+        let from = u32::MAX - 90_000;
+        let squeeze = Squeeze { from, ahead: 180_000, speed: 400, clock_rate: 90_000, until };
+        let segment = Segment { timestamp_offset: 7, squeeze: Some(squeeze), ..segment(source, 0) };
+        let at = |frame: u32, arrived| {
+            let packet = crate::ring::packet(0, from.wrapping_add(frame * 3000), b"", arrived);
+            segment.timestamp(&packet).wrapping_sub(from).wrapping_sub(7)
+        };
+        let stamps: Vec<u32> = (0..100).map(|frame| at(frame, now)).collect();
+        assert_eq!((stamps[0], stamps[1], stamps[40]), (180_000, 180_750, 210_000));
+        assert_eq!(stamps[79..83], [239_250, 240_000, 243_000, 246_000]);
+        assert!(stamps.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(at(40, until + Duration::from_nanos(1)), 120_000, "long after, whatever the timestamps have become");
+        let first = crate::ring::packet(0, from, b"", now);
+        assert_eq!(segment.live_arrival(&first), now + Duration::from_secs(2));
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! so that a plain retransmission is the same byte for byte.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::border::{CodecPayload, ViewerTrack};
-use crate::mapping::{Mapping, Segment};
-use crate::negotiation::{Extension, ExtensionIds, Kind};
+use crate::mapping::{Mapping, Segment, Squeeze};
+use crate::negotiation::{Codec, Extension, ExtensionIds, Kind};
+use crate::picture::{Picture, Shift};
+use crate::replay::{self, Replay};
 use crate::ring::{MAX_JUMP, Packet};
 use crate::rtp::{self, HeaderWriter, RtpHeader};
 use crate::source::Burst;
@@ -40,12 +42,19 @@ impl Ids {
     }
 }
 
+/// No replay lasts longer.
+const SQUEEZED_FOR: Duration = Duration::from_secs(30);
+/// Percent; where timestamps would stand still or go back without it.
+const DEFAULT_SPEED: u32 = 400;
+
 /// The newest packet sent: where the timeline goes on.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     timestamp: u32,
+    /// When it came, or would have come had it been live.
     arrived: Instant,
     sequence: u64,
+    picture: Option<Picture>,
 }
 
 /// What is to be done with a burst.
@@ -116,13 +125,19 @@ impl Outgoing {
         !self.broken
     }
 
+    #[must_use]
+    pub fn has_codec(&self, codec: Codec) -> bool {
+        self.payloads.iter().any(|payload| payload.codec == codec)
+    }
+
     /// Packets were left out: begin a new segment.
     pub fn interrupt(&mut self) {
         self.broken = true;
     }
 
-    pub fn admit(&mut self, burst: &Burst) -> Admission {
-        let Some(payload) = self.payloads.iter().find(|payload| payload.codec == burst.codec) else {
+    /// `replay`: the one that the burst is part of.
+    pub fn admit(&mut self, burst: &Burst, replay: Option<&Replay>) -> Admission {
+        let Some(&payload) = self.payloads.iter().find(|payload| payload.codec == burst.codec) else {
             self.broken = true;
             return Admission::Unplayable;
         };
@@ -133,33 +148,75 @@ impl Outgoing {
         if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
             return Admission::Continue(*segment);
         }
+        let current = current.copied();
         self.broken = true;
-        if burst.kind == Kind::Video && !burst.starts_key_frame {
+        let resumes = replay.is_some_and(|replay| replay.resumes) && current.is_some();
+        if burst.kind == Kind::Video && !burst.starts_key_frame && !resumes {
             return Admission::Wait;
         }
         self.broken = false;
+        let segment = self.segment(burst, payload, current, replay);
+        // In the midst of a group of pictures its numbers go on as they are.
+        let pictures = current.filter(|_| resumes).map_or_else(|| self.pictures(first), |segment| segment.pictures);
+        self.mapping.start(Segment { pictures, ..segment });
+        self.mapping.current().map_or(Admission::Wait, |segment| Admission::Begin(*segment))
+    }
+
+    /// The segment that begins with `burst`; `current`: the one before, of the same track.
+    fn segment(
+        &self,
+        burst: &Burst,
+        payload: CodecPayload,
+        current: Option<Segment>,
+        replay: Option<&Replay>,
+    ) -> Segment {
+        let first = &burst.packets[0];
         let kept = current.map(|segment| segment.timestamp_offset);
         let timestamp_offset =
             kept.unwrap_or_else(|| self.next_timestamp(first, burst.clock_rate).wrapping_sub(first.timestamp));
-        self.mapping.start(Segment {
+        Segment {
             first_number: 0,
             source: burst.source,
             track: burst.track,
             first_source: first.sequence,
             timestamp_offset,
+            squeeze: (burst.kind == Kind::Video).then(|| self.squeeze(burst, timestamp_offset, replay)).flatten(),
+            pictures: Shift::default(),
             payload_type: payload.payload_type,
             rtx_payload_type: payload.rtx,
-        });
-        self.mapping.current().map_or(Admission::Wait, |segment| Admission::Begin(*segment))
+        }
+    }
+
+    /// From the live edge on, and never back from where the viewer is.
+    fn squeeze(&self, burst: &Burst, timestamp_offset: u32, replay: Option<&Replay>) -> Option<Squeeze> {
+        let first = &burst.packets[0];
+        let behind = replay.map_or(0, |replay| replay.live.wrapping_sub(first.timestamp).cast_signed());
+        let ours = first.timestamp.wrapping_add(timestamp_offset);
+        let past = self.last.map_or(0, |last| last.timestamp.wrapping_add(1).wrapping_sub(ours).cast_signed());
+        // More is no distance but a jump of the source's.
+        let most = burst.clock_rate.saturating_mul(10);
+        let ahead = u32::try_from(behind.max(past)).ok().filter(|ahead| (1..=most).contains(ahead))?;
+        Some(Squeeze {
+            from: first.timestamp,
+            ahead,
+            speed: replay.map_or(DEFAULT_SPEED, |replay| replay.speed),
+            clock_rate: burst.clock_rate,
+            until: first.arrived + SQUEEZED_FOR,
+        })
+    }
+
+    /// With which the picture of `first` comes next.
+    fn pictures(&self, first: &Packet) -> Shift {
+        let last = self.last.and_then(|last| last.picture);
+        let picture = first.picture.map(|place| place.read(&first.payload));
+        last.zip(picture).map_or_else(Shift::default, |(last, picture)| Shift::between(last, picture))
     }
 
     /// Another source goes on where the last one stopped, plus the time that passed.
-    #[allow(clippy::cast_possible_truncation)] // Timestamps wrap.
     fn next_timestamp(&self, first: &Packet, rate: u32) -> u32 {
         let Some(last) = self.last else { return self.first_timestamp };
         let elapsed = first.arrived.saturating_duration_since(last.arrived);
-        let ticks = elapsed.as_nanos() * u128::from(rate) / 1_000_000_000;
-        last.timestamp.wrapping_add((ticks as u32).max(1))
+        last.timestamp.wrapping_add(replay::ticks(elapsed, rate).max(1))
     }
 
     /// The packet's number; None before the segment's beginning, or so far ahead that a receiver would lose count.
@@ -174,14 +231,17 @@ impl Outgoing {
         self.mapping.advance(number);
         self.packets = self.packets.wrapping_add(1);
         self.payload_bytes = self.payload_bytes.wrapping_add(packet.payload.len() as u32);
-        let timestamp = packet.timestamp.wrapping_add(segment.timestamp_offset);
+        let timestamp = segment.timestamp(packet);
         let newer = |last: Sent| timestamp.wrapping_sub(last.timestamp).cast_signed() >= 0;
         let (kept, sequence) = self.last.map_or((None, 0), |last| (Some(last), last.sequence));
         let same_segment = number > segment.first_number;
         let sequence = if same_segment { sequence.max(packet.sequence) } else { packet.sequence };
         self.last = match kept {
             Some(last) if !newer(last) => Some(Sent { sequence, ..last }),
-            _ => Some(Sent { timestamp, arrived: packet.arrived, sequence }),
+            _ => {
+                let picture = packet.picture.map(|place| place.read(&packet.payload).shifted(segment.pictures));
+                Some(Sent { timestamp, arrived: segment.live_arrival(packet), sequence, picture })
+            }
         };
     }
 
@@ -205,7 +265,7 @@ impl Outgoing {
             marker: packet.marker,
             payload_type: segment.payload_type,
             sequence: number as u16,
-            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            timestamp: segment.timestamp(packet),
             ssrc: self.ssrc,
             padded: packet.padding > 0,
         };
@@ -231,7 +291,7 @@ impl Outgoing {
         }
         writer.extension(self.ids.dependency_descriptor, descriptor.unwrap_or_default());
         let len = writer.end();
-        buffer.extend_from_slice(&packet.payload);
+        write_payload(buffer, segment, packet);
         rtp::pad(buffer, packet.padding);
         len
     }
@@ -261,7 +321,7 @@ impl Outgoing {
             marker: packet.marker,
             payload_type,
             sequence: own_number as u16,
-            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            timestamp: segment.timestamp(packet),
             ssrc,
             padded: false,
         };
@@ -269,8 +329,17 @@ impl Outgoing {
         self.write_session(&mut writer, transport_cc);
         let len = writer.end();
         buffer.extend_from_slice(&(number as u16).to_be_bytes());
-        buffer.extend_from_slice(&packet.payload);
+        write_payload(buffer, segment, packet);
         Some((len, own_number))
+    }
+}
+
+/// The payload, its picture counted as the viewer counts.
+fn write_payload(buffer: &mut Vec<u8>, segment: &Segment, packet: &Packet) {
+    let start = buffer.len();
+    buffer.extend_from_slice(&packet.payload);
+    if let Some(place) = packet.picture {
+        place.shift(segment.pictures, &mut buffer[start..]);
     }
 }
 

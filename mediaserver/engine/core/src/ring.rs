@@ -1,13 +1,16 @@
-//! The packets of one layer, as far back as repairs may ask: sized in time.
+//! The packets of one layer, as far back as repairs may ask: sized in time, bounded in bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::border::ExtensionValues;
+use crate::picture;
 
 /// More numbers than this in one step and the ring begins anew.
 pub const MAX_JUMP: u64 = 4096;
+/// Payload bytes that a ring holds at most.
+const MAX_BYTES: usize = 16 << 20;
 
 /// A source packet with all that decides its bytes to a viewer. Never changes once it is in the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Packet {
     pub padding: u8,
     /// Sent with a burst that holds (part of) a key frame.
     pub key_frame: bool,
+    /// Where the payload has its picture id.
+    pub picture: Option<picture::Place>,
     pub arrived: Instant,
 }
 
@@ -30,13 +35,14 @@ pub struct Ring {
     /// From `first` on; None: not arrived.
     packets: VecDeque<Option<Arc<Packet>>>,
     first: u64,
+    bytes: usize,
     history: Duration,
 }
 
 impl Ring {
     #[must_use]
     pub fn new(history: Duration) -> Self {
-        Self { packets: VecDeque::new(), first: 0, history }
+        Self { packets: VecDeque::new(), first: 0, bytes: 0, history }
     }
 
     #[must_use]
@@ -64,6 +70,7 @@ impl Ring {
         let sequence = packet.sequence;
         if self.highest().is_none_or(|highest| sequence > highest + MAX_JUMP) {
             self.packets.clear();
+            self.bytes = 0;
             self.first = sequence;
         }
         let Some(at) = sequence.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return false };
@@ -74,6 +81,7 @@ impl Ring {
         if slot.is_some() {
             return false;
         }
+        self.bytes += packet.payload.len();
         *slot = Some(packet);
         true
     }
@@ -81,8 +89,9 @@ impl Ring {
     fn forget(&mut self, now: Instant) {
         let old = |p: &Arc<Packet>| now.saturating_duration_since(p.arrived) > self.history;
         // The newest stays: it says where the numbers are.
-        while self.packets.len() > 1 && self.packets[0].as_ref().is_none_or(old) {
-            self.packets.pop_front();
+        while self.packets.len() > 1 && (self.bytes > MAX_BYTES || self.packets[0].as_ref().is_none_or(old)) {
+            let gone = self.packets.pop_front().flatten();
+            self.bytes -= gone.map_or(0, |packet| packet.payload.len());
             self.first += 1;
         }
     }
@@ -98,6 +107,7 @@ pub(crate) fn packet(sequence: u64, timestamp: u32, payload: &[u8], arrived: Ins
         extensions: ExtensionValues::default(),
         padding: 0,
         key_frame: false,
+        picture: None,
         arrived,
     }
 }
@@ -119,5 +129,17 @@ mod tests {
         assert_eq!((ring.get(10), ring.get(12).is_some()), (None, true));
         assert!(put(&mut ring, 14 + MAX_JUMP + 1, 110));
         assert_eq!(ring.get(14), None);
+    }
+
+    #[test]
+    fn the_ring_is_bounded_in_bytes_too() {
+        let now = Instant::now();
+        let mut ring = Ring::new(Duration::from_secs(1));
+        for sequence in 0..40 {
+            assert!(ring.insert(Arc::new(packet(sequence, 0, &vec![0; 1 << 20], now))));
+        }
+        assert_eq!((ring.get(22), ring.get(23).is_some(), ring.bytes), (None, true, 17 << 20));
+        assert!(ring.insert(Arc::new(packet(40 + MAX_JUMP, 0, b"", now))));
+        assert_eq!(ring.bytes, 0);
     }
 }

@@ -7,6 +7,7 @@ use crate::border::{SourceId, SourcePacket, SourceStats, TrackSpec};
 use crate::gather::Gather;
 use crate::key_frame;
 use crate::negotiation::{Codec, Kind};
+use crate::picture;
 use crate::ring::{Packet, Ring};
 use crate::runs;
 use crate::slots::Id;
@@ -33,6 +34,8 @@ pub struct Burst {
     pub follow: Vec<Arc<Packet>>,
     /// A viewer may start with this burst.
     pub starts_key_frame: bool,
+    /// Of its packets' payloads.
+    pub bytes: usize,
     pub emitted: Instant,
 }
 
@@ -92,6 +95,7 @@ impl SourceTrack {
         for (packet, padding) in held.iter_mut().zip(paddings) {
             packet.padding = padding;
             packet.key_frame = self.key_timestamp == Some(packet.timestamp);
+            packet.picture = picture::Place::find(self.spec.codec, &packet.payload);
             packet.extensions.abs_capture_time = captured;
             packet.extensions.orientation = orientation;
         }
@@ -171,6 +175,7 @@ impl Source {
             extensions: packet.extensions,
             padding: 0,
             key_frame: false,
+            picture: None,
             arrived: now.0,
         };
         for held in self.tracks[track].push(packet) {
@@ -206,6 +211,7 @@ impl Source {
             kind,
             codec,
             clock_rate,
+            bytes: packets.iter().map(|packet| packet.payload.len()).sum(),
             packets,
             follow,
             starts_key_frame,

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::border::{SourceId, StreamKey, ViewerId};
+use crate::negotiation::Kind;
 use crate::pli_budget::PliBudget;
+use crate::replay::{self, Backlog};
 use crate::source::Burst;
 
 /// Viewers read the log each at its own position, so a burst is queued once for all of them.
@@ -17,6 +19,9 @@ pub struct Stream {
     pub budget: PliBudget,
     log: VecDeque<Burst>,
     log_start: u64,
+    log_bytes: usize,
+    /// Position of the newest burst with which a viewer may start.
+    newest_key_frame: Option<u64>,
     turn: usize,
 }
 
@@ -31,6 +36,8 @@ impl Stream {
             budget: PliBudget::default(),
             log: VecDeque::new(),
             log_start: 0,
+            log_bytes: 0,
+            newest_key_frame: None,
             turn: 0,
         }
     }
@@ -40,13 +47,22 @@ impl Stream {
         self.sources.is_empty() && self.viewers.is_empty()
     }
 
-    /// Add a burst; what is older than `keep` is forgotten.
+    /// Add a burst. What is older than `keep` is forgotten, unless somebody may yet start with it.
     pub fn push(&mut self, burst: Burst, keep: Duration) {
         let now = burst.emitted;
-        while self.log.front().is_some_and(|front| now.saturating_duration_since(front.emitted) > keep) {
+        while let Some(front) = self.log.front() {
+            let age = now.saturating_duration_since(front.emitted);
+            if age <= keep || (age <= keep + replay::LONGEST && self.log_bytes <= replay::LARGEST * 2) {
+                break;
+            }
+            self.log_bytes -= front.bytes;
             self.log.pop_front();
             self.log_start += 1;
         }
+        if burst.starts_key_frame {
+            self.newest_key_frame = Some(self.log_end());
+        }
+        self.log_bytes += burst.bytes;
         self.log.push_back(burst);
     }
 
@@ -67,10 +83,26 @@ impl Stream {
         self.log.get(usize::try_from(position.checked_sub(self.log_start)?).ok()?)
     }
 
-    /// Whether a viewer at `position` has a key frame before it.
+    /// The newest burst with which a viewer may start.
     #[must_use]
-    pub fn key_frame_ahead(&self, position: u64) -> bool {
-        (position..self.log_end()).any(|at| self.burst(at).is_some_and(|burst| burst.starts_key_frame))
+    pub fn newest_key_frame(&self) -> Option<u64> {
+        self.newest_key_frame.filter(|position| *position >= self.log_start)
+    }
+
+    /// What a viewer that goes on at `position` is behind the live edge. None: what stands there is not the video on air.
+    #[must_use]
+    pub fn backlog(&self, position: u64, now: Instant) -> Option<Backlog> {
+        let first =
+            self.burst(position).filter(|first| first.kind == Kind::Video && self.on_air == Some(first.source))?;
+        let rest = (position..self.log_end()).filter_map(|at| self.burst(at));
+        let (mut bytes, mut newest) = (0, first);
+        for burst in rest.filter(|burst| burst.source == first.source && burst.track == first.track) {
+            bytes += burst.bytes;
+            newest = burst;
+        }
+        let since = now.saturating_duration_since(newest.emitted);
+        let live = newest.packets.last()?.timestamp.wrapping_add(replay::ticks(since, first.clock_rate));
+        Some(Backlog { position, age: now.saturating_duration_since(first.emitted), bytes, live })
     }
 
     /// Everybody, another one first each time.
@@ -82,8 +114,8 @@ impl Stream {
 
     /// Want a key frame; one that is `due` within a moment by itself is waited for first.
     pub fn want_key_frame(&mut self, due: Option<Instant>, now: Instant) {
-        const MOMENT: Duration = Duration::from_millis(300);
-        const GRACE: Duration = Duration::from_millis(100);
+        const MOMENT: Duration = Duration::from_millis(100);
+        const GRACE: Duration = Duration::from_millis(50);
         let soon = due.filter(|due| *due + GRACE > now && *due <= now + MOMENT);
         self.budget.want(soon.map_or(now, |due| due + GRACE));
     }

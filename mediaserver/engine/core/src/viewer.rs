@@ -1,5 +1,7 @@
 //! One session that we send to: its place in the stream's log, its tracks, what it asks for.
 
+mod start;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use crate::negotiation::Kind;
 use crate::outbox::Outbox;
 use crate::outgoing::{Admission, Beginnings, Outgoing};
 use crate::repair::{Repair, Repairs};
+use crate::replay::Replay;
 use crate::report_schedule::ReportSchedule;
 use crate::ring::Packet;
 use crate::rtcp::{self, Report, ReportBlock, SenderReport};
@@ -17,6 +20,7 @@ use crate::source::{Burst, Source};
 use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
 use crate::timeline;
+pub use start::Restart;
 
 /// A key frame sent less than this ago answers a PLI.
 const FRESH_KEY_FRAME: Duration = Duration::from_millis(500);
@@ -40,6 +44,11 @@ pub struct Viewer {
     repairs: Repairs,
     /// Position in the stream's log.
     cursor: u64,
+    /// Catches up with `cursor`; video comes from there meanwhile.
+    replay: Option<Replay>,
+    last_replay: Option<Instant>,
+    /// Its codec is known to be none of the viewer's.
+    estranged: bool,
     transport_cc: u16,
     stats: ViewerStats,
     last_sent: Option<Instant>,
@@ -67,6 +76,10 @@ pub struct Outcome {
     pub more: bool,
     /// A key frame is missed.
     pub wants_key_frame: bool,
+    /// It should go on from a key frame that has been: an old one helps as well.
+    pub restart: Option<Restart>,
+    /// The stream has become something that the viewer has no codec for.
+    pub estranged: bool,
 }
 
 impl Viewer {
@@ -92,6 +105,9 @@ impl Viewer {
             opener: Opener::new(keys),
             repairs: Repairs::default(),
             cursor: 0,
+            replay: None,
+            last_replay: None,
+            estranged: false,
             transport_cc: 0,
             stats: ViewerStats::default(),
             last_sent: None,
@@ -103,16 +119,26 @@ impl Viewer {
 
     /// Go on with what comes next; what was not sent until now never is.
     pub fn skip_to(&mut self, position: u64) {
-        if position > self.cursor {
+        if position > self.cursor || self.replay.is_some() {
             self.tracks.iter_mut().for_each(Outgoing::interrupt);
         }
         self.cursor = position;
+        self.replay = None;
     }
 
     /// Since when the next burst waits.
     #[must_use]
     pub fn waiting_since(&self, stream: &Stream) -> Option<Instant> {
-        stream.burst(self.cursor.max(stream.log_start())).map(|burst| burst.emitted)
+        let live = stream.burst(self.cursor.max(stream.log_start())).map(|burst| burst.emitted);
+        let Some(replay) = &self.replay else { return live };
+        Some(live.map_or(replay.due, |live| live.min(replay.due)))
+    }
+
+    /// When it wants a turn without anything new in the log.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Instant> {
+        let replay = self.replay.as_ref().map(|replay| replay.due);
+        self.reports.next().into_iter().chain(replay).min()
     }
 
     /// Seal what is due: repairs, one burst, reports.
@@ -126,53 +152,69 @@ impl Viewer {
             self.send_repair(repair, destination, turn);
         }
         turn.outbox.close_run();
-        let mut wants_key_frame = self.cut_late(turn);
+        let mut outcome = Outcome { restart: self.cut_late(turn), ..Outcome::default() };
         if let Some(burst) = turn.stream.burst(self.cursor) {
             self.cursor += 1;
-            wants_key_frame |= self.send_burst(burst, destination, turn);
+            if self.replay.is_none() || burst.kind != Kind::Video {
+                self.send_burst(burst, destination, turn, &mut outcome);
+            }
+        }
+        if self.replay.is_some() {
+            self.go_on_replaying(destination, turn, &mut outcome);
         }
         if self.reports.is_due(turn.now) {
             self.send_report(destination, turn);
         }
-        Outcome { more: self.cursor < turn.stream.log_end(), wants_key_frame }
+        let replay_is_due = self.replay.as_ref().is_some_and(|replay| replay.due <= turn.now);
+        outcome.more = self.cursor < turn.stream.log_end() || replay_is_due;
+        outcome
     }
 
-    /// Leave out what waited too long. True when video is interrupted by that.
-    fn cut_late(&mut self, turn: &Turn<'_>) -> bool {
-        let playing = self.plays_video();
-        if self.cursor < turn.stream.log_start() {
+    /// Leave out what waited too long. Where video is interrupted by that, how it may go on.
+    fn cut_late(&mut self, turn: &Turn<'_>) -> Option<Restart> {
+        let playing = self.replay.is_none() && self.plays_video();
+        let mut from = None;
+        let overtaken = self.cursor < turn.stream.log_start();
+        if overtaken {
             self.skip_to(turn.stream.log_start());
         }
         while let Some(burst) = turn.stream.burst(self.cursor)
             && turn.now.saturating_duration_since(burst.emitted) > turn.config.late_limit
         {
+            if burst.kind == Kind::Video {
+                from = from.or(Some(self.cursor));
+            }
             self.cursor += 1;
+            if self.replay.is_some() && burst.kind == Kind::Video {
+                continue;
+            }
             if let Some(track) = track_of(&mut self.tracks, burst) {
                 track.interrupt();
             }
         }
         let cut = playing && !self.plays_video();
         self.stats.cut += u64::from(cut);
-        cut
+        cut.then_some(Restart::Cut(from.filter(|_| !overtaken)))
     }
 
-    fn plays_video(&self) -> bool {
-        self.tracks.iter().any(|track| track.kind == Kind::Video && track.is_playing())
-    }
-
-    /// True when a key frame is needed first.
-    fn send_burst(&mut self, burst: &Burst, destination: SocketAddr, turn: &mut Turn<'_>) -> bool {
-        let Some(at) = index_of(&self.tracks, burst) else { return false };
-        let (segment, follow) = match self.tracks[at].admit(burst) {
+    fn send_burst(&mut self, burst: &Burst, destination: SocketAddr, turn: &mut Turn<'_>, outcome: &mut Outcome) {
+        let Some(at) = index_of(&self.tracks, burst) else { return };
+        let (segment, follow) = match self.tracks[at].admit(burst, self.replay.as_ref()) {
             Admission::Continue(segment) => (segment, &[][..]),
             Admission::Begin(segment) => {
                 self.reports.restart(turn.now);
                 (segment, &burst.follow[..])
             }
-            Admission::Wait => return true,
+            Admission::Wait => {
+                outcome.wants_key_frame = true;
+                return;
+            }
             Admission::Unplayable => {
                 self.stats.unplayable += burst.packets.len() as u64;
-                return false;
+                // What comes before the first key frame may be a last word of somebody else.
+                outcome.estranged = burst.starts_key_frame && !self.estranged;
+                self.estranged |= outcome.estranged;
+                return;
             }
         };
         for packet in burst.packets.iter().chain(follow) {
@@ -184,7 +226,6 @@ impl Viewer {
             }
         }
         self.note_burst(burst, turn.now);
-        false
     }
 
     fn note_burst(&mut self, burst: &Burst, now: Instant) {
@@ -295,10 +336,10 @@ impl Viewer {
         for report in rtcp::parse(&datagram[..len]) {
             match report {
                 Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
-                Report::KeyFrame { ssrc } => outcome.wants_key_frame |= self.on_pli(ssrc, stream, now.0),
+                Report::KeyFrame { ssrc } if self.on_pli(ssrc, stream, now.0) => outcome.restart = Some(Restart::Asked),
                 Report::Block(block) => self.on_block(block, now.1),
                 Report::Remb { bitrate } => self.stats.remb = Some(bitrate),
-                Report::Sender { .. } | Report::Bye { .. } => {}
+                Report::KeyFrame { .. } | Report::Sender { .. } | Report::Bye { .. } => {}
             }
         }
         outcome.more = !self.repairs.is_empty();
@@ -315,7 +356,7 @@ impl Viewer {
         }
     }
 
-    /// Whether the source should be asked.
+    /// Whether it should be given a key frame.
     fn on_pli(&mut self, ssrc: u32, stream: &Stream, now: Instant) -> bool {
         if !self.tracks.iter().any(|track| track.ssrc == ssrc && track.kind == Kind::Video) {
             return false;
@@ -324,7 +365,8 @@ impl Viewer {
         let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
         if within(self.last_key_frame, FRESH_KEY_FRAME)
             || within(self.last_pli, PLI_SPACING)
-            || stream.key_frame_ahead(self.cursor)
+            || self.replay.is_some()
+            || stream.newest_key_frame().is_some_and(|key| key >= self.cursor)
         {
             return false;
         }

@@ -43,6 +43,13 @@ pub struct Player {
     pub bye: bool,
 }
 
+impl Received {
+    /// The number that the source gave the packet (`World::packet`).
+    pub fn source_number(&self) -> u64 {
+        u64::from_be_bytes(self.payload[1..9].try_into().unwrap())
+    }
+}
+
 impl Player {
     fn new(keys: &SrtpKeys) -> Self {
         let theirs = SrtpKeys { profile: keys.profile, local: keys.remote.clone(), remote: keys.local.clone() };
@@ -162,6 +169,10 @@ impl World {
     }
 
     pub fn publish(&mut self, sequence: u64, timestamp: u32) -> Publication {
+        self.publish_as(Codec::H264, sequence, timestamp)
+    }
+
+    pub fn publish_as(&mut self, video: Codec, sequence: u64, timestamp: u32) -> Publication {
         self.started += 1;
         let track = |kind, codec: Codec| TrackSpec {
             kind,
@@ -170,7 +181,7 @@ impl World {
             fmtp: String::new(),
             pli: true,
         };
-        let tracks = [track(Kind::Audio, Codec::Opus), track(Kind::Video, Codec::H264)];
+        let tracks = [track(Kind::Audio, Codec::Opus), track(Kind::Video, video)];
         let incarnation = format!("incarnation {}", self.started);
         let id = self.forwarder.start_source(&self.stream, &incarnation, SourceKind::Publisher, &tracks, self.now);
         Publication { id, sequence: [sequence; 2], timestamp: [timestamp, timestamp.wrapping_add(77)] }
@@ -201,6 +212,19 @@ impl World {
         packets
     }
 
+    /// A VP8 frame of two packets (RFC 7741, 4.2), with its picture id and TL0PICIDX.
+    pub fn vp8_frame(publication: &mut Publication, key: bool, picture: (u16, u8)) -> Vec<SourcePacket> {
+        let [high, low] = (picture.0 | 0x8000).to_be_bytes();
+        let payload = |first: u8| [&[first, 0xe0, high, low, picture.1, 0x20, u8::from(!key)][..], &[9; 50]].concat();
+        let mut packet = |first: u8, marker| SourcePacket {
+            payload: payload(first).into(),
+            ..Self::packet(publication, VIDEO, 0, 9, marker)
+        };
+        let packets = vec![packet(0x90, false), packet(0x80, true)];
+        publication.timestamp[VIDEO] = publication.timestamp[VIDEO].wrapping_add(3000);
+        packets
+    }
+
     pub fn push(&mut self, publication: &Publication, track: usize, packets: impl IntoIterator<Item = SourcePacket>) {
         for packet in packets {
             self.forwarder.on_source_packet(publication.id, track, packet, self.now);
@@ -222,6 +246,14 @@ impl World {
         for at in 0..frames {
             self.play_frame(publication, at % gop == 0);
             self.now += Duration::from_nanos(33_333_333);
+        }
+    }
+
+    /// The same with whatever falls due between two frames; `frames`: their place in a row with a key frame every `gop`.
+    pub fn live(&mut self, publication: &mut Publication, frames: std::ops::Range<usize>, gop: usize) {
+        for at in frames {
+            self.play_frame(publication, at % gop == 0);
+            self.wait(Duration::from_nanos(33_333_333));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What happens without a packet: held frames, silence, key frames to be asked for, reports.
+//! What happens without a packet: held frames, silence, key frames to be asked for, reports, replays.
 
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -14,15 +14,15 @@ impl Forwarder {
         let sources = self.sources.iter().filter_map(|(_, source)| source.deadline());
         let budgets = self.streams.iter().filter(|(_, stream)| stream.on_air.is_some());
         let budgets = budgets.filter_map(|(_, stream)| stream.budget.deadline());
-        let report = self.report_times.peek().map(|Reverse((at, _))| *at);
-        sources.chain(budgets).chain(report).chain(self.paced_until).min()
+        let wake = self.wake_times.peek().map(|Reverse((at, _))| *at);
+        sources.chain(budgets).chain(wake).chain(self.paced_until).min()
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
         self.release_held(now);
         self.notice_silence(now);
         self.ask_for_key_frames(now);
-        self.queue_reports(now);
+        self.wake_viewers(now);
         self.paced_until = self.paced_until.filter(|until| *until > now);
     }
 
@@ -57,11 +57,11 @@ impl Forwarder {
         }
     }
 
-    fn queue_reports(&mut self, now: Instant) {
-        while let Some(&Reverse((at, id))) = self.report_times.peek()
+    fn wake_viewers(&mut self, now: Instant) {
+        while let Some(&Reverse((at, id))) = self.wake_times.peek()
             && at <= now
         {
-            self.report_times.pop();
+            self.wake_times.pop();
             let Some(viewer) = self.viewers.get_mut(id.0).filter(|viewer| viewer.timed_for == Some(at)) else {
                 continue;
             };

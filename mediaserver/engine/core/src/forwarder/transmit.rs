@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 use super::Forwarder;
-use crate::border::ViewerId;
+use crate::border::{ForwarderEvent, ViewerId};
 use crate::egress::{Egress, Flow};
 use crate::timeline;
 use crate::viewer::Turn;
@@ -55,12 +55,17 @@ impl Forwarder {
             viewer.queued = true;
             self.queue.push_back(id);
         }
-        if let Some(next) = viewer.reports.next().filter(|next| viewer.timed_for.is_none_or(|timed| *next < timed)) {
+        if let Some(next) = viewer.next_timer().filter(|next| viewer.timed_for.is_none_or(|timed| *next < timed)) {
             viewer.timed_for = Some(next);
-            self.report_times.push(Reverse((next, id)));
+            self.wake_times.push(Reverse((next, id)));
         }
         let stream = viewer.stream;
-        if outcome.wants_key_frame {
+        if outcome.estranged {
+            self.events.push_back(ForwarderEvent::CodecChanged { viewer: id });
+        }
+        if let Some(restart) = outcome.restart {
+            self.restart(id, restart, now);
+        } else if outcome.wants_key_frame {
             self.want_key_frame(stream, now);
         }
     }

@@ -167,7 +167,9 @@ impl Node {
 
     /// Send what is due.
     pub fn poll_transmit(&mut self, now: Instant, egress: &mut dyn Egress) -> Flow {
-        self.forwarder.poll_transmit(now, egress)
+        let flow = self.forwarder.poll_transmit(now, egress);
+        self.settle(now);
+        flow
     }
 
     fn check_room(&self) -> Result<(), Full> {
@@ -277,7 +279,7 @@ impl Node {
                 }
                 self.tell(id, Fact::Connected);
             }
-            Output::Nominated(address) => self.on_nominated(id, address),
+            Output::Nominated(address) => self.on_nominated(id, address, now),
             Output::Proved(address) => self.on_proved(id, address),
             Output::Closed(reason) => {
                 self.tell(id, Fact::Closed(reason));
@@ -286,10 +288,10 @@ impl Node {
         }
     }
 
-    fn on_nominated(&mut self, id: SessionId, address: SocketAddr) {
+    fn on_nominated(&mut self, id: SessionId, address: SocketAddr, now: Instant) {
         let Some(entry) = self.sessions.get(&id) else { return };
         if let Some(viewer) = entry.viewer {
-            self.forwarder.set_destination(viewer, Some(address));
+            self.forwarder.set_destination(viewer, Some(address), now);
         }
         if let Socket::Own(id) = entry.socket {
             self.settled.push((id, address));
@@ -314,6 +316,11 @@ impl Node {
     }
 
     fn goodbye(&mut self, id: SessionId, now: Instant) {
+        self.part(id, now);
+        self.settle(now);
+    }
+
+    fn part(&mut self, id: SessionId, now: Instant) {
         // The forwarder's BYE first: after DTLS is closed nobody listens.
         if let Some(viewer) = self.sessions.get_mut(&id).and_then(|entry| entry.viewer.take()) {
             self.by_viewer.remove(&viewer);
@@ -321,7 +328,14 @@ impl Node {
         }
         self.turn(id, now, Session::close);
         self.remove(id, now, false);
-        self.settle(now);
+    }
+
+    /// End the session of a viewer that has nothing to expect any more.
+    fn end_viewer(&mut self, viewer: ViewerId, reason: CloseReason, now: Instant) {
+        if let Some(id) = self.by_viewer.get(&viewer).copied() {
+            self.tell(id, Fact::Closed(reason));
+            self.part(id, now);
+        }
     }
 
     fn remove(&mut self, id: SessionId, now: Instant, say_bye: bool) {
@@ -354,6 +368,10 @@ impl Node {
                 ForwarderEvent::Active { source } => (source, Fact::Active),
                 ForwarderEvent::Silent { source } => (source, Fact::Silent),
                 ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
+                ForwarderEvent::CodecChanged { viewer } => {
+                    self.end_viewer(viewer, CloseReason::CodecChanged, now);
+                    continue;
+                }
             };
             if let Some(id) = self.by_source.get(&source).copied() {
                 self.introduce(id);

@@ -42,6 +42,8 @@ pub enum CloseReason {
     ConsentExpired,
     Failed,
     Shutdown,
+    /// The stream goes on in a codec that the viewer did not agree to.
+    CodecChanged,
 }
 
 impl CloseReason {
@@ -53,6 +55,7 @@ impl CloseReason {
             Self::ConsentExpired => "consent-expired",
             Self::Failed => "failed",
             Self::Shutdown => "shutdown",
+            Self::CodecChanged => "codec-changed",
         }
     }
 }
