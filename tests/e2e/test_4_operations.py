@@ -14,7 +14,7 @@ from rivulet_scene.command import ROOT, TESTBED, output
 from rivulet_scene.http import get, request
 from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
-from scene import Cdn, digests, nodes_ready, stream_is_live, needs_testbed
+from scene import Cdn, digests, needs_testbed, nodes_ready, stream_is_live
 
 AWAY_SECONDS = 120
 SECOND = {
