@@ -164,8 +164,8 @@ def show(checks: list[Check], both: Mapping[str, Region], keys: Keys) -> None:
     for name, region in both.items():
         print(f"  watch in {name}:     {region.door}/play/{STREAM}")
     print(f"  publish in us:   {both['us'].door}/publish/test_us?token={keys.token('test_us')}")
-    print(f"  kubectl:         export KUBECONFIG={both['eu'].kubeconfig}   # or {both['us'].kubeconfig}")
-    print(f"                   PATH=$PATH:{both['eu'].binaries}; kubectl -n rivulet get cdnregions,cdnnodes,streams")
+    for name, region in both.items():
+        print(f"  kubectl in {name}:   {' '.join(region.kubectl_argv)} -n rivulet get cdnregions,cdnnodes,streams")
     print("  the WAN:         hack/testbed --prefix demo wan")
     print("  remove it all:   make demo-down", flush=True)
 

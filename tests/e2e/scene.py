@@ -16,7 +16,7 @@ from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region, on_testbed
 from rivulet_scene.waiting import until
 
 # A WAN to cut, a control plane to restart, a place without UDP, a way to pods: no other cluster offers that to a test.
-testbed_only = pytest.mark.skipif(not on_testbed(), reason="needs the testbed, not just two clusters")
+needs_testbed = pytest.mark.skipif(not on_testbed(), reason="needs the testbed, not just two clusters")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rivulet_scene.clients import probe
 from rivulet_scene.command import TESTBED, output
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
-from scene import Cdn, testbed_only
+from scene import Cdn, needs_testbed
 
 PLACE = "hotel"
 
@@ -27,7 +27,7 @@ def hotel() -> Iterator[str]:
         output([TESTBED, "down", PLACE])
 
 
-@testbed_only
+@needs_testbed
 @pytest.mark.timeout(120)
 def test_without_udp_a_browser_plays_over_a_tcp_relay(cdn: Cdn, hotel: str) -> None:
     """N2 N4 R12: headless Chromium, iceTransportPolicy `all`; playing ≤ 10 s; coturn's log shows the allocation."""

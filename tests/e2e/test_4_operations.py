@@ -14,7 +14,7 @@ from rivulet_scene.command import ROOT, TESTBED, output
 from rivulet_scene.http import get, request
 from rivulet_scene.region import SYSTEM_NAMESPACE, Region
 from rivulet_scene.waiting import holds, until
-from scene import Cdn, digests, nodes_ready, stream_is_live, testbed_only
+from scene import Cdn, digests, needs_testbed, nodes_ready, stream_is_live
 
 AWAY_SECONDS = 120
 SECOND = {
@@ -215,7 +215,7 @@ def operator_ready(region: Region) -> bool:
     return all(each.get("status", {}).get("readyReplicas") == 1 for each in found)
 
 
-@testbed_only
+@needs_testbed
 @pytest.mark.timeout(240)
 def test_the_wan_is_cut_for_10_s_and_heals(cdn: Cdn) -> None:
     """What ought to go on goes on; viewers resume in the same session; tables equal again ≤ 10 s."""
@@ -233,7 +233,7 @@ def test_the_wan_is_cut_for_10_s_and_heals(cdn: Cdn) -> None:
     assert seen["video"]["longest_gap_ms"] < 25_000, seen
 
 
-@testbed_only
+@needs_testbed
 @pytest.mark.timeout(240)
 def test_an_apiserver_restarted_under_a_stream(cdn: Cdn) -> None:
     """Nobody notices; a node made afterwards joins."""
@@ -248,7 +248,7 @@ def test_an_apiserver_restarted_under_a_stream(cdn: Cdn) -> None:
     until(lambda: nodes_ready(cdn.us), "all well", seconds=60)
 
 
-@testbed_only
+@needs_testbed
 @pytest.mark.timeout(240)  # builds an image
 def test_a_chart_with_one_more_label_changes_no_pod(cdn: Cdn) -> None:
     """The chart upgraded to a build whose manifests add a label: 0 pod UIDs change."""
@@ -265,7 +265,7 @@ def slot_deployments(region: Region) -> list[dict[str, Any]]:
     return list(region.get("deployments", selector="rivulet.dev/role"))
 
 
-@testbed_only
+@needs_testbed
 def test_both_directors_gone_under_a_stream(cdn: Cdn) -> None:
     """D15: what plays goes on; a viewer that asks the edge directly gets in."""
     with (

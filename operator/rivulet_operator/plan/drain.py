@@ -68,9 +68,18 @@ def unasked(slot: Slot, facts: Facts) -> bool:
 
 
 def leaving(slots: Sequence[Slot], surplus: int, facts: Facts) -> tuple[str, ...]:
-    """Names of the slots that go: those already draining, then the emptiest, then the highest ordinal."""
-    order = sorted(slots, key=lambda slot: (slot.drain is None, _load(slot, facts), -slot.ordinal))
+    """Names of the slots that go: those already draining, then the emptiest, then the highest ordinal.
+
+    When a drain of the operator's finds somebody who got in before it, an empty slot goes instead.
+    """
+    order = sorted(slots, key=lambda slot: (_turn(slot, facts), _load(slot, facts), -slot.ordinal))
     return tuple(slot.name for slot in order[: max(surplus, 0)])
+
+
+def _turn(slot: Slot, facts: Facts) -> int:
+    if slot.drain is not None:
+        return 2 if by_operator(slot) and facts.busy(slot.name) else 0
+    return 1 if not slot.running or facts.empty(slot.name) else 3
 
 
 def _load(slot: Slot, facts: Facts) -> float:

@@ -331,6 +331,25 @@ CASES = {
         apply=(_stands(_slot(0)), _stands(_slot(1), **ENDS)),
         again=600.0,
     ),
+    "somebody got in before the drain: an empty slot goes instead": Case(
+        slots=(_slot(0), _slot(1, **SHRINKS)),
+        facts=_facts(_fact(0), _fact(1, 1, state="draining")),
+        apply=(_stands(_slot(0), **ENDS), _stands(_slot(1))),
+        release=(_release(1, *BOTH),),
+        again=600.0,
+    ),
+    "with no empty slot to go instead its drain goes on": Case(
+        slots=(_slot(0), _slot(1, **SHRINKS)),
+        facts=_facts(_fact(0, 1), _fact(1, 1, state="draining")),
+        apply=(_stands(_slot(0)), _stands(_slot(1), **SHRINKS)),
+        again=100.0,
+    ),
+    "a drain that a user began goes on whoever is there": Case(
+        slots=(_slot(0), _slot(1, drain=SOON)),
+        facts=_facts(_fact(0), _fact(1, 1, state="draining")),
+        apply=(_stands(_slot(0)), _stands(_slot(1), drain=SOON)),
+        again=100.0,
+    ),
     "a slot that leaves goes at its deadline": Case(
         slots=(_slot(0), _slot(1, drain=PAST, drain_for="scale-down")),
         facts=_facts(_fact(0, 2), _fact(1, 9)),
