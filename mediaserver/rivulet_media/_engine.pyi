@@ -38,7 +38,7 @@ class SessionStats(TypedDict):
     nacks: int
     repaired: int
     plis: int
-    cut: int  # times that a late queue was cut to the next key frame
+    cut: int  # times that a queue was too late: caught up with from the stream's log, or cut to the next key frame
     longest_gap_ms: int  # longest time between two video packets sent (viewer) or received, since start
 
 @type_check_only
@@ -72,7 +72,8 @@ class Event(TypedDict):
 
     connected {session}              DTLS is finished and keys are in use
     closed    {session, reason}      reason: "peer-closed" | "handshake-timeout" (15 s) | "consent-expired" (30 s without a valid
-                                     check) | "failed" | "shutdown"; never sent for a close() that Python asked for
+                                     check) | "codec-changed" (the stream's video comes in a codec that this viewer did not agree
+                                     to) | "failed" | "shutdown"; never sent for a close() that Python asked for
     tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
     active    {session, stream, incarnation}           first RTP packet, or the first after "silent"
     silent    {session, stream, incarnation}           3 s without an RTP packet from the source

@@ -2,7 +2,7 @@
 
 /// Frames a second.
 pub const FRAME_RATE: u32 = 30;
-/// Frames from one key frame to the next: 2 s.
+/// Frames from one key frame to the next, when nothing else is said: 2 s.
 pub const GOP: u32 = 60;
 /// Bytes of an audio packet's payload; one every 20 ms.
 pub const AUDIO_BYTES: usize = 100;
@@ -44,22 +44,28 @@ pub struct Frame {
 #[derive(Debug)]
 pub struct Frames {
     pattern: Pattern,
+    gop: u32,
     since_key: u32,
     random: u64,
 }
 
 impl Frames {
     pub fn new(pattern: Pattern) -> Self {
-        Self { pattern, since_key: GOP, random: 0x9e37_79b9_7f4a_7c15 }
+        Self { pattern, gop: GOP, since_key: u32::MAX, random: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// Frames from one key frame to the next.
+    pub fn set_gop(&mut self, frames: u32) {
+        self.gop = frames;
     }
 
     /// Make the next frame a key frame.
     pub fn want_key(&mut self) {
-        self.since_key = GOP;
+        self.since_key = u32::MAX;
     }
 
     pub fn next_frame(&mut self) -> Frame {
-        let key = self.since_key >= GOP;
+        let key = self.since_key >= self.gop;
         self.since_key = if key { 1 } else { self.since_key + 1 };
         let lengths = match self.pattern {
             Pattern::Burst => vec![BURST_BYTES; BURST_PACKETS],

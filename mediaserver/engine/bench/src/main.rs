@@ -9,12 +9,13 @@ mod peer;
 mod pipe;
 mod schedule;
 mod source;
+mod starts;
 mod viewers;
 
 use std::io;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: rivulet-bench source | viewers COUNT VERIFYING | floor DESTINATIONS";
+const USAGE: &str = "usage: rivulet-bench source | starts | viewers COUNT VERIFYING | floor DESTINATIONS";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Option<io::Result<()>> {
     match words {
         ["source"] => Some(source::run()),
+        ["starts"] => Some(starts::run()),
         ["viewers", count, verifying] => Some(viewers::run(count.parse().ok()?, verifying.parse().ok()?)),
         ["floor", list] => {
             let to: Result<Vec<_>, _> = list.split(',').map(str::parse).collect();

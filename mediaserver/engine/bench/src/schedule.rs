@@ -58,6 +58,12 @@ impl Schedule {
         }
     }
 
+    /// The same with this many frames from one key frame to the next.
+    pub fn with_gop(mut self, frames: u32) -> Self {
+        self.frames.set_gop(frames);
+        self
+    }
+
     pub fn want_key(&mut self) {
         self.frames.want_key();
     }

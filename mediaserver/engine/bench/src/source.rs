@@ -1,7 +1,7 @@
 //! The publisher: sends what the schedule says over real ICE, DTLS and SRTP.
 //!
-//! It asks `offer SDP`; then its leader says `paced` or `burst` (a new stretch with a key frame first) or `pause`, each
-//! answered with `done`. The end of stdin ends it.
+//! It asks `offer SDP`; then its leader says `paced` or `burst` (a new stretch with a key frame first; behind it how many
+//! frames a group of pictures has) or `pause`, each answered with `done`. The end of stdin ends it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use str0m::format::Codec;
 use str0m::media::{Direction, Mid, Pt};
 use str0m::rtp::RtpWrite;
 
-use crate::frames::Pattern;
+use crate::frames::{GOP, Pattern};
 use crate::peer::{Peer, until};
 use crate::pipe::Pipe;
 use crate::schedule::{Packet, Schedule, Track};
@@ -53,7 +53,7 @@ pub fn run() -> io::Result<()> {
         for ready in poller.wait(wait)? {
             if ready.token == LEADER {
                 let Some(command) = pipe.receive()? else { return Ok(()) };
-                source.schedule = Pattern::from_name(&command).map(|p| Schedule::new(p, source.epoch, Instant::now()));
+                source.schedule = schedule(&command, source.epoch);
                 pipe.send("done")?;
             } else {
                 source.receive(&mut receiver)?;
@@ -61,6 +61,13 @@ pub fn run() -> io::Result<()> {
         }
         source.turn(Instant::now())?;
     }
+}
+
+/// What the leader asks for; None: silence.
+fn schedule(command: &str, epoch: Instant) -> Option<Schedule> {
+    let (name, gop) = command.split_once(' ').unwrap_or((command, ""));
+    let schedule = Schedule::new(Pattern::from_name(name)?, epoch, Instant::now());
+    Some(schedule.with_gop(gop.parse().unwrap_or(GOP)))
 }
 
 fn publish(pipe: &mut Pipe) -> io::Result<Source> {

@@ -126,7 +126,7 @@ fn sound_comes_from_the_live_edge_and_reports_at_once() {
     };
     let (their_ntp, theirs) = world.player(witness).last_report(VIDEO_SSRC).unwrap();
     let ticks = theirs.wrapping_add(offset(VIDEO_SSRC)).wrapping_sub(timestamp);
-    let passed = (their_ntp - ntp) * 90_000 >> 32;
+    let passed = ((their_ntp - ntp) * 90_000) >> 32;
     assert!(passed.abs_diff(ticks.into()) < 90, "{ticks} ticks instead of {passed}");
 }
 
