@@ -215,6 +215,9 @@ impl Forwarder {
         if outcome.wants_key_frame {
             self.want_key_frame(stream, now);
         }
+        if outcome.too_lossy {
+            self.events.push_back(ForwarderEvent::TooLossy { viewer });
+        }
     }
 
     /// End a viewer; `say_bye`: an RTCP BYE leaves with the next `poll_transmit`.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::border::{ForwarderConfig, ViewerId, ViewerSpec, ViewerStats};
+use crate::lossiness::Lossiness;
 use crate::mapping::Segment;
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
@@ -41,6 +42,7 @@ pub struct Viewer {
     /// Position in the stream's log.
     cursor: u64,
     transport_cc: u16,
+    lossiness: Lossiness,
     stats: ViewerStats,
     last_sent: Option<Instant>,
     last_video: Option<Instant>,
@@ -67,6 +69,8 @@ pub struct Outcome {
     pub more: bool,
     /// A key frame is missed.
     pub wants_key_frame: bool,
+    /// It loses too much for too long.
+    pub too_lossy: bool,
 }
 
 impl Viewer {
@@ -93,6 +97,7 @@ impl Viewer {
             repairs: Repairs::default(),
             cursor: 0,
             transport_cc: 0,
+            lossiness: Lossiness::default(),
             stats: ViewerStats::default(),
             last_sent: None,
             last_video: None,
@@ -134,7 +139,7 @@ impl Viewer {
         if self.reports.is_due(turn.now) {
             self.send_report(destination, turn);
         }
-        Outcome { more: self.cursor < turn.stream.log_end(), wants_key_frame }
+        Outcome { more: self.cursor < turn.stream.log_end(), wants_key_frame, too_lossy: false }
     }
 
     /// Leave out what waited too long. True when video is interrupted by that.
@@ -296,7 +301,7 @@ impl Viewer {
             match report {
                 Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
                 Report::KeyFrame { ssrc } => outcome.wants_key_frame |= self.on_pli(ssrc, stream, now.0),
-                Report::Block(block) => self.on_block(block, now.1),
+                Report::Block(block) => outcome.too_lossy |= self.on_block(block, now),
                 Report::Remb { bitrate } => self.stats.remb = Some(bitrate),
                 Report::Sender { .. } | Report::Bye { .. } => {}
             }
@@ -332,17 +337,20 @@ impl Viewer {
         true
     }
 
+    /// Whether the loss has been too much for too long: of video where there is any, for it has packets enough to tell.
     #[allow(clippy::cast_possible_truncation)] // The middle 32 bits are meant.
-    fn on_block(&mut self, block: ReportBlock, ntp: u64) {
-        if !self.tracks.iter().any(|track| track.ssrc == block.ssrc) {
-            return;
-        }
+    fn on_block(&mut self, block: ReportBlock, (now, ntp): (Instant, u64)) -> bool {
+        let Some(kind) = self.tracks.iter().find(|track| track.ssrc == block.ssrc).map(|track| track.kind) else {
+            return false;
+        };
         self.stats.loss = Some(f64::from(block.fraction_lost) / 256.0);
         let round = ((ntp >> 16) as u32).wrapping_sub(block.last_report).wrapping_sub(block.delay);
         // Above half a minute it is not a round trip but a confused peer.
         if block.last_report != 0 && round < 30 << 16 {
             self.stats.rtt = Some(timeline::from_short(round));
         }
+        let tells = kind == Kind::Video || self.tracks.iter().all(|track| track.kind == Kind::Audio);
+        tells && !self.relay && self.lossiness.note(block.fraction_lost, now)
     }
 
     #[must_use]

@@ -209,9 +209,9 @@ impl Node {
         incarnation: Option<&str>,
         now: Instant,
     ) -> Option<SourceId> {
-        let Media::Inbound(tracks) = &session.media else { return None };
+        let Media::Inbound(receiver) = &session.media else { return None };
         let kind = if session.role == Role::RelayIn { SourceKind::Relay } else { SourceKind::Publisher };
-        Some(self.forwarder.start_source(stream, incarnation.unwrap_or_default(), kind, &tracks.specs(), now))
+        Some(self.forwarder.start_source(stream, incarnation.unwrap_or_default(), kind, &receiver.specs(), now))
     }
 
     /// Let a session do something and take what comes of it. A panic in it ends it, and only it.
@@ -268,6 +268,10 @@ impl Node {
                     self.forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
                 }
             }
+            Output::NeedsKeyFrame => {
+                let stream = entry.stream.clone();
+                self.forwarder.request_key_frame(&stream, now);
+            }
             Output::Connected(keys) => {
                 if let Media::Outbound(spec) = &entry.session.media {
                     let (spec, remote) = (spec.clone(), entry.session.remote());
@@ -307,9 +311,17 @@ impl Node {
     fn introduce(&mut self, id: SessionId) {
         let Some(entry) = self.sessions.get_mut(&id).filter(|entry| !entry.introduced) else { return };
         entry.introduced = true;
-        if let Media::Inbound(tracks) = &entry.session.media {
-            let fact = Fact::Tracks(tracks.specs());
+        if let Media::Inbound(receiver) = &entry.session.media {
+            let fact = Fact::Tracks(receiver.specs());
             self.tell(id, fact);
+        }
+    }
+
+    /// End a viewer for a reason of ours.
+    fn end_viewer(&mut self, viewer: ViewerId, reason: CloseReason, now: Instant) {
+        if let Some(id) = self.by_viewer.get(&viewer).copied() {
+            self.tell(id, Fact::Closed(reason));
+            self.goodbye(id, now);
         }
     }
 
@@ -346,7 +358,7 @@ impl Node {
     fn settle(&mut self, now: Instant) {
         while let Some(request) = self.forwarder.poll_source_request() {
             if let Some(id) = self.by_source.get(&request.source).copied() {
-                self.turn(id, now, |session| session.request_key_frame(request.track, now));
+                self.turn(id, now, |session| session.request_key_frame(request.track));
             }
         }
         while let Some(event) = self.forwarder.poll_event() {
@@ -354,6 +366,10 @@ impl Node {
                 ForwarderEvent::Active { source } => (source, Fact::Active),
                 ForwarderEvent::Silent { source } => (source, Fact::Silent),
                 ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
+                ForwarderEvent::TooLossy { viewer } => {
+                    self.end_viewer(viewer, CloseReason::TooLossy, now);
+                    continue;
+                }
             };
             if let Some(id) = self.by_source.get(&source).copied() {
                 self.introduce(id);

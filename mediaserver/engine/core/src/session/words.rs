@@ -40,6 +40,8 @@ pub enum CloseReason {
     PeerClosed,
     HandshakeTimeout,
     ConsentExpired,
+    /// A viewer that lost more than 30 % for 10 s.
+    TooLossy,
     Failed,
     Shutdown,
 }
@@ -51,6 +53,7 @@ impl CloseReason {
             Self::PeerClosed => "peer-closed",
             Self::HandshakeTimeout => "handshake-timeout",
             Self::ConsentExpired => "consent-expired",
+            Self::TooLossy => "too-lossy",
             Self::Failed => "failed",
             Self::Shutdown => "shutdown",
         }
@@ -78,6 +81,8 @@ pub enum Output {
         ntp: u64,
         rtp_timestamp: u32,
     },
+    /// What the peer sent is lost in part, for good.
+    NeedsKeyFrame,
     /// The last thing that is said.
     Closed(CloseReason),
 }
