@@ -1,5 +1,7 @@
 //! Two nodes talk in memory: no sockets, no wall time.
 
+mod lossy;
+
 use super::*;
 use crate::border::{CodecPayload, ViewerSpec, ViewerTrack};
 use crate::egress::Message;

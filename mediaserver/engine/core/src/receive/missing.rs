@@ -93,7 +93,7 @@ impl Missing {
         }
     }
 
-    /// A key frame begins with `sequence`.
+    /// A key frame has come whose packets are `sequence` and above.
     pub fn on_key_frame(&mut self, sequence: u64, now: Instant) {
         let until = now + AFTER_KEY_FRAME;
         for (_, hole) in self.holes.range_mut(..sequence) {

@@ -230,6 +230,7 @@ impl Receiver {
 
     fn pass(&mut self, at: usize, sequence: u64, packet: &RtpView<'_>, payload: &[u8], now: Instant) {
         let track = &mut self.tracks[at];
+        let before = track.missing.highest();
         match track.missing.on_packet(sequence, now) {
             Arrival::Repeated => return,
             Arrival::Jump => self.outputs.push_back(Received::NeedsKeyFrame),
@@ -241,8 +242,11 @@ impl Receiver {
             }
             Arrival::Next => {}
         }
-        if key_frame::begins(track.spec.codec, payload) {
-            track.missing.on_key_frame(sequence, now);
+        if before.is_none_or(|before| sequence > before) {
+            track.frame.advance(packet.timestamp, before);
+        }
+        if track.frame.timestamp == Some(packet.timestamp) && key_frame::begins(track.spec.codec, payload) {
+            track.missing.on_key_frame(track.frame.first, now);
         }
         let packet = SourcePacket {
             sequence,

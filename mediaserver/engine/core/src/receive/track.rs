@@ -20,6 +20,23 @@ pub enum Way {
     Repair,
 }
 
+/// The newest frame.
+#[derive(Debug, Default)]
+pub struct Frame {
+    pub timestamp: Option<u32>,
+    /// Its packets have no lower number: what is missing before may be its own beginning.
+    pub first: u64,
+}
+
+impl Frame {
+    /// A packet above all others, of `timestamp`; `before`: the highest number until then.
+    pub fn advance(&mut self, timestamp: u32, before: Option<u64>) {
+        if self.timestamp != Some(timestamp) {
+            *self = Self { timestamp: Some(timestamp), first: before.map_or(0, |before| before + 1) };
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Track {
     pub spec: TrackSpec,
@@ -28,6 +45,7 @@ pub struct Track {
     pub nack: bool,
     pub ssrc: Option<u32>,
     pub missing: Missing,
+    pub frame: Frame,
     pub arrivals: Option<Arrivals>,
     /// The peer said BYE for it.
     pub ended: bool,
@@ -56,6 +74,7 @@ impl Track {
             nack: media.payload.nack,
             ssrc: media.ssrc,
             missing: Missing::default(),
+            frame: Frame::default(),
             arrivals: None,
             ended: false,
             offset: 0,
