@@ -31,13 +31,14 @@ class SessionStats(TypedDict):
     age_ms: int
     remote: str | None  # "ip:port" of the nominated pair
     rtt_ms: float | None
-    loss: float | None  # fraction 0…1 in the latest report
+    loss: float | None  # fraction 0…1 in the latest report, before repair: the peer's (viewer, relay_out) or ours
     packets: int  # RTP packets from_publisher/from the parent, or to_viewer (repairs not counted)
     bytes: int  # RTP bytes with headers, without UDP/IP
     media_age_ms: int | None  # since the last RTP packet in (publisher, relay_in) or out (viewer, relay_out)
-    nacks: int
-    repaired: int
-    plis: int
+    nacks: int  # packets asked for again, each time counted: by the peer (viewer, relay_out) or by us
+    repaired: int  # packets sent again, or that came after we had asked
+    given_up: int  # packets that we asked for and wait for no longer (publisher, relay_in)
+    plis: int  # key frames asked for: by the peer or by us
     cut: int  # times that a queue was too late: caught up with from the stream's log, or cut to the next key frame
     longest_gap_ms: int  # longest time between two video packets sent (viewer) or received, since start
 
@@ -73,7 +74,8 @@ class Event(TypedDict):
     connected {session}              DTLS is finished and keys are in use
     closed    {session, reason}      reason: "peer-closed" | "handshake-timeout" (15 s) | "consent-expired" (30 s without a valid
                                      check) | "codec-changed" (the stream's video comes in a codec that this viewer did not agree
-                                     to) | "failed" | "shutdown"; never sent for a close() that Python asked for
+                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "failed" | "shutdown"; never sent
+                                     for a close() that Python asked for
     tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
     active    {session, stream, incarnation}           first RTP packet, or the first after "silent"
     silent    {session, stream, incarnation}           3 s without an RTP packet from the source

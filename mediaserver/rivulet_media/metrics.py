@@ -74,13 +74,18 @@ class NodeCollector(Collector):
         viewers = [session for session in stats["sessions"] if session["kind"] == "viewer"]
         gap = max((session["longest_gap_ms"] for session in viewers), default=0) / 1000
         cut = sum(session["cut"] for session in viewers)
-        nacks = sum(session["nacks"] for session in stats["sessions"])
+        nacks, repaired, given_up = (
+            sum(session[key] for session in stats["sessions"]) for key in ("nacks", "repaired", "given_up")
+        )
         pending = stats["pending_handshakes"]
         lateness = stats["loop_lateness_ms"] / 1000
         text = "Longest time between two video packets sent to any viewer who is here now"
         yield GaugeMetricFamily("rivulet_viewer_longest_gap_seconds", text, value=gap)
         yield GaugeMetricFamily("rivulet_viewer_cuts", "Late queues cut, of viewers who are here now", value=cut)
-        yield GaugeMetricFamily("rivulet_session_nacks", "NACKs, of sessions that are here now", value=nacks)
+        yield GaugeMetricFamily("rivulet_session_nacks", "Packets asked for again, sessions here now", value=nacks)
+        yield GaugeMetricFamily("rivulet_session_repaired", "Packets repaired, sessions here now", value=repaired)
+        text = "Packets from publishers and parents that repair gave up, of sessions that are here now"
+        yield GaugeMetricFamily("rivulet_session_given_up", text, value=given_up)
         yield GaugeMetricFamily("rivulet_pending_handshakes", "Sessions being set up", value=pending)
         yield GaugeMetricFamily("rivulet_engine_lateness_seconds", "Worst lateness of a timer lately", value=lateness)
 

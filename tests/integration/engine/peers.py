@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -212,11 +213,13 @@ async def relay(
 
 
 class SlowPath(asyncio.DatagramProtocol):
-    """Passes datagrams on between one client and `server`, each after `delay` seconds."""
+    """Passes datagrams on between one client and `server`, each `delay` seconds later; loses `loss()` of them."""
 
-    def __init__(self, server: tuple[str, int], delay: float) -> None:
+    def __init__(self, server: tuple[str, int], delay: float, loss: Callable[[], float]) -> None:
         self._server = server
         self._delay = delay
+        self._loss = loss
+        self._dice = random.Random(1)  # noqa: S311 - the same losses each time
         self._client: tuple[str, int] | None = None
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -227,15 +230,17 @@ class SlowPath(asyncio.DatagramProtocol):
         if addr != self._server:
             self._client = addr
         to = self._server if addr != self._server else self._client
-        if to is not None and self._transport is not None:
+        if to is not None and self._transport is not None and self._dice.random() >= self._loss():
             asyncio.get_running_loop().call_later(self._delay, self._transport.sendto, data, to)
 
 
 @asynccontextmanager
-async def slow_path(server: tuple[str, int], delay: float) -> AsyncIterator[int]:
-    """A port of loopback from which `server` is `delay` seconds away."""
+async def slow_path(
+    server: tuple[str, int], delay: float, loss: Callable[[], float] = lambda: 0.0
+) -> AsyncIterator[int]:
+    """A port of loopback from which `server` is `delay` seconds away; the path loses the share `loss()`, both ways."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: SlowPath(server, delay), local_addr=(LOOPBACK, 0))
+    transport, _ = await loop.create_datagram_endpoint(lambda: SlowPath(server, delay, loss), local_addr=(LOOPBACK, 0))
     try:
         yield transport.get_extra_info("sockname")[1]
     finally:

@@ -51,6 +51,9 @@ const report = async facts => fetch('/report', {method: 'POST', body: JSON.strin
                              codec: entry.codecId && (await down.getStats(null)).get(entry.codecId)?.mimeType};
       }
     }
+    for (const entry of (await up.getStats()).values()) {
+      if (entry.type === 'candidate-pair' && entry.nominated) facts.estimate = entry.availableOutgoingBitrate;
+    }
     await report(facts);
   }, 250);
 })().catch(error => report({error: String(error)}));
@@ -140,3 +143,15 @@ async def test_chromium_plays_what_chromium_publishes(make_node: MakeNode, tmp_p
         video = reports[-1]["video"]
         assert isinstance(video, dict)
         assert (video["codec"].lower(), video["lost"]) == (f"video/{codec}", 0)
+
+
+async def test_a_browsers_estimate_of_its_uplink_rises(make_node: MakeNode, tmp_path: Path) -> None:
+    """It starts at 300 kbit/s and learns from our transport-wide feedback that loopback carries more."""
+    node = make_node()
+    async with pages(node, ["vp8", "opus"]) as (url, reports), browser(url, tmp_path):
+
+        def risen() -> bool:
+            estimate = reports[-1].get("estimate") if reports else None
+            return isinstance(estimate, int | float) and estimate > 500_000
+
+        await eventually(risen, "an estimate above 500 kbit/s", 40)

@@ -1,12 +1,13 @@
 //! Load for benchmarks of the engine: a source, viewers, and the bare loop beside which the engine is measured.
 //!
-//! Each part is a process of its own, led over stdin and stdout (see `pipe`). Loopback only.
+//! Each part is a process of its own, led over stdin and stdout (see `pipe`). Loopback only; `repair` by itself, in memory.
 
 mod floor;
 mod frames;
 mod payload;
 mod peer;
 mod pipe;
+mod repair;
 mod schedule;
 mod source;
 mod starts;
@@ -15,7 +16,7 @@ mod viewers;
 use std::io;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: rivulet-bench source | starts | viewers COUNT VERIFYING | floor DESTINATIONS";
+const USAGE: &str = "usage: rivulet-bench source | starts | viewers COUNT VERIFYING | floor DESTINATIONS | repair";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,10 @@ fn run(words: &[&str]) -> Option<io::Result<()>> {
         ["floor", list] => {
             let to: Result<Vec<_>, _> = list.split(',').map(str::parse).collect();
             Some(floor::run(&to.ok()?))
+        }
+        ["repair"] => {
+            repair::run();
+            Some(Ok(()))
         }
         _ => None,
     }

@@ -99,7 +99,7 @@ pub struct AbsCaptureTime {
 }
 
 /// A decrypted packet of a source, without its RTP padding.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcePacket {
     /// Sequence number, extended by the cycles.
     pub sequence: u64,
@@ -154,6 +154,8 @@ pub enum ForwarderEvent {
     Tracks { source: SourceId, tracks: Vec<TrackSpec> },
     /// The stream's video comes in a codec that this viewer did not agree to. Said once.
     CodecChanged { viewer: ViewerId },
+    /// More than 30 % of what the viewer was sent was lost, for 10 s; never said of a relay.
+    TooLossy { viewer: ViewerId },
 }
 
 /// Counters since the viewer joined; `None`: not known (yet).
@@ -194,7 +196,7 @@ pub struct SourceStats {
     /// Between the two newest key frames.
     pub gop: Option<Duration>,
     pub longest_gap: Duration,
-    /// Packets too large for a path of 1,200 bytes.
+    /// Packets too large for a path of 1,280 bytes that could not be cut.
     pub oversized: u64,
 }
 

@@ -222,6 +222,9 @@ impl Forwarder {
         if let Some(restart) = outcome.restart {
             self.restart(viewer, restart, now);
         }
+        if outcome.too_lossy {
+            self.events.push_back(ForwarderEvent::TooLossy { viewer });
+        }
     }
 
     /// End a viewer; `say_bye`: an RTCP BYE leaves with the next `poll_transmit`.

@@ -269,11 +269,26 @@ impl Outgoing {
             ssrc: self.ssrc,
             padded: packet.padding > 0,
         };
-        let extensions = &packet.extensions;
-        let descriptor = extensions.dependency_descriptor.as_deref().filter(|_| self.ids.dependency_descriptor != 0);
-        let longest = descriptor.map_or(0, <[u8]>::len).max(self.mid.len());
-        let mut writer = HeaderWriter::begin(buffer, header, longest);
+        let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
         self.write_session(&mut writer, transport_cc);
+        self.write_passing(&mut writer, packet);
+        if let Some(delay) = self.playout_delay.filter(|_| packet.key_frame) {
+            writer.extension(self.ids.playout_delay, &delay);
+        }
+        let len = writer.end();
+        write_payload(buffer, segment, packet);
+        rtp::pad(buffer, packet.padding);
+        len
+    }
+
+    fn longest_extension(&self, packet: &Packet) -> usize {
+        let descriptor = packet.extensions.dependency_descriptor.as_deref().map_or(0, <[u8]>::len);
+        self.mid.len().max(if self.ids.dependency_descriptor == 0 { 0 } else { descriptor })
+    }
+
+    /// What the source said with the packet; a repair says it too (RFC 4588, 4).
+    fn write_passing(&self, writer: &mut HeaderWriter<'_>, packet: &Packet) {
+        let extensions = &packet.extensions;
         if let Some(captured) = extensions.abs_capture_time.filter(|_| self.ids.abs_capture_time != 0) {
             let mut value = [0; 16];
             value[..8].copy_from_slice(&captured.timestamp.to_be_bytes());
@@ -286,14 +301,8 @@ impl Outgoing {
         if let Some(orientation) = extensions.orientation {
             writer.extension(self.ids.orientation, &[orientation]);
         }
-        if let Some(delay) = self.playout_delay.filter(|_| packet.key_frame) {
-            writer.extension(self.ids.playout_delay, &delay);
-        }
-        writer.extension(self.ids.dependency_descriptor, descriptor.unwrap_or_default());
-        let len = writer.end();
-        write_payload(buffer, segment, packet);
-        rtp::pad(buffer, packet.padding);
-        len
+        writer
+            .extension(self.ids.dependency_descriptor, extensions.dependency_descriptor.as_deref().unwrap_or_default());
     }
 
     fn write_session(&self, writer: &mut HeaderWriter<'_>, transport_cc: &mut u16) {
@@ -325,8 +334,9 @@ impl Outgoing {
             ssrc,
             padded: false,
         };
-        let mut writer = HeaderWriter::begin(buffer, header, self.mid.len());
+        let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
         self.write_session(&mut writer, transport_cc);
+        self.write_passing(&mut writer, packet);
         let len = writer.end();
         buffer.extend_from_slice(&(number as u16).to_be_bytes());
         write_payload(buffer, segment, packet);

@@ -51,6 +51,23 @@ pub struct ReportBlock {
     pub delay: u32,
 }
 
+/// What we say of one SSRC of the peer (RFC 3550, 6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reception {
+    pub ssrc: u32,
+    /// In 1/256, since the last report.
+    pub fraction_lost: u8,
+    /// In all; 24 bits, negative with repetitions.
+    pub lost: i32,
+    /// Extended by 16 bits of cycles.
+    pub highest: u32,
+    /// In ticks of the clock.
+    pub jitter: u32,
+    /// As `ReportBlock::last_report` and `delay`.
+    pub last_report: u32,
+    pub delay: u32,
+}
+
 /// Read a compound packet. Unknown kinds (transport-cc among them) are passed over; reading ends where the form does.
 #[must_use]
 pub fn parse(mut compound: &[u8]) -> Vec<Report> {
@@ -178,6 +195,21 @@ pub fn write_receiver_report(buffer: &mut Vec<u8>, ssrc: u32, block: ReportBlock
     }
 }
 
+/// A receiver report about at most 31 SSRCs.
+#[allow(clippy::cast_possible_truncation)] // At most 31 blocks of 6 words.
+pub fn write_receptions(buffer: &mut Vec<u8>, ssrc: u32, receptions: &[Reception]) {
+    let receptions = &receptions[..receptions.len().min(31)];
+    write_head(buffer, receptions.len() as u8, RECEIVER_REPORT, 1 + 6 * receptions.len() as u16);
+    buffer.extend_from_slice(&ssrc.to_be_bytes());
+    for reception in receptions {
+        let lost = u32::from(reception.fraction_lost) << 24 | reception.lost.cast_unsigned() & 0xff_ffff;
+        let Reception { ssrc, highest, jitter, last_report, delay, .. } = *reception;
+        for word in [ssrc, lost, highest, jitter, last_report, delay] {
+            buffer.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+}
+
 /// SDES with the CNAME of each SSRC; names are cut at 255 bytes.
 #[allow(clippy::cast_possible_truncation)] // Lengths are bounded: at most 31 SSRCs of 264 bytes.
 pub fn write_description(buffer: &mut Vec<u8>, ssrcs: &[u32], cname: &str) {
@@ -228,6 +260,21 @@ pub fn write_nack(buffer: &mut Vec<u8>, sender: u32, media: u32, lost: &[u16]) {
     for (first, mask) in items {
         buffer.extend_from_slice(&first.to_be_bytes());
         buffer.extend_from_slice(&mask.to_be_bytes());
+    }
+}
+
+/// Transport-layer feedback of `format` with its own `body`, padded to whole words (RFC 4585, 6.1). At most 64 KiB.
+#[allow(clippy::cast_possible_truncation)] // Bounded by what fits a datagram.
+pub fn write_transport_feedback(buffer: &mut Vec<u8>, format: u8, sender: u32, body: &[u8]) {
+    let padding = body.len().next_multiple_of(4) - body.len();
+    let start = buffer.len();
+    write_head(buffer, format, TRANSPORT_FEEDBACK, 1 + body.len().div_ceil(4) as u16);
+    buffer.extend_from_slice(&sender.to_be_bytes());
+    buffer.extend_from_slice(body);
+    if padding > 0 {
+        buffer[start] |= 0x20;
+        buffer.resize(buffer.len() + padding - 1, 0);
+        buffer.push(padding as u8);
     }
 }
 

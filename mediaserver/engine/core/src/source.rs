@@ -8,6 +8,7 @@ use crate::gather::Gather;
 use crate::key_frame;
 use crate::negotiation::{Codec, Kind};
 use crate::picture;
+use crate::refragment::{self, Refragmenter};
 use crate::ring::{Packet, Ring};
 use crate::runs;
 use crate::slots::Id;
@@ -15,8 +16,6 @@ use crate::timeline::Timeline;
 
 /// A source is silent after this long without a packet.
 pub const SILENCE: Duration = Duration::from_secs(3);
-/// Payloads above this do not fit a path of 1,200 bytes with our headers.
-const MAX_PAYLOAD: usize = 1200;
 
 /// Packets of one timestamp (or a late one) that go to every viewer together. Kept until the slowest viewer may want it.
 #[derive(Debug)]
@@ -44,6 +43,7 @@ pub struct SourceTrack {
     pub spec: TrackSpec,
     pub ring: Ring,
     ordinal: usize,
+    refragmenter: Refragmenter,
     /// None: audio is never held.
     gather: Option<Gather>,
     key_timestamp: Option<u32>,
@@ -53,7 +53,8 @@ impl SourceTrack {
     #[must_use]
     pub fn new(spec: TrackSpec, ordinal: usize, history: Duration, hold: Duration) -> Self {
         let gather = (spec.kind == Kind::Video).then(|| Gather::new(hold));
-        Self { spec, ring: Ring::new(history), ordinal, gather, key_timestamp: None }
+        let refragmenter = Refragmenter::new(spec.codec);
+        Self { spec, ring: Ring::new(history), ordinal, refragmenter, gather, key_timestamp: None }
     }
 
     /// Bursts that a packet completes.
@@ -167,19 +168,11 @@ impl Source {
         self.last_packet = Some(now.0);
         self.count(track, packet.payload.len(), now.0);
         self.timeline.on_packet(track, packet.timestamp, now.1);
-        let packet = Packet {
-            sequence: packet.sequence,
-            timestamp: packet.timestamp,
-            marker: packet.marker,
-            payload: packet.payload,
-            extensions: packet.extensions,
-            padding: 0,
-            key_frame: false,
-            picture: None,
-            arrived: now.0,
-        };
-        for held in self.tracks[track].push(packet) {
-            self.emit(id, track, held, now.0, out);
+        for packet in self.tracks[track].refragmenter.push(packet) {
+            self.counters.oversized += u64::from(!refragment::fits(&packet));
+            for held in self.tracks[track].push(as_kept(packet, now.0)) {
+                self.emit(id, track, held, now.0, out);
+            }
         }
         noticed
     }
@@ -222,7 +215,6 @@ impl Source {
     fn count(&mut self, track: usize, payload: usize, now: Instant) {
         self.counters.packets += 1;
         self.counters.bytes += payload as u64 + 12;
-        self.counters.oversized += u64::from(payload > MAX_PAYLOAD);
         if self.tracks[track].spec.kind == Kind::Video {
             let gap = self.last_video.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
             self.counters.longest_gap = self.counters.longest_gap.max(gap);
@@ -262,6 +254,12 @@ impl Source {
         let media_age = self.last_packet.map(|last| now.saturating_duration_since(last));
         SourceStats { media_age, ..self.counters.clone() }
     }
+}
+
+/// A packet as the ring keeps it.
+fn as_kept(packet: SourcePacket, arrived: Instant) -> Packet {
+    let SourcePacket { sequence, timestamp, marker, payload, extensions } = packet;
+    Packet { sequence, timestamp, marker, payload, extensions, padding: 0, key_frame: false, picture: None, arrived }
 }
 
 /// Correct H.264's profile from the stream itself; true when that changed something.

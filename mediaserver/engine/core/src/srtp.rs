@@ -7,7 +7,7 @@ mod nonce_guard;
 mod vectors;
 
 use cipher::Cipher;
-use index_window::{IndexState, IndexWindow};
+pub(crate) use index_window::{IndexState, IndexWindow};
 pub use nonce_guard::IndexUse;
 use nonce_guard::NonceGuard;
 
@@ -147,6 +147,9 @@ fn guard(guards: &mut Vec<(u32, NonceGuard)>, ssrc: u32) -> &mut NonceGuard {
     &mut guards[at].1
 }
 
+/// SSRCs that one peer may use: each needs a window.
+const MAX_SSRCS: usize = 64;
+
 /// Opens what a peer seals; each packet once.
 pub struct Opener {
     rtp: Cipher,
@@ -171,14 +174,33 @@ impl Opener {
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Option<(u64, usize)> {
         let header = crate::rtp::header_len(packet)?;
         let ssrc = ssrc_at(packet, 8)?;
-        let window = find(&self.rtp_windows, ssrc);
-        let index = estimate_index(window.and_then(IndexWindow::highest), u16::from_be_bytes([packet[2], packet[3]]));
-        if window.is_some_and(|w| w.state(index) != IndexState::Fresh) {
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        let Some(window) = find(&self.rtp_windows, ssrc) else {
+            return self.open_first(packet, header, ssrc, sequence);
+        };
+        let index = nearest(window.highest()?, sequence);
+        if window.state(index) != IndexState::Fresh {
             return None;
         }
         let len = self.rtp.open_rtp(packet, header, ssrc, index)?;
         mark(&mut self.rtp_windows, ssrc, index);
         Some((index, len))
+    }
+
+    /// The first of an SSRC: its sender may have gone round once while the packets before it were lost.
+    fn open_first(&mut self, packet: &mut [u8], header: usize, ssrc: u32, sequence: u16) -> Option<(u64, usize)> {
+        if self.rtp_windows.len() >= MAX_SSRCS {
+            return None;
+        }
+        let sealed = packet.to_vec();
+        for index in [u64::from(sequence), 0x1_0000 + u64::from(sequence)] {
+            packet.copy_from_slice(&sealed);
+            if let Some(len) = self.rtp.open_rtp(packet, header, ssrc, index) {
+                mark(&mut self.rtp_windows, ssrc, index);
+                return Some((index, len));
+            }
+        }
+        None
     }
 
     /// Open an SRTCP packet in place: the length of the compound packet. None: not authentic, or a replay.
@@ -187,6 +209,9 @@ impl Opener {
         let ssrc = ssrc_at(packet, 4)?;
         let index = self.rtcp.rtcp_index(packet)?;
         if find(&self.rtcp_windows, ssrc).is_some_and(|w| w.state(index.into()) != IndexState::Fresh) {
+            return None;
+        }
+        if find(&self.rtcp_windows, ssrc).is_none() && self.rtcp_windows.len() >= MAX_SSRCS {
             return None;
         }
         let len = self.rtcp.open_rtcp(packet, ssrc, index)?;
@@ -214,8 +239,7 @@ fn mark(windows: &mut Vec<(u32, IndexWindow)>, ssrc: u32, index: u64) {
 }
 
 /// The index nearest to the highest so far that has these low bits (RFC 3711, 3.3.1).
-fn estimate_index(highest: Option<u64>, sequence: u16) -> u64 {
-    let Some(highest) = highest else { return sequence.into() };
+pub(crate) fn nearest(highest: u64, sequence: u16) -> u64 {
     let here = (highest & !0xffff) | u64::from(sequence);
     if here + 0x8000 < highest {
         here + 0x1_0000

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::border::{ForwarderConfig, ViewerId, ViewerSpec, ViewerStats};
+use crate::lossiness::Lossiness;
 use crate::mapping::Segment;
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
@@ -50,6 +51,7 @@ pub struct Viewer {
     /// Its codec is known to be none of the viewer's.
     estranged: bool,
     transport_cc: u16,
+    lossiness: Lossiness,
     stats: ViewerStats,
     last_sent: Option<Instant>,
     last_video: Option<Instant>,
@@ -80,6 +82,8 @@ pub struct Outcome {
     pub restart: Option<Restart>,
     /// The stream has become something that the viewer has no codec for.
     pub estranged: bool,
+    /// It loses too much for too long.
+    pub too_lossy: bool,
 }
 
 impl Viewer {
@@ -109,6 +113,7 @@ impl Viewer {
             last_replay: None,
             estranged: false,
             transport_cc: 0,
+            lossiness: Lossiness::default(),
             stats: ViewerStats::default(),
             last_sent: None,
             last_video: None,
@@ -337,7 +342,7 @@ impl Viewer {
             match report {
                 Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
                 Report::KeyFrame { ssrc } if self.on_pli(ssrc, stream, now.0) => outcome.restart = Some(Restart::Asked),
-                Report::Block(block) => self.on_block(block, now.1),
+                Report::Block(block) => outcome.too_lossy |= self.on_block(block, now),
                 Report::Remb { bitrate } => self.stats.remb = Some(bitrate),
                 Report::KeyFrame { .. } | Report::Sender { .. } | Report::Bye { .. } => {}
             }
@@ -374,17 +379,20 @@ impl Viewer {
         true
     }
 
+    /// Whether the loss has been too much for too long: of video where there is any, for it has packets enough to tell.
     #[allow(clippy::cast_possible_truncation)] // The middle 32 bits are meant.
-    fn on_block(&mut self, block: ReportBlock, ntp: u64) {
-        if !self.tracks.iter().any(|track| track.ssrc == block.ssrc) {
-            return;
-        }
+    fn on_block(&mut self, block: ReportBlock, (now, ntp): (Instant, u64)) -> bool {
+        let Some(kind) = self.tracks.iter().find(|track| track.ssrc == block.ssrc).map(|track| track.kind) else {
+            return false;
+        };
         self.stats.loss = Some(f64::from(block.fraction_lost) / 256.0);
         let round = ((ntp >> 16) as u32).wrapping_sub(block.last_report).wrapping_sub(block.delay);
         // Above half a minute it is not a round trip but a confused peer.
         if block.last_report != 0 && round < 30 << 16 {
             self.stats.rtt = Some(timeline::from_short(round));
         }
+        let tells = kind == Kind::Video || self.tracks.iter().all(|track| track.kind == Kind::Audio);
+        tells && !self.relay && self.lossiness.note(block.fraction_lost, now)
     }
 
     #[must_use]

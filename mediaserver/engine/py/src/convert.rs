@@ -124,6 +124,7 @@ fn session_dict<'py>(py: Python<'py>, stats: &SessionStats) -> PyResult<Bound<'p
     dict.set_item("media_age_ms", stats.media_age.map(milliseconds))?;
     dict.set_item("nacks", stats.nacks)?;
     dict.set_item("repaired", stats.repaired)?;
+    dict.set_item("given_up", stats.given_up)?;
     dict.set_item("plis", stats.plis)?;
     dict.set_item("cut", stats.cut)?;
     dict.set_item("longest_gap_ms", milliseconds(stats.longest_gap))?;

@@ -11,7 +11,8 @@ use rivulet_core::dtls::Crypto;
 use rivulet_core::negotiation::fragment::Fragment;
 use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Refusal, Sending, Track, relay, whep, whip};
 use rivulet_core::node::{Limits, NewPull, NewSession, Node, NodeStats, SessionId};
-use rivulet_core::session::{InboundTracks, Media, Parts, Role, Session, agent};
+use rivulet_core::receive::Receiver;
+use rivulet_core::session::{Media, Parts, Role, Session, agent};
 use rivulet_udp::{Buffers, SendCounters, Waker, bind};
 
 use crate::data_thread::{Command, DataThread, ThreadCounters};
@@ -88,8 +89,8 @@ impl Handle {
         let receiving = whip::negotiate(&Offer::parse(offer)?, codecs)?;
         let local = self.local_transport(None);
         let answer = whip::answer(&local, &receiving);
-        let agent = agent::receiving(&self.crypto, &local, &receiving, now)?;
-        let media = Media::Inbound(InboundTracks::new(&receiving));
+        let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
+        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag));
         let session = Session::new(Parts { role: Role::Publisher, media, local, peer: receiving.peer, agent }, now);
         let id = self.add(session, stream, Some(incarnation.to_owned()))?;
         Ok((id, answer))
@@ -109,7 +110,7 @@ impl Handle {
         let sending = whep::negotiate(&offer, tracks, &sources)?;
         let local = self.local_transport(candidates);
         let answer = whep::answer(&local, &sources, &offer, &sending);
-        let agent = agent::sending(&self.crypto, &local, &sending.peer, now)?;
+        let agent = agent::transport(&self.crypto, &local, &sending.peer, now)?;
         let media = Media::Outbound(viewer_spec(&sending, sources.cname, role));
         let session = Session::new(Parts { role, media, local, peer: sending.peer, agent }, now);
         let id = self.add(session, stream, None)?;

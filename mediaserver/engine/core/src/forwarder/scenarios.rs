@@ -361,3 +361,28 @@ fn garbage_of_any_kind_is_passed_over() {
     }
     assert_eq!(world.forwarder.totals().rejected, 5000);
 }
+
+#[test]
+fn a_viewer_that_loses_most_for_ten_seconds_is_told_of_and_a_relay_never() {
+    for (relay, fractions, expected) in [
+        (false, [100; 12], true),
+        (false, [100, 100, 100, 100, 100, 100, 76, 100, 100, 100, 100, 100], false),
+        (true, [100; 12], false),
+    ] {
+        let mut world = World::new(14);
+        let viewer = world.join(ViewerSpec { relay, ..browser(true) }, AeadAes128Gcm);
+        let mut publication = world.publish(100, 5000);
+        world.play(&mut publication, 3, 30);
+        world.events();
+        for fraction_lost in fractions {
+            world.wait(ms(1000));
+            // Audio has too few packets to tell.
+            for (ssrc, fraction_lost) in [(VIDEO_SSRC, fraction_lost), (AUDIO_SSRC, 0)] {
+                let block = ReportBlock { ssrc, fraction_lost, last_report: 0, delay: 0 };
+                world.feedback(viewer, |b| rtcp::write_receiver_report(b, 1, block, 0));
+            }
+        }
+        let told = world.events().contains(&ForwarderEvent::TooLossy { viewer });
+        assert_eq!(told, expected, "relay: {relay}, {fractions:?}");
+    }
+}

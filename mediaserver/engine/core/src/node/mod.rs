@@ -211,9 +211,9 @@ impl Node {
         incarnation: Option<&str>,
         now: Instant,
     ) -> Option<SourceId> {
-        let Media::Inbound(tracks) = &session.media else { return None };
+        let Media::Inbound(receiver) = &session.media else { return None };
         let kind = if session.role == Role::RelayIn { SourceKind::Relay } else { SourceKind::Publisher };
-        Some(self.forwarder.start_source(stream, incarnation.unwrap_or_default(), kind, &tracks.specs(), now))
+        Some(self.forwarder.start_source(stream, incarnation.unwrap_or_default(), kind, &receiver.specs(), now))
     }
 
     /// Let a session do something and take what comes of it. A panic in it ends it, and only it.
@@ -270,6 +270,10 @@ impl Node {
                     self.forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
                 }
             }
+            Output::NeedsKeyFrame => {
+                let stream = entry.stream.clone();
+                self.forwarder.request_key_frame(&stream, now);
+            }
             Output::Connected(keys) => {
                 if let Media::Outbound(spec) = &entry.session.media {
                     let (spec, remote) = (spec.clone(), entry.session.remote());
@@ -309,8 +313,8 @@ impl Node {
     fn introduce(&mut self, id: SessionId) {
         let Some(entry) = self.sessions.get_mut(&id).filter(|entry| !entry.introduced) else { return };
         entry.introduced = true;
-        if let Media::Inbound(tracks) = &entry.session.media {
-            let fact = Fact::Tracks(tracks.specs());
+        if let Media::Inbound(receiver) = &entry.session.media {
+            let fact = Fact::Tracks(receiver.specs());
             self.tell(id, fact);
         }
     }
@@ -360,7 +364,7 @@ impl Node {
     fn settle(&mut self, now: Instant) {
         while let Some(request) = self.forwarder.poll_source_request() {
             if let Some(id) = self.by_source.get(&request.source).copied() {
-                self.turn(id, now, |session| session.request_key_frame(request.track, now));
+                self.turn(id, now, |session| session.request_key_frame(request.track));
             }
         }
         while let Some(event) = self.forwarder.poll_event() {
@@ -370,6 +374,10 @@ impl Node {
                 ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
                 ForwarderEvent::CodecChanged { viewer } => {
                     self.end_viewer(viewer, CloseReason::CodecChanged, now);
+                    continue;
+                }
+                ForwarderEvent::TooLossy { viewer } => {
+                    self.end_viewer(viewer, CloseReason::TooLossy, now);
                     continue;
                 }
             };

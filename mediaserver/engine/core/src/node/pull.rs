@@ -8,7 +8,8 @@ use str0m::{Candidate, CandidateKind};
 use super::{Fact, Full, NewSession, Node, NodeEvent, SessionId, Socket};
 use crate::border::StreamKey;
 use crate::negotiation::{LocalTransport, Offer, Refusal, relay};
-use crate::session::{CloseReason, HANDSHAKE_TIMEOUT, InboundTracks, Media, Parts, Role, Session, agent};
+use crate::receive::Receiver;
+use crate::session::{CloseReason, HANDSHAKE_TIMEOUT, Media, Parts, Role, Session, agent};
 
 /// What str0m is told our own address is (RFC 5737, RFC 3849): it never learns the bound one, and needs none.
 const PLACEHOLDERS: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
@@ -81,8 +82,8 @@ impl Node {
         let receiving = relay::accept(answer)?;
         let candidates: Vec<SocketAddr> = PLACEHOLDERS.iter().filter_map(|text| text.parse().ok()).collect();
         let local = LocalTransport { candidates, ..pull.local.clone() };
-        let agent = agent::receiving(&self.crypto, &local, &receiving, now)?;
-        let media = Media::Inbound(InboundTracks::new(&receiving));
+        let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
+        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag).without_arrival_times());
         let mut session = Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
         session.created = pull.created;
         Ok(session)

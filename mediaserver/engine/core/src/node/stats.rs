@@ -23,6 +23,8 @@ pub struct SessionStats {
     pub media_age: Option<Duration>,
     pub nacks: u64,
     pub repaired: u64,
+    /// Numbers of a source that were asked for and not waited for any longer.
+    pub given_up: u64,
     pub plis: u64,
     pub cut: u64,
     pub longest_gap: Duration,
@@ -64,6 +66,7 @@ impl Node {
             media_age: None,
             nacks: 0,
             repaired: 0,
+            given_up: 0,
             plis: 0,
             cut: 0,
             longest_gap: Duration::ZERO,
@@ -78,8 +81,10 @@ impl Node {
             (stats.packets, stats.bytes, stats.media_age) = (source.packets, source.bytes, source.media_age);
             stats.longest_gap = source.longest_gap;
         }
-        if let Media::Inbound(tracks) = &entry.session.media {
-            (stats.nacks, stats.plis, stats.loss) = tracks.figures();
+        if let Media::Inbound(receiver) = &entry.session.media {
+            let figures = receiver.figures();
+            (stats.rtt, stats.loss, stats.plis) = (figures.rtt, figures.loss, figures.plis);
+            (stats.nacks, stats.repaired, stats.given_up) = (figures.nacks, figures.repaired, figures.given_up);
         }
         stats
     }

@@ -1,5 +1,7 @@
 //! Two nodes talk in memory: no sockets, no wall time.
 
+mod lossy;
+
 use super::*;
 use crate::border::{CodecPayload, ViewerSpec, ViewerTrack};
 use crate::egress::Message;
@@ -48,7 +50,7 @@ fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<
     let sending = whep::negotiate(&offer, &tracks(), &sources).unwrap();
     let local = local(parent, 'p', &[PARENT]);
     let answer = whep::answer(&local, &sources, &offer, &sending);
-    let agent = agent::sending(&parent.crypto, &local, &sending.peer, now).unwrap();
+    let agent = agent::transport(&parent.crypto, &local, &sending.peer, now).unwrap();
     let media = &sending.media[0];
     let track = ViewerTrack {
         kind: media.kind,

@@ -1,9 +1,9 @@
 //! One WebRTC session, sans-IO: datagrams and the time in, datagrams and facts out.
 //!
-//! Invariant: on a session where we send, nothing that is SRTP or SRTCP comes from here; the forwarder alone seals.
+//! Invariant: str0m does ICE and DTLS and never has a key, so under each session's keys one party seals: the receiver where the
+//! peer sends media, the forwarder where we do.
 
 pub mod agent;
-mod inbound;
 mod path;
 mod words;
 
@@ -11,16 +11,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output as StrOutput, Rtc};
 
 use crate::border::ViewerSpec;
 use crate::dtls::{self, KeyTap};
 use crate::negotiation::{LocalTransport, PeerTransport};
-use crate::srtp::{Opener, SrtpKeys, SrtpProfile};
+use crate::receive::{Received, Receiver};
+use crate::srtp::{SrtpKeys, SrtpProfile};
 use crate::stun::{Class, Message};
-pub use inbound::InboundTracks;
 pub use path::Path;
 pub use words::{CloseReason, Output, Role, is_rtp, is_srtp};
 
@@ -31,8 +30,9 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The media of a session.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // One for each session, never moved.
 pub enum Media {
-    Inbound(InboundTracks),
+    Inbound(Receiver),
     Outbound(ViewerSpec),
 }
 
@@ -56,8 +56,6 @@ pub struct Session {
     local_addresses: Vec<SocketAddr>,
     rtc: Rtc,
     tap: KeyTap,
-    /// Reads the RTCP of a peer that sends to us a second time: str0m passes over BYE.
-    opener: Option<Opener>,
     path: Path,
     phase: Phase,
     ice_connected: bool,
@@ -89,7 +87,6 @@ impl Session {
             local_addresses: local.candidates,
             rtc,
             tap,
-            opener: None,
             path: Path::new(now),
             phase: Phase::Handshaking,
             ice_connected: false,
@@ -129,8 +126,11 @@ impl Session {
         match message.class {
             Class::Request => self.path.on_request(message, from, now),
             Class::Success => {
-                if self.path.on_response(message, from, now) {
+                if let Some(round_trip) = self.path.on_response(message, from, now) {
                     self.outputs.push_back(Output::Proved(from));
+                    if let Media::Inbound(receiver) = &mut self.media {
+                        receiver.note_round_trip(round_trip);
+                    }
                 }
             }
             Class::Other => return,
@@ -144,14 +144,11 @@ impl Session {
 
     /// DTLS, SRTP or SRTCP from the peer.
     pub fn on_datagram(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
-        if let Media::Inbound(tracks) = &mut self.media
-            && is_rtp(datagram)
-        {
-            tracks.learn_ssrc(&mut self.rtc, datagram);
-        }
-        self.receive(datagram, from, now);
-        if is_srtp(datagram) && !is_rtp(datagram) && self.is_goodbye(datagram) {
-            self.end(CloseReason::PeerClosed);
+        if !is_srtp(datagram) {
+            self.receive(datagram, from, now);
+        } else if let (Media::Inbound(receiver), true) = (&mut self.media, self.phase == Phase::Connected) {
+            receiver.on_datagram(datagram, now);
+            self.take_received();
         }
     }
 
@@ -166,6 +163,12 @@ impl Session {
         } else if now >= self.rtc_deadline {
             self.feed(Input::Timeout(now));
         }
+        if let Media::Inbound(receiver) = &mut self.media
+            && receiver.next_deadline().is_some_and(|at| at <= now)
+        {
+            receiver.on_timeout(now);
+            self.take_received();
+        }
     }
 
     /// When `on_timeout` wants to be called.
@@ -176,16 +179,18 @@ impl Session {
         } else {
             self.created + HANDSHAKE_TIMEOUT
         };
-        self.rtc_deadline.min(limit)
+        let media = match &self.media {
+            Media::Inbound(receiver) => receiver.next_deadline(),
+            Media::Outbound(_) => None,
+        };
+        self.rtc_deadline.min(limit).min(media.unwrap_or(limit))
     }
 
     /// Ask the peer for a key frame of `track`.
-    pub fn request_key_frame(&mut self, track: usize, now: Instant) {
-        let Media::Inbound(tracks) = &self.media else { return };
-        let Some(ssrc) = tracks.ssrc(track) else { return };
-        if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {
-            stream.request_keyframe(KeyframeRequestKind::Pli);
-            self.feed(Input::Timeout(now));
+    pub fn request_key_frame(&mut self, track: usize) {
+        if let Media::Inbound(receiver) = &mut self.media {
+            receiver.request_key_frame(track);
+            self.take_received();
         }
     }
 
@@ -204,7 +209,7 @@ impl Session {
         self.path.has_proved(address)
     }
 
-    /// Say goodbye (DTLS `close_notify`, RTCP BYE where str0m reports) and be closed.
+    /// Say goodbye (DTLS `close_notify`, RTCP BYE where we report) and be closed.
     pub fn close(&mut self) {
         if self.phase != Phase::Closed {
             self.phase = Phase::Closed;
@@ -214,12 +219,6 @@ impl Session {
 
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    fn is_goodbye(&mut self, datagram: &[u8]) -> bool {
-        let (Media::Inbound(tracks), Some(opener)) = (&mut self.media, &mut self.opener) else { return false };
-        let mut packet = datagram.to_vec();
-        opener.open_rtcp(&mut packet).is_some_and(|length| tracks.all_ended(&packet[..length]))
     }
 
     fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
@@ -237,14 +236,15 @@ impl Session {
         if self.phase == Phase::Closed {
             return;
         }
+        let (Input::Timeout(now) | Input::Receive(now, _)) = input;
         if self.rtc.handle_input(input).is_err() {
             self.end(CloseReason::Failed);
             return;
         }
-        self.drain();
+        self.drain(now);
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Instant) {
         let mut peer_closed = false;
         loop {
             match self.rtc.poll_output() {
@@ -252,16 +252,19 @@ impl Session {
                     self.rtc_deadline = at;
                     break;
                 }
-                Ok(StrOutput::Transmit(transmit)) => self.transmit(transmit.destination, transmit.contents.into()),
+                Ok(StrOutput::Transmit(transmit)) => {
+                    self.path.on_sent(&transmit.contents, transmit.destination, self.role == Role::RelayIn, now);
+                    self.transmit(transmit.destination, transmit.contents.into());
+                }
                 Ok(StrOutput::Event(Event::Closed)) => peer_closed = true,
-                Ok(StrOutput::Event(event)) => self.on_event(event),
+                Ok(StrOutput::Event(event)) => self.on_event(&event),
                 Err(_) => {
                     self.end(CloseReason::Failed);
                     return;
                 }
             }
         }
-        self.note_connected();
+        self.note_connected(now);
         self.note_path();
         if peer_closed {
             self.end(CloseReason::PeerClosed);
@@ -269,46 +272,44 @@ impl Session {
     }
 
     fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>) {
-        if !self.role.receives() && is_srtp(&datagram) {
-            return;
-        }
-        self.path.on_sent(&datagram, to, self.role == Role::RelayIn);
         self.outputs.push_back(Output::Transmit { to, datagram });
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: &Event) {
         match event {
             Event::Connected if self.phase == Phase::Handshaking => self.phase = Phase::Verified,
             Event::IceConnectionStateChange(state) => {
                 self.ice_connected = matches!(state, IceConnectionState::Connected | IceConnectionState::Completed);
             }
-            _ => self.on_media_event(event),
-        }
-    }
-
-    fn on_media_event(&mut self, event: Event) {
-        let Media::Inbound(tracks) = &mut self.media else { return };
-        match event {
-            Event::RtpPacket(packet) => {
-                if let Some(track) = tracks.of_packet(&mut self.rtc, &packet) {
-                    self.outputs.push_back(Output::Packet { track, packet: inbound::source_packet(packet) });
-                }
-            }
-            Event::SenderFeedback(report) => {
-                if let Some(track) = tracks.with_mid(report.mid) {
-                    let info = report.sender_info;
-                    #[allow(clippy::cast_possible_truncation, reason = "an RTP timestamp is the low 32 bits")]
-                    let rtp_timestamp = info.rtp_time.numer() as u32;
-                    self.outputs.push_back(Output::Report { track, ntp: inbound::ntp(info.ntp_time), rtp_timestamp });
-                }
-            }
-            Event::MediaIngressStats(figures) => tracks.note_figures(figures),
             _ => {}
         }
     }
 
+    fn take_received(&mut self) {
+        let Media::Inbound(receiver) = &mut self.media else { return };
+        let mut ended = false;
+        while let Some(received) = receiver.poll_output() {
+            self.outputs.push_back(match received {
+                Received::Packet { track, packet } => Output::Packet { track, packet },
+                Received::Report { track, ntp, rtp_timestamp } => Output::Report { track, ntp, rtp_timestamp },
+                Received::NeedsKeyFrame => Output::NeedsKeyFrame,
+                Received::Feedback(datagram) => {
+                    let Some(to) = self.nominated else { continue };
+                    Output::Transmit { to, datagram }
+                }
+                Received::Ended => {
+                    ended = true;
+                    continue;
+                }
+            });
+        }
+        if ended {
+            self.end(CloseReason::PeerClosed);
+        }
+    }
+
     /// Connected means: handshake done, fingerprint right (str0m fails otherwise) and keys there.
-    fn note_connected(&mut self) {
+    fn note_connected(&mut self, now: Instant) {
         if self.phase != Phase::Verified {
             return;
         }
@@ -317,7 +318,9 @@ impl Session {
         match keys(&exported, client) {
             Some(keys) if self.role != Role::RelayOut || keys.profile != SrtpProfile::Aes128CmSha1_80 => {
                 self.phase = Phase::Connected;
-                self.opener = self.role.receives().then(|| Opener::new(&keys));
+                if let Media::Inbound(receiver) = &mut self.media {
+                    receiver.set_keys(&keys, now);
+                }
                 self.outputs.push_back(Output::Connected(keys));
             }
             _ => self.end(CloseReason::Failed),
@@ -345,6 +348,10 @@ impl Session {
     }
 
     fn say_goodbye(&mut self) {
+        if let Media::Inbound(receiver) = &mut self.media {
+            receiver.say_bye();
+            self.take_received();
+        }
         // An error means that there is no handshake to end: nobody to tell.
         let _ = self.rtc.close();
         loop {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::stun::{Class, Message, Transaction};
 
@@ -16,7 +16,7 @@ const PROVED: usize = 8;
 
 #[derive(Debug)]
 pub struct Path {
-    open_checks: VecDeque<(Transaction, SocketAddr)>,
+    open_checks: VecDeque<(Transaction, SocketAddr, Instant)>,
     proved: VecDeque<SocketAddr>,
     /// The peer asked for this address; it counts once it is proved.
     wanted: Option<SocketAddr>,
@@ -51,7 +51,7 @@ impl Path {
     /// Whether `message` answers a check of ours.
     #[must_use]
     pub fn awaits(&self, message: &Message<'_>) -> bool {
-        self.open_checks.iter().any(|(transaction, _)| *transaction == message.transaction)
+        self.open_checks.iter().any(|(transaction, ..)| *transaction == message.transaction)
     }
 
     #[must_use]
@@ -60,10 +60,10 @@ impl Path {
     }
 
     /// We are sending `datagram`; `controlling`: what is no STUN shows the pair that we chose.
-    pub fn on_sent(&mut self, datagram: &[u8], to: SocketAddr, controlling: bool) {
+    pub fn on_sent(&mut self, datagram: &[u8], to: SocketAddr, controlling: bool, now: Instant) {
         match Message::parse(datagram) {
             Some(message) if message.class == Class::Request => {
-                self.open_checks.push_back((message.transaction, to));
+                self.open_checks.push_back((message.transaction, to, now));
                 if self.open_checks.len() > OPEN_CHECKS {
                     self.open_checks.pop_front();
                 }
@@ -82,11 +82,11 @@ impl Path {
         }
     }
 
-    /// A success response whose integrity was checked came from `from`. Returns whether it proves the address.
-    pub fn on_response(&mut self, message: &Message<'_>, from: SocketAddr, now: Instant) -> bool {
+    /// A success response whose integrity was checked came from `from`. Some: it proves the address; the round trip.
+    pub fn on_response(&mut self, message: &Message<'_>, from: SocketAddr, now: Instant) -> Option<Duration> {
         let check = (message.transaction, from);
-        let Some(index) = self.open_checks.iter().position(|open| *open == check) else { return false };
-        self.open_checks.remove(index);
+        let index = self.open_checks.iter().position(|(transaction, to, _)| (*transaction, *to) == check)?;
+        let (.., sent) = self.open_checks.remove(index)?;
         self.last_valid_check = now;
         if !self.has_proved(from) {
             self.proved.push_back(from);
@@ -95,7 +95,7 @@ impl Path {
             }
         }
         self.settle();
-        true
+        Some(now.saturating_duration_since(sent))
     }
 
     fn settle(&mut self) {
@@ -132,12 +132,13 @@ mod tests {
         let nominate = message(REQUEST, 1, true);
         path.on_request(&Message::parse(&nominate).unwrap(), address(1), now);
         assert_eq!(path.nominated(), None);
-        path.on_sent(&message(REQUEST, 9, false), address(1), false);
+        path.on_sent(&message(REQUEST, 9, false), address(1), false, now);
         let answer = message(SUCCESS, 9, false);
         let answer = Message::parse(&answer).unwrap();
-        assert!(!path.on_response(&answer, address(2), now), "an answer from elsewhere proves nothing");
+        let later = now + Duration::from_millis(84);
+        assert_eq!(path.on_response(&answer, address(2), later), None, "an answer from elsewhere proves nothing");
         assert_eq!(path.nominated(), None);
-        assert!(path.on_response(&answer, address(1), now));
+        assert_eq!(path.on_response(&answer, address(1), later), Some(Duration::from_millis(84)));
         assert_eq!(path.nominated(), Some(address(1)));
     }
 
@@ -147,7 +148,7 @@ mod tests {
         let mut path = Path::new(now);
         for port in [1, 2] {
             let id = u8::try_from(port).unwrap();
-            path.on_sent(&message(REQUEST, id, false), address(port), false);
+            path.on_sent(&message(REQUEST, id, false), address(port), false, now);
             path.on_response(&Message::parse(&message(SUCCESS, id, false)).unwrap(), address(port), now);
             path.on_request(&Message::parse(&message(REQUEST, 77, true)).unwrap(), address(port), now);
             assert_eq!(path.nominated(), Some(address(port)));

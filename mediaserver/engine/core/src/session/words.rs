@@ -40,6 +40,8 @@ pub enum CloseReason {
     PeerClosed,
     HandshakeTimeout,
     ConsentExpired,
+    /// A viewer that lost more than 30 % for 10 s.
+    TooLossy,
     Failed,
     Shutdown,
     /// The stream goes on in a codec that the viewer did not agree to.
@@ -53,6 +55,7 @@ impl CloseReason {
             Self::PeerClosed => "peer-closed",
             Self::HandshakeTimeout => "handshake-timeout",
             Self::ConsentExpired => "consent-expired",
+            Self::TooLossy => "too-lossy",
             Self::Failed => "failed",
             Self::Shutdown => "shutdown",
             Self::CodecChanged => "codec-changed",
@@ -81,6 +84,8 @@ pub enum Output {
         ntp: u64,
         rtp_timestamp: u32,
     },
+    /// What the peer sent is lost in part, for good.
+    NeedsKeyFrame,
     /// The last thing that is said.
     Closed(CloseReason),
 }

@@ -1,0 +1,339 @@
+//! One session's media from the peer, sans-IO: SRTP and the time in; packets, reports and our sealed feedback out.
+//!
+//! Invariant: nothing is ever held back, and no packet goes on twice. What is missing is asked for beside the flow, and its repair
+//! goes through when it comes; who needs order makes it.
+
+mod arrivals;
+mod extensions;
+mod missing;
+mod round_trip;
+#[cfg(test)]
+mod tests;
+mod track;
+mod transport_feedback;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::border::{SourcePacket, TrackSpec};
+use crate::key_frame;
+use crate::negotiation::{Extension, Receiving};
+use crate::rtcp::{self, Report};
+use crate::rtp::RtpView;
+use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
+use missing::Arrival;
+use round_trip::RoundTrip;
+use track::{Track, Way};
+use transport_feedback::TransportFeedback;
+
+/// What our feedback is from, as with a browser that only receives: we send no media.
+const OUR_SSRC: u32 = 1;
+/// The first receiver report after the first packet: the peer learns its round trip from it.
+const FIRST_REPORT: Duration = Duration::from_millis(100);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Numbers asked for in one packet: 4 bytes each at worst.
+const MAX_ASKED: usize = 250;
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Received {
+    Packet {
+        track: usize,
+        packet: SourcePacket,
+    },
+    /// A sender report.
+    Report {
+        track: usize,
+        ntp: u64,
+        rtp_timestamp: u32,
+    },
+    /// Something is lost for good: only a key frame helps.
+    NeedsKeyFrame,
+    /// The peer said BYE for all tracks.
+    Ended,
+    /// SRTCP for the peer.
+    Feedback(Vec<u8>),
+}
+
+/// Counters since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Figures {
+    /// Numbers that we asked for, repetitions counted.
+    pub nacks: u64,
+    /// Those that came then.
+    pub repaired: u64,
+    /// Those that we stopped asking for.
+    pub given_up: u64,
+    pub plis: u64,
+    /// Worst fraction lost of all tracks in the latest report, before repair.
+    pub loss: Option<f64>,
+    pub rtt: Option<Duration>,
+    /// Datagrams that did not authenticate, were replays, or belong to no track.
+    pub rejected: u64,
+}
+
+/// The keys of a session, in use.
+#[derive(Debug)]
+struct Keyed {
+    opener: Opener,
+    sealer: Sealer,
+}
+
+#[derive(Debug)]
+pub struct Receiver {
+    tracks: Vec<Track>,
+    /// For our descriptions (RFC 3550, 6.5.1).
+    cname: String,
+    /// None until the handshake is done.
+    keyed: Option<Keyed>,
+    /// Some where the peer wants to know when each packet came.
+    arrival_times: Option<TransportFeedback>,
+    wants_arrival_times: bool,
+    round_trip: RoundTrip,
+    next_report: Option<Instant>,
+    figures: Figures,
+    outputs: VecDeque<Received>,
+    /// Room for a datagram to be opened in.
+    scratch: Vec<u8>,
+}
+
+impl Receiver {
+    /// `cname`: unique to the session.
+    #[must_use]
+    pub fn new(receiving: &Receiving, cname: &str) -> Self {
+        let wanted = |media: &crate::negotiation::ReceivedMedia| {
+            media.payload.transport_cc && media.extensions.id(Extension::TransportCc).is_some()
+        };
+        Self {
+            tracks: receiving.media.iter().map(Track::new).collect(),
+            cname: cname.to_owned(),
+            keyed: None,
+            arrival_times: None,
+            wants_arrival_times: receiving.media.iter().any(wanted),
+            round_trip: RoundTrip::default(),
+            next_report: None,
+            figures: Figures::default(),
+            outputs: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The peer is a node of ours: it paces itself by other things, and feedback is to be rare.
+    #[must_use]
+    pub fn without_arrival_times(self) -> Self {
+        Self { wants_arrival_times: false, ..self }
+    }
+
+    /// What the forwarder is told of the tracks.
+    #[must_use]
+    pub fn specs(&self) -> Vec<TrackSpec> {
+        self.tracks.iter().map(|track| track.spec.clone()).collect()
+    }
+
+    /// The handshake is done. Nobody else seals with these keys.
+    pub fn set_keys(&mut self, keys: &SrtpKeys, now: Instant) {
+        self.keyed = Some(Keyed { opener: Opener::new(keys), sealer: Sealer::new(keys) });
+        self.arrival_times = self.wants_arrival_times.then(|| TransportFeedback::new(now));
+    }
+
+    /// A check to the peer was answered after `measured`.
+    pub fn note_round_trip(&mut self, measured: Duration) {
+        self.round_trip.sample(measured);
+    }
+
+    /// An SRTP or SRTCP datagram; before the keys are there it is lost.
+    pub fn on_datagram(&mut self, datagram: &[u8], now: Instant) {
+        let Some(keyed) = &mut self.keyed else { return };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(datagram);
+        let known = if crate::session::is_rtp(datagram) {
+            keyed.opener.open_rtp(&mut scratch).is_some_and(|(index, len)| self.on_rtp(&scratch[..len], index, now))
+        } else {
+            let opened = keyed.opener.open_rtcp(&mut scratch);
+            opened.map(|len| self.on_rtcp(&scratch[..len], now)).is_some()
+        };
+        self.figures.rejected += u64::from(!known);
+        self.scratch = scratch;
+    }
+
+    pub fn poll_output(&mut self) -> Option<Received> {
+        self.outputs.pop_front()
+    }
+
+    /// When `on_timeout` wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let missing = self.tracks.iter().filter_map(|track| track.missing.deadline());
+        let times = self.arrival_times.as_ref().and_then(TransportFeedback::deadline);
+        missing.chain(times).chain(self.next_report).min()
+    }
+
+    pub fn on_timeout(&mut self, now: Instant) {
+        self.ask_for_missing(now);
+        if self.next_report.is_some_and(|at| at <= now) {
+            self.report(now);
+        }
+        let Some(media) = self.tracks.iter().find_map(|track| track.ssrc) else { return };
+        let packets = self.arrival_times.as_mut().map(|times| times.write(OUR_SSRC, media, now)).unwrap_or_default();
+        for packet in packets {
+            self.send(|buffer| buffer.extend_from_slice(&packet));
+        }
+    }
+
+    /// Ask the peer for a key frame of `track` (RFC 4585, 6.3.1).
+    pub fn request_key_frame(&mut self, track: usize) {
+        if let Some(ssrc) = self.tracks.get(track).and_then(|track| track.ssrc)
+            && self.send(|buffer| rtcp::write_pli(buffer, OUR_SSRC, ssrc))
+        {
+            self.figures.plis += 1;
+        }
+    }
+
+    /// Tell the peer that we are gone.
+    pub fn say_bye(&mut self) {
+        self.send(|buffer| rtcp::write_bye(buffer, &[OUR_SSRC]));
+    }
+
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures { rtt: self.round_trip.known(), ..self.figures }
+    }
+
+    /// False: it belongs to no track.
+    fn on_rtp(&mut self, packet: &[u8], index: u64, now: Instant) -> bool {
+        let Some(packet) = RtpView::parse(packet) else { return false };
+        let Some((at, way)) = track::find(&mut self.tracks, &packet, now) else { return false };
+        let track = &mut self.tracks[at];
+        if let (Some(times), Some(number)) =
+            (&mut self.arrival_times, extensions::transport_number(&track.extensions, &packet))
+        {
+            times.on_packet(number, now);
+        }
+        self.next_report.get_or_insert(now + FIRST_REPORT);
+        let (index, payload) = match way {
+            Way::Media => {
+                track.count(index, packet.timestamp, now);
+                (index, packet.payload)
+            }
+            Way::Repair => {
+                // Without a payload it only probes the path.
+                let Some((original, payload)) = packet.payload.split_first_chunk::<2>() else { return true };
+                let Some(highest) = track.missing.highest() else { return true };
+                (nearest(highest - track.offset, u16::from_be_bytes(*original)), payload)
+            }
+        };
+        let sequence = track.offset + index;
+        self.pass(at, sequence, &packet, payload, now);
+        true
+    }
+
+    fn pass(&mut self, at: usize, sequence: u64, packet: &RtpView<'_>, payload: &[u8], now: Instant) {
+        let track = &mut self.tracks[at];
+        let before = track.missing.highest();
+        match track.missing.on_packet(sequence, now) {
+            Arrival::Repeated => return,
+            Arrival::Jump => self.outputs.push_back(Received::NeedsKeyFrame),
+            Arrival::Late { asked, waited } => {
+                self.figures.repaired += u64::from(asked > 0);
+                if let Some(waited) = waited {
+                    self.round_trip.sample(waited);
+                }
+            }
+            Arrival::Next => {}
+        }
+        if before.is_none_or(|before| sequence > before) {
+            track.frame.advance(packet.timestamp, before);
+        }
+        if track.frame.timestamp == Some(packet.timestamp) && key_frame::begins(track.spec.codec, payload) {
+            track.missing.on_key_frame(track.frame.first, now);
+        }
+        let packet = SourcePacket {
+            sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            payload: payload.into(),
+            extensions: extensions::values(&track.extensions, packet),
+        };
+        self.outputs.push_back(Received::Packet { track: at, packet });
+    }
+
+    fn on_rtcp(&mut self, compound: &[u8], now: Instant) {
+        for report in rtcp::parse(compound) {
+            match report {
+                Report::Sender { ssrc, ntp, timestamp: rtp_timestamp } => {
+                    let Some(track) = self.tracks.iter().position(|track| track.ssrc == Some(ssrc)) else { continue };
+                    if let Some(arrivals) = &mut self.tracks[track].arrivals {
+                        arrivals.on_sender_report(ntp, now);
+                    }
+                    self.outputs.push_back(Received::Report { track, ntp, rtp_timestamp });
+                }
+                Report::Bye { ssrc } => {
+                    let of_ssrc = self.tracks.iter_mut().filter(|track| track.ssrc == Some(ssrc));
+                    of_ssrc.for_each(|track| track.ended = true);
+                    // One alone may only pause.
+                    if self.tracks.iter().all(|track| track.ended) {
+                        self.outputs.push_back(Received::Ended);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn ask_for_missing(&mut self, now: Instant) {
+        let round_trip = self.round_trip.or_default();
+        for at in 0..self.tracks.len() {
+            let track = &mut self.tracks[at];
+            let due = track.missing.due(now, round_trip);
+            let (Some(ssrc), true) = (track.ssrc, track.nack) else { continue };
+            let offset = track.offset;
+            self.figures.given_up += due.given_up;
+            if due.needs_key_frame {
+                self.outputs.push_back(Received::NeedsKeyFrame);
+            }
+            for asked in due.ask.chunks(MAX_ASKED) {
+                #[allow(clippy::cast_possible_truncation, reason = "the low bits are the sequence number")]
+                let lost: Vec<u16> = asked.iter().map(|sequence| (sequence - offset) as u16).collect();
+                if self.send(|buffer| rtcp::write_nack(buffer, OUR_SSRC, ssrc, &lost)) {
+                    self.figures.nacks += lost.len() as u64;
+                }
+            }
+        }
+    }
+
+    /// A receiver report of all tracks, with our name.
+    fn report(&mut self, now: Instant) {
+        self.next_report = Some(now + REPORT_INTERVAL);
+        let blocks: Vec<_> = self
+            .tracks
+            .iter_mut()
+            .filter_map(|track| Some(track.arrivals.as_mut()?.report(track.ssrc?, now)))
+            .collect();
+        self.figures.loss = blocks.iter().map(|block| f64::from(block.fraction_lost) / 256.0).reduce(f64::max);
+        let cname = self.cname.clone();
+        self.seal(|buffer| {
+            rtcp::write_receptions(buffer, OUR_SSRC, &blocks);
+            rtcp::write_description(buffer, &[OUR_SSRC], &cname);
+        });
+    }
+
+    /// Send one feedback packet, behind an empty report: not every peer takes it alone (RFC 5506).
+    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.seal(|buffer| {
+            rtcp::write_empty_report(buffer, OUR_SSRC);
+            write(buffer);
+        })
+    }
+
+    fn seal(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(keyed) = &mut self.keyed else { return false };
+        let mut datagram = Vec::new();
+        write(&mut datagram);
+        let sealed = keyed.sealer.seal_rtcp(&mut datagram, 0);
+        if sealed {
+            self.outputs.push_back(Received::Feedback(datagram));
+        }
+        sealed
+    }
+}
