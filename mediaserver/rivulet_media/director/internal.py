@@ -1,7 +1,7 @@
 """The internal listener (docs/contract.md §6): nodes, siblings, other regions' directors and the operator."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -117,7 +117,8 @@ class Internal:
             directors=tuple(DirectorState(url=url, state="linked") for url in self.siblings.urls[:1]),
             unreachable=self.mesh.unreachable(),
         )
-        return web.Response(text=render_body(body), content_type="application/json")
+        own = replace(body, region=self.directory.region)
+        return web.Response(text=render_body(own), content_type="application/json")
 
     async def _turn_peers(self, request: web.Request) -> web.Response:
         _require(request, self.settings.join_token)

@@ -8,6 +8,7 @@ from rivulet_media.signalling.inside import Inside
 from rivulet_media.signalling.relay import RelayOut
 from rivulet_media.signalling.requests import MAX_BODY, allow_all_origins, problems
 from rivulet_media.signalling.session import SessionResource
+from rivulet_media.signalling.trace import Tracing
 from rivulet_media.signalling.whep import Whep
 from rivulet_media.signalling.whip import Whip
 
@@ -15,7 +16,7 @@ from rivulet_media.signalling.whip import Whip
 def build(desk: Desk) -> web.Application:
     """The application; nothing is bound yet."""
     app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
-    parts = (Whip, Whep, RelayOut, SessionResource, SessionEvents, Inside)
+    parts = (Whip, Whep, RelayOut, SessionResource, SessionEvents, Tracing, Inside)
     for part in parts:
         part(desk).add_to(app.router)
     app.on_response_prepare.append(allow_all_origins)

@@ -27,4 +27,5 @@ pub mod srtp;
 mod stream;
 pub mod stun;
 pub mod timeline;
+pub mod trace;
 mod viewer;
