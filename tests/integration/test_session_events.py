@@ -58,15 +58,18 @@ async def test_a_session_s_story_is_told_through_directors_of_both_regions(cdn: 
 
 
 async def test_a_reader_that_goes_leaves_nothing_behind(cdn: BareCdn) -> None:
-    """The director notices at once, and hangs up at the node."""
+    """The director notices at once, and hangs up at the node, whose next comment tells it; who stays hears that one."""
     door, edge = cdn.regions["us"].public(), cdn.processes["edge-eu-0"].http
     with publish(cdn, "test_eu"):
         async with watching(cdn, "edge-eu-0", "test_eu") as path:
-            with EventReader(f"{door}{path}/events") as reader:
-                reader.hears("active")
-                assert metric(edge, "rivulet_event_streams") == 1
-            until(lambda: director_streams(cdn, "director-us-0") == 0, "the director has hung up", seconds=5)
-            until(lambda: metric(edge, "rivulet_event_streams") == 0, "the node has noticed", seconds=20)
+            with EventReader(f"{edge}{path}/events") as steady:
+                with EventReader(f"{door}{path}/events") as reader:
+                    reader.hears("active")
+                    assert metric(edge, "rivulet_event_streams") == 2
+                until(lambda: director_streams(cdn, "director-us-0") == 0, "the director has hung up", seconds=5)
+                until(lambda: metric(edge, "rivulet_event_streams") == 1, "the node has noticed", seconds=20)
+                until(lambda: steady.comments > 0, "a comment every 15 s", seconds=20)
+                assert not steady.over.is_set()
 
 
 async def test_a_session_has_two_event_streams_and_the_newest_count(cdn: BareCdn) -> None:
