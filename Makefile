@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters bench-fanout bench-start
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-start
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -18,6 +18,9 @@ check unit bare clusters: ## one stage of `make test`
 
 bench-fanout: ## server CPU per delivered packet at 10, 100, 500 viewers
 	hack/setup && .venv/bin/python tests/bench/fanout.py
+
+soak: ## restless viewers and publishers, processes stopped and killed: nothing is left of them; half an hour (MINUTES=…)
+	hack/setup && .venv/bin/python tests/soak/soak.py --minutes $(or $(MINUTES),30)
 
 bench-start: ## POST to first decoded frame, warm edge and cold edge
 	hack/setup && .venv/bin/python tests/bench/start.py

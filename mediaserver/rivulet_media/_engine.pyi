@@ -169,6 +169,18 @@ class Engine:
     def request_keyframe(self, stream: str) -> None:
         """Ask the source for a key frame, within the stream's budget."""
 
+    def trace(self, session: str, seconds: int, max_bytes: int) -> None:
+        """Note the headers of what passes on a session from now on, as lines of JSON (docs/contract.md §5.1), at most so long and so large.
+
+        UnknownSessionError; LimitError when it is being traced already, or eight others are.
+        """
+
+    def read_trace(self, session: str, *, stop: bool = False) -> tuple[str, bool]:
+        """The lines since the last reading, whole ones; whether the last is among them, after which the trace is forgotten.
+
+        More than 1 MiB is not kept: read several times a second. `stop`: end it now.
+        """
+
     def stats(self) -> EngineStats: ...
     def shutdown(self, timeout_ms: int = 1000) -> None:
         """Close all sessions (telling the peers), stop the thread, close the sockets. Idempotent."""

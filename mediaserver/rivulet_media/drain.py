@@ -4,7 +4,11 @@ Two things drain a node: its director, by order, which can be taken back and aft
 which cannot, and after which it exits: when it is empty, at the latest at the deadline.
 """
 
+import math
 from dataclasses import dataclass, replace
+
+# Viewers are asked to move so many a second at least; all of them in the first half of the time that is left.
+ASKED_A_SECOND = 50
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Drain:
         """SIGTERM. The first one counts, unless a later one leaves less time."""
         deadline = now + seconds
         return replace(self, terminated=deadline if self.terminated is None else min(self.terminated, deadline))
+
+    def asked_now(self, waiting: int, now: float, seconds: float) -> int:
+        """How many of `waiting` viewers to ask to move in the next `seconds`: steadily, others have to take them."""
+        if self.deadline is None:
+            return 0
+        half = max((self.deadline - now) / 2, seconds)
+        return min(waiting, math.ceil(max(ASKED_A_SECOND, waiting / half) * seconds))
 
     def sessions_must_go(self, now: float) -> bool:
         """Whether the deadline has come."""

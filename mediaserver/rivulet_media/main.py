@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("rivulet_media.camera.command", "publish a file or a test picture by WHIP"),
     "play": ("rivulet_media.probe.command", "play a stream by WHEP and print what was seen"),
     "token": ("rivulet_media.token_command", "make a key pair, sign a publish token"),
+    "trace": ("rivulet_media.trace_command", "note the headers of what passes on one session"),
     "turn-guard": ("rivulet_media.turn_guard", "keep coturn's list of allowed peers up to date"),
 }
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from rivulet_media import __version__
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
+from rivulet_media.viewer_events import ViewerEvents
 
 if TYPE_CHECKING:
     from rivulet_media._engine import EngineStats
@@ -37,6 +38,7 @@ class NodeCollector(Collector):
     stats: Callable[[], "EngineStats"]
     sessions: Sessions
     relaying: Relaying
+    events: ViewerEvents
     state: Callable[[], str]
     directors_linked: Callable[[], int]
 
@@ -45,6 +47,9 @@ class NodeCollector(Collector):
         stats = self.stats()
         yield self._sessions_metric()
         yield self._relays_metric()
+        yield GaugeMetricFamily(
+            "rivulet_event_streams", "Viewers' event streams that are open", value=self.events.count
+        )
         for name, text, key in _COUNTERS:
             yield CounterMetricFamily(name, text, value=stats[key])  # type: ignore[literal-required]
         yield from self._quality(stats)

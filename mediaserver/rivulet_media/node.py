@@ -29,6 +29,7 @@ from rivulet_media.sessions import Session, Sessions
 from rivulet_media.settings import NodeSettings
 from rivulet_media.signalling.app import build
 from rivulet_media.signalling.desk import Desk
+from rivulet_media.viewer_events import ViewerEvents
 from rivulet_media.whep_pull import WhepPull
 from rivulet_media.wire import BEAT_SECONDS, EndStream, StreamPolicy, Welcome
 
@@ -81,10 +82,11 @@ class Node:
         self.table = NodeTable(clock)
         self.admission = Admission(self.sessions, self.table, self._settings.capacity_viewers)
         self.closing = Closing(engine, self.sessions, clock)
+        self.events = ViewerEvents(self.sessions, self.table)
         self.publishing = Publishing(engine, self.sessions, self.table, self.closing, clock)
         pull = WhepPull(self._http, engine, self.table, self._settings.join_token, self._linked_urls)
         self.relaying = Relaying(engine, self.sessions, self.table, self.closing, pull)
-        self._events = EngineEvents(engine, self.sessions, self.closing, self.publishing, self.relaying)
+        self._engine_events = EngineEvents(engine, self.sessions, self.closing, self.publishing, self.relaying)
         self._load = Load(self.sessions, self.relaying, clock())
         self._links: DirectorLinks | None = None
         self.sessions.listen(self._session_ended)
@@ -95,11 +97,11 @@ class Node:
         await runner.setup()
         try:
             port = await _listen(runner, self._settings)
-            self._events.start()
+            self._engine_events.start()
             self._listen_to_signals()
             await self._serve(port)
         finally:
-            self._events.stop()
+            self._engine_events.stop()
             await runner.cleanup()
             await asyncio.to_thread(self._engine.shutdown, int(SHUTDOWN_SECONDS * 1000))
 
@@ -194,8 +196,16 @@ class Node:
         while True:
             self.table.expire()
             self._restate()
+            self._ask_to_move()
             self._mind_drain()
             await asyncio.sleep(TICK_SECONDS)
+
+    def _ask_to_move(self) -> None:
+        drain = self.admission.drain
+        if drain.draining:
+            self.events.ask_to_move(drain.asked_now(self.events.unasked, time.time(), TICK_SECONDS))
+        else:
+            self.events.take_back()
 
     def _restate(self) -> None:
         """Whoever hears `draining` has counts from after the last one was let in: they go first."""
@@ -242,6 +252,7 @@ class Node:
             self._engine.stats,
             self.sessions,
             self.relaying,
+            self.events,
             lambda: self.admission.state,
             lambda: len(self._linked_urls()),
         )
@@ -252,6 +263,7 @@ class Node:
             admission=self.admission,
             sessions=self.sessions,
             closing=self.closing,
+            events=self.events,
             publishing=self.publishing,
             relaying=self.relaying,
             directors=lambda: () if self._links is None else self._links.states,

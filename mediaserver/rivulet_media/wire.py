@@ -60,6 +60,7 @@ class TableBody:
 
     digest: str = ""
     self: str = ""
+    region: str = ""
     state: str = ""
     nodes: tuple[ShownNode, ...] = ()
     streams: tuple[StreamEntry, ...] = ()

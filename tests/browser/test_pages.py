@@ -23,6 +23,7 @@ async def endpoint() -> AsyncIterator[LoopbackEndpoint]:
     here = LoopbackEndpoint(CameraSettings(None, VideoSettings(), audio=True))
     app = here.app()
     app.router.add_get("/{page:publish|play}/{stream}", serve_page)
+    app.router.add_get("/pages/whip-whep.js", serve_script)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -35,6 +36,11 @@ async def endpoint() -> AsyncIterator[LoopbackEndpoint]:
 async def serve_page(request: web.Request) -> web.Response:
     page = importlib.resources.files("rivulet_media.pages") / f"{request.match_info['page']}.html"
     return web.Response(text=page.read_text(), content_type="text/html")
+
+
+async def serve_script(_: web.Request) -> web.Response:
+    script = importlib.resources.files("rivulet_media.pages") / "whip-whep.js"
+    return web.Response(text=script.read_text(), content_type="text/javascript")
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def assert_same(known_here: dict[str, set[str]], named: dict[str, set[str]], als
 def test_the_front_door(contract: Contract) -> None:
     named = listed(contract, "4")
     pages = {path: named.pop(path) for path in ("/publish/{}", "/play/{}")}
-    app = FrontDoor(NOTHING, NOTHING).application()
+    app = FrontDoor(NOTHING, NOTHING, NOTHING).application()
     assert_same(known(app), named, also={"/{}/{}"})  # both pages, one route
     assert all(methods <= known(app)["/{}/{}"] for methods in pages.values())
 
@@ -76,5 +76,5 @@ def test_a_nodes_signalling(contract: Contract) -> None:
 
 
 def test_the_internal_listener(contract: Contract) -> None:
-    internal = Internal(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, "me")
+    internal = Internal(*(NOTHING,) * 9, "me")
     assert_same(known(internal.application()), listed(contract, "6"), also=set())

@@ -65,9 +65,10 @@ class LightViewers:
         self.engine.shutdown()
 
 
-def start_apart(door: str, url: str, count: int) -> subprocess.Popen[str]:
+def start_apart(door: str, url: str, count: int, *, quiet: bool = False) -> subprocess.Popen[str]:
     """The same viewers in a process of their own, connected when this returns; killed, they vanish without a word."""
-    process = subprocess.Popen([sys.executable, __file__, door, url, str(count)], stdout=subprocess.PIPE, text=True)
+    words, errors = [sys.executable, __file__, door, url, str(count)], subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "connected\n"
     return process

@@ -10,12 +10,14 @@ from rivulet_media.director import choice
 from rivulet_media.director.answers import BODY_BYTES, json_answer, refusals, response
 from rivulet_media.director.balancer import RoundRobin, server_list
 from rivulet_media.director.directory import Directory
+from rivulet_media.director.event_streams import EventStreams
 from rivulet_media.director.passing import Call
-from rivulet_media.director.signalling import Signalling
+from rivulet_media.director.signalling import SessionPlace, Signalling
 from rivulet_media.errors import NotYetError, RefusedError
 
 BODY_SECONDS = 10.0
 SDP = "application/sdp"
+SCRIPT = "whip-whep.js"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -39,12 +41,19 @@ async def read_call(request: web.Request, *, authorization: str, client: str, pa
     return Call(call.method, call.headers, body, authorization, client, passed)
 
 
+def session_place(request: web.Request, *, events: bool = False) -> SessionPlace:
+    """The session that the path names."""
+    info = request.match_info
+    return SessionPlace(info["slot"], info["incarnation"], info["session"], events)
+
+
 class FrontDoor:
     """Routes of the public listener."""
 
-    def __init__(self, directory: Directory, signalling: Signalling) -> None:
+    def __init__(self, directory: Directory, signalling: Signalling, event_streams: EventStreams) -> None:
         self._directory = directory
         self._signalling = signalling
+        self._event_streams = event_streams
         self._round_robin = RoundRobin()
 
     def application(self) -> web.Application:
@@ -58,10 +67,14 @@ class FrontDoor:
         for method in ("GET", "PATCH", "DELETE"):
             app.router.add_route(method, session, self._session)
         app.router.add_route("OPTIONS", session, self._session_options)
+        app.router.add_get(f"{session}/events", self._events, allow_head=False)
+        app.router.add_post(f"{session}/events", self._choose_events)
+        app.router.add_route("OPTIONS", f"{session}/events", self._events_options)
         app.router.add_get("/", self._balancer)
         app.router.add_get("/v1/ice-servers", self._ice_servers)
         app.router.add_get("/v1/streams/{stream}", self._stream)
         app.router.add_get("/{page:publish|play}/{stream}", _page)
+        app.router.add_get(f"/pages/{SCRIPT}", _script)
         app.router.add_get("/healthz", _healthy)
         app.router.add_get("/readyz", self._ready)
         return app
@@ -105,12 +118,23 @@ class FrontDoor:
         return self._signalling.may_publish(await _client_call(request), stream)
 
     async def _session(self, request: web.Request) -> web.Response:
-        info = request.match_info
         call = await _client_call(request)
-        return response(await self._signalling.session(call, info["slot"], info["incarnation"], info["session"]))
+        return response(await self._signalling.session(call, session_place(request)))
 
     async def _session_options(self, _: web.Request) -> web.Response:
         return web.Response(status=200, headers={"Accept-Patch": SDP_FRAGMENT, **PREFLIGHT})
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        call, place = await _client_call(request), session_place(request, events=True)
+        source = self._signalling.events(call, place, request.query.get("events", ""))
+        return await self._event_streams.pass_on(request, source)
+
+    async def _choose_events(self, request: web.Request) -> web.Response:
+        call = await _client_call(request)
+        return response(await self._signalling.session(call, session_place(request, events=True)))
+
+    async def _events_options(self, _: web.Request) -> web.Response:
+        return web.Response(status=200, headers={"Accept-Post": "application/json", **PREFLIGHT})
 
     # The rest
 
@@ -148,10 +172,20 @@ async def _client_call(request: web.Request) -> Call:
 
 async def _page(request: web.Request) -> web.Response:
     """A page finds its stream in its own address, so it is the same text for all."""
-    page = importlib.resources.files("rivulet_media.pages") / f"{request.match_info['page']}.html"
-    if not page.is_file():
+    return _file(f"{request.match_info['page']}.html", "text/html")
+
+
+async def _script(_: web.Request) -> web.Response:
+    return _file(SCRIPT, "text/javascript")
+
+
+def _file(name: str, content_type: str) -> web.Response:
+    """One of our pages' files: never kept by browsers without asking, so that page and script are of one version."""
+    file = importlib.resources.files("rivulet_media.pages") / name
+    if not file.is_file():
         raise RefusedError("not-found", "this installation has no pages")
-    return web.Response(text=page.read_text("utf-8"), content_type="text/html", charset="utf-8")
+    headers = {"Cache-Control": "no-cache"}
+    return web.Response(text=file.read_text("utf-8"), content_type=content_type, charset="utf-8", headers=headers)
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -1,13 +1,14 @@
 """The internal listener (docs/contract.md §6): nodes, siblings, other regions' directors and the operator."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from rivulet_media.director.answers import json_answer, refusals, response
 from rivulet_media.director.directory import Directory
-from rivulet_media.director.front_door import read_call
+from rivulet_media.director.event_streams import EventStreams
+from rivulet_media.director.front_door import read_call, session_place
 from rivulet_media.director.joining import JoinRefusedError
 from rivulet_media.director.mesh import Mesh
 from rivulet_media.director.metrics import DirectorMetrics
@@ -36,6 +37,7 @@ class Internal:
     mesh: Mesh
     operators: OperatorLinks
     signalling: Signalling
+    event_streams: EventStreams
     metrics: DirectorMetrics
     me: str
 
@@ -53,7 +55,10 @@ class Internal:
         for prefix in ("/v1/pass", "/v1/pass/n/{slot}"):
             router.add_post(f"{prefix}/whip/{{stream}}", self._passed_publish)
             router.add_post(f"{prefix}/whep/{{stream}}", self._passed_play)
-        router.add_route("*", "/v1/pass/session/{slot}/{incarnation}/{session}", self._passed_session)
+        passed_session = "/v1/pass/session/{slot}/{incarnation}/{session}"
+        router.add_route("*", passed_session, self._passed_session)
+        router.add_get(f"{passed_session}/events", self._passed_events, allow_head=False)
+        router.add_post(f"{passed_session}/events", self._passed_choice_of_events)
         router.add_post("/v1/pass/relay/{slot}/{incarnation}/{stream}", self._passed_relay)
         router.add_get("/v1/table", self._table)
         router.add_get("/v1/turn-peers", self._turn_peers)
@@ -112,7 +117,8 @@ class Internal:
             directors=tuple(DirectorState(url=url, state="linked") for url in self.siblings.urls[:1]),
             unreachable=self.mesh.unreachable(),
         )
-        return web.Response(text=render_body(body), content_type="application/json")
+        own = replace(body, region=self.directory.region)
+        return web.Response(text=render_body(own), content_type="application/json")
 
     async def _turn_peers(self, request: web.Request) -> web.Response:
         _require(request, self.settings.join_token)
@@ -148,8 +154,17 @@ class Internal:
         return response(await self.signalling.play(call, info["stream"], info.get("slot")))
 
     async def _passed_session(self, request: web.Request) -> web.Response:
-        call, info = await self._passed_call(request), request.match_info
-        return response(await self.signalling.session(call, info["slot"], info["incarnation"], info["session"]))
+        call = await self._passed_call(request)
+        return response(await self.signalling.session(call, session_place(request)))
+
+    async def _passed_events(self, request: web.Request) -> web.StreamResponse:
+        call, place = await self._passed_call(request), session_place(request, events=True)
+        source = self.signalling.events(call, place, request.query.get("events", ""))
+        return await self.event_streams.pass_on(request, source)
+
+    async def _passed_choice_of_events(self, request: web.Request) -> web.Response:
+        call = await self._passed_call(request)
+        return response(await self.signalling.session(call, session_place(request, events=True)))
 
     async def _passed_relay(self, request: web.Request) -> web.Response:
         call, info = await self._passed_call(request), request.match_info

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, TCPConnector, web
 
 from rivulet_media import logs
 from rivulet_media.director.directory import Directory
+from rivulet_media.director.event_streams import EventStreams
 from rivulet_media.director.front_door import FrontDoor
 from rivulet_media.director.internal import Internal
 from rivulet_media.director.last_copy import LastCopy
@@ -64,11 +65,12 @@ class Director:
         self._operators = OperatorLinks(self.directory, self._me, self._facts, intent)
         passing = Passing(http, settings.region, settings.join_token)
         keys = Keys(settings.join_token, settings.turn_secret)
+        self._event_streams = EventStreams(http)
         self._signalling = Signalling(self.directory, self._mesh, passing, self._undeclared, keys)
 
     def public(self) -> web.Application:
         """The front door."""
-        return FrontDoor(self.directory, self._signalling).application()
+        return FrontDoor(self.directory, self._signalling, self._event_streams).application()
 
     def internal(self) -> web.Application:
         """The listener for nodes, directors and the operator."""
@@ -81,6 +83,7 @@ class Director:
             mesh=self._mesh,
             operators=self._operators,
             signalling=self._signalling,
+            event_streams=self._event_streams,
             metrics=metrics,
             me=self._me,
         ).application()
@@ -156,7 +159,12 @@ class Director:
         return Facts(not self.directory.settled, self._undeclared.streams, self._mesh.peers())
 
     def _link_counts(self) -> dict[str, int]:
-        return {"node": self._nodes.linked, "sibling": self._siblings.linked, "operator": self._operators.linked}
+        return {
+            "node": self._nodes.linked,
+            "sibling": self._siblings.linked,
+            "operator": self._operators.linked,
+            "viewer": self._event_streams.count,
+        }
 
 
 async def serve(settings: Settings) -> None:

@@ -42,6 +42,14 @@ class Call:
         return cls(method, {name: headers[name] for name in _TO_NODE if name in headers}, body)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where an event stream is read from."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
 @dataclass
 class Passing:
     """Sends calls on. `region` is the director's own, `join_token` opens nodes."""
@@ -57,17 +65,22 @@ class Passing:
 
     async def to_peer(self, peer: Peer, path: str, call: Call) -> Answer:
         """What another region's director answers to `/v1/pass/…`. A region that is not reached is refused as such."""
-        if call.passed:
-            raise RefusedError("not-found", f"a passed request is not passed again ({path})")
-        extra = {**mesh_headers(peer, self.region), "Rivulet-Client": call.client}
-        if call.authorization:
-            extra["Rivulet-Authorization"] = call.authorization
-        if peer.problem:
-            raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {peer.problem}")
+        source = self.peer_source(peer, path, call)
         try:
-            return await self._send(f"http://{peer.address}/v1/pass/{path}", call, extra, PEER_TIMEOUT)
+            return await self._send(source.url, call, source.headers, PEER_TIMEOUT)
         except NoAnswerError as error:
             raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
+
+    def peer_source(self, peer: Peer, path: str, call: Call) -> Source:
+        """How that region's director is asked."""
+        if call.passed:
+            raise RefusedError("not-found", f"a passed request is not passed again ({path})")
+        if peer.problem:
+            raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {peer.problem}")
+        headers = {**mesh_headers(peer, self.region), "Rivulet-Client": call.client}
+        if call.authorization:
+            headers["Rivulet-Authorization"] = call.authorization
+        return Source(f"http://{peer.address}/v1/pass/{path}", headers)
 
     async def _send(self, url: str, call: Call, extra: Mapping[str, str], limits: ClientTimeout) -> Answer:
         headers = {**call.headers, **extra}
@@ -75,9 +88,14 @@ class Passing:
             async with self.http.request(
                 call.method, url, headers=headers, data=call.body or None, timeout=limits, allow_redirects=False
             ) as response:
-                return Answer(response.status, _headers_from(response), await _bounded_body(response))
+                return await answer_of(response)
         except (ClientError, OSError, TimeoutError) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
+
+
+async def answer_of(response: ClientResponse) -> Answer:
+    """What came, with those headers that clients are to see. NoAnswerError when it is too large."""
+    return Answer(response.status, _headers_from(response), await _bounded_body(response))
 
 
 def _headers_from(response: ClientResponse) -> CIMultiDict[str]:
@@ -97,7 +115,7 @@ async def _bounded_body(response: ClientResponse) -> bytes:
 def _with_session_path(answer: Answer, node: NodeEntry) -> Answer:
     """Whatever form the node's Location has, ours is an absolute path that names slot, incarnation and session."""
     location = answer.headers.get("Location")
-    if location is None:
+    if location is None or location.startswith(f"/session/{node.ref}/"):
         return answer
     session = urlsplit(location).path.rstrip("/").rpartition("/")[2]
     headers = CIMultiDict(answer.headers)

@@ -8,13 +8,14 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from rivulet_media.director import choice
 from rivulet_media.director.answers import Answer, refusal
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.ice_servers import IceServer, ice_servers
-from rivulet_media.director.mesh import Mesh
-from rivulet_media.director.passing import Call, NoAnswerError, Passing
+from rivulet_media.director.mesh import Mesh, Peer
+from rivulet_media.director.passing import Call, NoAnswerError, Passing, Source
 from rivulet_media.director.resources import Stream
 from rivulet_media.director.undeclared import Undeclared
 from rivulet_media.errors import NotYetError, RefusedError
@@ -38,6 +39,26 @@ class Keys:
 
     join_token: str
     turn_secret: str
+
+
+@dataclass(frozen=True)
+class SessionPlace:
+    """A session as its URL names it, or its events."""
+
+    slot: str
+    incarnation: str
+    session: str
+    events: bool = False
+
+    @property
+    def node(self) -> str:
+        """The node that has it."""
+        return f"{self.slot}/{self.incarnation}"
+
+    @property
+    def path(self) -> str:
+        """The same path on every listener but for what stands before it."""
+        return f"session/{self.node}/{self.session}" + ("/events" if self.events else "")
 
 
 class Signalling:
@@ -85,22 +106,35 @@ class Signalling:
             return await self._play_elsewhere(call, stream)
         return await self._first_answer(edges, f"/whep/{stream}", call, {})
 
-    async def session(self, call: Call, slot: str, incarnation: str, session: str) -> Answer:
-        """GET, PATCH or DELETE of one session, at the node that has it."""
-        node = self._directory.table.node(f"{slot}/{incarnation}")
-        if node is None:
-            raise RefusedError("not-found", f"no node {slot}/{incarnation} is known; its sessions have ended")
-        if not SESSION.fullmatch(session):  # it becomes part of an inner URL: nothing else may be reached by it
-            raise RefusedError("not-found", f"{session[:64]!r} is no session: 16 lower-case hex characters")
-        path = f"session/{node.ref}/{session}"
+    async def session(self, call: Call, place: SessionPlace) -> Answer:
+        """GET, PATCH or DELETE of one session, or POST to its events, at the node that has it."""
+        node, path = self._session_node(place), place.path
         if node.region != self._directory.region:
             return await self._to_region(node.region, path, call)
-        if node.state == "down":
-            raise RefusedError("ended", f"node {node.ref} is down", reason="failed")
         try:
             return await self._passing.to_node(node, f"/{path}", call)
         except NoAnswerError as error:
             raise NotYetError("no-node", f"node {node.ref} does not answer: {error}") from error
+
+    def events(self, call: Call, place: SessionPlace, names: str) -> Source:
+        """Where one session's events come from; `names`: only these, "" for all."""
+        node, path = self._session_node(place), place.path
+        if names:
+            path += f"?events={quote(names, safe=',')}"
+        if node.region != self._directory.region:
+            return self._passing.peer_source(self._peer(node.region), path, call)
+        return Source(f"http://{node.http}/{path}", {})
+
+    def _session_node(self, place: SessionPlace) -> NodeEntry:
+        """The node that has the session. RefusedError when it is known to be over."""
+        node = self._directory.table.node(place.node)
+        if node is None:
+            raise RefusedError("not-found", f"no node {place.node} is known; its sessions have ended")
+        if not SESSION.fullmatch(place.session):  # it becomes part of an inner URL: nothing else may be reached by it
+            raise RefusedError("not-found", f"{place.session[:64]!r} is no session: 16 lower-case hex characters")
+        if node.region == self._directory.region and node.state == "down":
+            raise RefusedError("ended", f"node {node.ref} is down", reason="failed")
+        return node
 
     async def relay(self, call: Call, slot: str, incarnation: str, stream: str) -> Answer:
         """A relay request of another region's node, for one of ours."""
@@ -284,10 +318,13 @@ class Signalling:
     # Asking
 
     async def _to_region(self, region: str, path: str, call: Call) -> Answer:
+        return await self._passing.to_peer(self._peer(region), path, call)
+
+    def _peer(self, region: str) -> Peer:
         peer = self._mesh.peer(region)
         if peer is None:
             raise NotYetError("region-unreachable", f"no CDNRegion {region} says where it is reached")
-        return await self._passing.to_peer(peer, path, call)
+        return peer
 
     async def _first_answer(
         self, nodes: Iterable[NodeEntry], path: str, call: Call, headers: Mapping[str, str]

@@ -4,6 +4,9 @@ from aiohttp import web
 
 from rivulet_media.sessions import Session
 from rivulet_media.signalling.requests import SDP, SDP_FRAGMENT
+from rivulet_media.viewer_events import EVENT_NAMES
+
+EVENTS_REL = "urn:ietf:params:whep:ext:core:server-sent-events"
 
 
 def session_path(ref: str, session: str) -> str:
@@ -11,12 +14,20 @@ def session_path(ref: str, session: str) -> str:
     return f"/session/{ref}/{session}"
 
 
+def events_path(ref: str, session: str) -> str:
+    """Where its events are."""
+    return f"{session_path(ref, session)}/events"
+
+
 def created(session: Session, ref: str, answer: str) -> web.Response:
-    """A session was made."""
+    """A session was made; a viewer hears of it by events, if it knows that extension."""
     headers = {
         "Content-Type": SDP,
         "Location": session_path(ref, session.id),
         "ETag": session.etag,
         "Accept-Patch": SDP_FRAGMENT,
     }
+    if session.kind == "viewer":
+        link = f'<{events_path(ref, session.id)}>; rel="{EVENTS_REL}"; events="{",".join(EVENT_NAMES)}"'
+        headers["Link"] = link
     return web.Response(status=201, headers=headers, text=None, body=answer.encode())

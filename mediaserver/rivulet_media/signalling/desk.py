@@ -10,6 +10,7 @@ from rivulet_media.node_table import NodeTable
 from rivulet_media.publishing import Publishing
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
+from rivulet_media.viewer_events import ViewerEvents
 from rivulet_media.wire import DirectorState
 
 
@@ -23,6 +24,7 @@ class Desk:
     admission: Admission
     sessions: Sessions
     closing: Closing
+    events: ViewerEvents
     publishing: Publishing
     relaying: Relaying
     directors: Callable[[], tuple[DirectorState, ...]]

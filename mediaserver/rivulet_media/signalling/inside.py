@@ -1,5 +1,7 @@
 """What only the inside asks for: the table, probes, metrics."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from rivulet_media.errors import NotYetError
@@ -23,7 +25,10 @@ class Inside:
     async def table(self, _: web.Request) -> web.Response:
         """This node's own table (docs/contract.md §8.4)."""
         desk = self._desk
+        entry = desk.table.entry
         body = table_body(desk.table.table, me=desk.table.ref, state=desk.admission.state, directors=desk.directors())
+        if entry is not None:
+            body = replace(body, region=entry.region)
         return web.Response(text=render_body(body), content_type="application/json")
 
     async def healthy(self, _: web.Request) -> web.Response:

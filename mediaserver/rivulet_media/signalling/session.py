@@ -27,7 +27,7 @@ class SessionResource:
 
     async def look(self, request: web.Request) -> web.Response:
         """GET, HEAD: 200 while it lives, then 410 with the reason."""
-        return web.Response(status=200, headers={"ETag": self._living(request).etag})
+        return web.Response(status=200, headers={"ETag": self.living(request).etag})
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE: over at once, whatever the entity tag. A publisher whose session broke may still say so."""
@@ -42,12 +42,12 @@ class SessionResource:
 
     async def patch(self, request: web.Request) -> web.Response:
         """PATCH: a candidate (204) or an ICE restart (200, with If-Match)."""
-        session = self._living(request)
+        session = self.living(request)
         fragment = await read_text(request, SDP_FRAGMENT)
         user = ice_user(fragment)
         restart = bool(user) and user != session.ice_user
         _check_tag(request.headers.get(hdrs.IF_MATCH), session, restart=restart)
-        self._living(request)
+        self.living(request)
         answer = self._desk.engine.patch(session.id, fragment)
         if answer is None:
             return web.Response(status=204)
@@ -70,7 +70,8 @@ class SessionResource:
             raise RefusedError("not-found", "no such session; one that has ended is remembered for 10 minutes")
         return found
 
-    def _living(self, request: web.Request) -> Session:
+    def living(self, request: web.Request) -> Session:
+        """The session that a request's path names, if it lives. RefusedError `not-found`, `ended`."""
         found = self._find(request)
         if isinstance(found, Ended):
             raise _gone(found)

@@ -1,3 +1,5 @@
+import pytest
+
 from rivulet_media.drain import Drain
 
 
@@ -29,3 +31,16 @@ def test_sigterm_is_not_taken_back() -> None:
 def test_the_earlier_deadline_counts() -> None:
     assert Drain().order(1200).terminate(1000, 600).deadline == 1200
     assert Drain().terminate(1000, 600).terminate(1010, 0).deadline == 1010
+
+
+@pytest.mark.parametrize(
+    ("waiting", "left", "asked"),
+    [(0, 600, 0), (10, 600, 10), (1000, 600, 25), (60_000, 600, 100), (1000, 2, 500), (1000, 0, 1000)],
+    ids=["nobody", "a few at once", "50 a second", "more, where half the time needs it", "soon", "at the deadline"],
+)
+def test_viewers_are_asked_to_move_steadily(waiting: int, left: float, asked: int) -> None:
+    assert Drain().order(1000 + left).asked_now(waiting, 1000, 0.5) == asked
+
+
+def test_nobody_is_asked_to_move_from_a_node_that_stays() -> None:
+    assert Drain().asked_now(10, 1000, 0.5) == 0

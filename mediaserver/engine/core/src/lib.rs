@@ -32,4 +32,5 @@ pub mod srtp;
 mod stream;
 pub mod stun;
 pub mod timeline;
+pub mod trace;
 mod viewer;

@@ -86,6 +86,16 @@ pub fn parse(mut compound: &[u8]) -> Vec<Report> {
     reports
 }
 
+/// The packets of a compound one, whole; reading ends where the form does.
+pub fn packets(mut compound: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (.., rest) = split(compound)?;
+        let (packet, _) = compound.split_at(compound.len() - rest.len());
+        compound = rest;
+        Some(packet)
+    })
+}
+
 /// (header, body without padding, what follows).
 fn split(compound: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let head = compound.get(..4).filter(|head| head[0] >> 6 == 2)?;

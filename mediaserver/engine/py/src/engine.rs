@@ -152,6 +152,18 @@ impl Engine {
         Ok(py.detach(|| self.handle.request_key_frame(stream))?)
     }
 
+    fn trace(&self, py: Python<'_>, session: &str, seconds: u64, max_bytes: usize) -> PyResult<()> {
+        let id = session_id(session)?;
+        Ok(py.detach(|| self.handle.start_trace(id, Duration::from_secs(seconds), max_bytes))?)
+    }
+
+    #[pyo3(signature = (session, *, stop=false))]
+    fn read_trace(&self, py: Python<'_>, session: &str, stop: bool) -> PyResult<(String, bool)> {
+        let id = session_id(session)?;
+        let read = py.detach(|| self.handle.read_trace(id, stop))?;
+        Ok((read.lines, read.over))
+    }
+
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let figures = py.detach(|| self.handle.figures())?;
         convert::figures(py, &figures)

@@ -4,7 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use rivulet_core::negotiation::Refusal;
-use rivulet_core::node::{Full, PullError};
+use rivulet_core::node::{Full, PullError, TraceError};
 
 create_exception!(rivulet_media._engine, EngineError, PyException, "Base of what the engine refuses.");
 create_exception!(rivulet_media._engine, OfferError, EngineError, "SDP that cannot be parsed or breaks WHIP/WHEP.");
@@ -18,6 +18,7 @@ pub enum Failure {
     Refused(Refusal),
     Full(Full),
     UnknownSession,
+    TooManyTraces,
     /// The data thread is gone or does not answer.
     Stopped,
     System(std::io::Error),
@@ -44,6 +45,15 @@ impl From<PullError> for Failure {
     }
 }
 
+impl From<TraceError> for Failure {
+    fn from(error: TraceError) -> Self {
+        match error {
+            TraceError::UnknownSession => Self::UnknownSession,
+            TraceError::TooMany => Self::TooManyTraces,
+        }
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::System(error)
@@ -58,6 +68,7 @@ impl From<Failure> for PyErr {
             Failure::Full(Full::Sessions) => LimitError::new_err("this node has as many sessions as it may"),
             Failure::Full(Full::Handshakes) => LimitError::new_err("too many sessions are being set up right now"),
             Failure::UnknownSession => UnknownSessionError::new_err("no such session, or it has ended"),
+            Failure::TooManyTraces => LimitError::new_err("it is being traced already, or eight others are"),
             Failure::Stopped => EngineError::new_err("the engine is shut down"),
             Failure::System(error) => error.into(),
         }

@@ -10,9 +10,10 @@ use rivulet_core::border::{CodecPayload, ForwarderConfig, ViewerSpec, ViewerTrac
 use rivulet_core::dtls::Crypto;
 use rivulet_core::negotiation::fragment::Fragment;
 use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Refusal, Sending, Track, relay, whep, whip};
-use rivulet_core::node::{Limits, NewPull, NewSession, Node, NodeStats, SessionId};
+use rivulet_core::node::{Limits, NewPull, NewSession, Node, NodeStats, SessionId, TraceRead};
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
+use rivulet_core::trace::Bounds;
 use rivulet_udp::{Buffers, SendCounters, Waker, bind};
 
 use crate::data_thread::{Command, DataThread, ThreadCounters};
@@ -162,6 +163,14 @@ impl Handle {
     pub fn request_key_frame(&self, stream: &str) -> Result<(), Failure> {
         let stream = stream.to_owned();
         self.call(move |data, now| data.node.request_key_frame(&stream, now))
+    }
+
+    pub fn start_trace(&self, id: SessionId, time: Duration, room: usize) -> Result<(), Failure> {
+        Ok(self.call(move |data, now| data.node.start_trace(id, Bounds { until: now + time, room }, now))??)
+    }
+
+    pub fn read_trace(&self, id: SessionId, stop: bool) -> Result<TraceRead, Failure> {
+        self.call(move |data, now| data.node.read_trace(id, stop, now))
     }
 
     pub fn figures(&self) -> Result<Figures, Failure> {

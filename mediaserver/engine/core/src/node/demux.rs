@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::{Fact, Node, SessionId, Socket};
 use crate::session::{CloseReason, is_rtp, is_srtp};
 use crate::stun::{self, Class, Message};
+use crate::trace::Direction;
 
 /// Addresses that lead to one session.
 const ADDRESSES: usize = 8;
@@ -35,6 +36,7 @@ impl Node {
         if message.class == Class::Request && socket == Socket::Shared {
             self.bind(id, from);
         }
+        self.traces.datagram(id, Direction::In, from, datagram, now);
         self.turn(id, now, |session| session.on_stun(&message, datagram, from, now));
         true
     }
@@ -61,6 +63,7 @@ impl Node {
         if matches!(socket, Socket::Own(_)) && !entry.session.has_proved(from) {
             return false;
         }
+        self.traces.datagram(id, Direction::In, from, datagram, now);
         if is_srtp(datagram) && !entry.session.role.receives() {
             return self.on_feedback(id, datagram, now);
         }

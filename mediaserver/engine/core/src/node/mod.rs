@@ -7,6 +7,7 @@ mod pull;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod words;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -19,8 +20,12 @@ use crate::dtls::Crypto;
 use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
 use crate::session::{CloseReason, Media, Output, Role, Session};
+use crate::srtp::SrtpKeys;
+use crate::trace::Direction;
 pub use pull::{NewPull, PullError};
 pub use stats::{NodeStats, SessionStats};
+use tracing::Traces;
+pub use tracing::{TraceError, TraceRead};
 pub use words::{Fact, Full, Limits, NewSession, NodeEvent, SessionId, Socket, Transmit};
 
 /// A session that wants another turn at once gets it after this.
@@ -39,6 +44,8 @@ struct Entry {
     deadline: Instant,
     /// Its tracks were told.
     introduced: bool,
+    /// For a trace that begins later.
+    keys: Option<SrtpKeys>,
 }
 
 pub struct Node {
@@ -61,6 +68,7 @@ pub struct Node {
     /// Sessions that are gone; those of relays had a socket.
     pub ended: Vec<SessionId>,
     unknown_datagrams: u64,
+    traces: Traces,
 }
 
 impl Node {
@@ -83,6 +91,7 @@ impl Node {
             settled: Vec::new(),
             ended: Vec::new(),
             unknown_datagrams: 0,
+            traces: Traces::new(clock),
         }
     }
 
@@ -167,7 +176,11 @@ impl Node {
 
     /// Send what is due.
     pub fn poll_transmit(&mut self, now: Instant, egress: &mut dyn Egress) -> Flow {
-        let flow = self.forwarder.poll_transmit(now, egress);
+        let flow = if self.traces.is_empty() {
+            self.forwarder.poll_transmit(now, egress)
+        } else {
+            self.forwarder.poll_transmit(now, &mut self.traces.watch(egress, &self.by_viewer, now))
+        };
         self.settle(now);
         flow
     }
@@ -198,8 +211,9 @@ impl Node {
         let deadline = session.next_deadline();
         self.timers.insert((deadline, id));
         let addresses = VecDeque::new();
-        let (viewer, introduced) = (None, false);
-        let entry = Entry { session, stream, incarnation, socket, source, viewer, addresses, deadline, introduced };
+        let (viewer, introduced, keys) = (None, false, None);
+        let entry =
+            Entry { session, stream, incarnation, socket, source, viewer, addresses, deadline, introduced, keys };
         self.sessions.insert(id, entry);
         self.settle(now);
     }
@@ -258,6 +272,7 @@ impl Node {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
         match output {
             Output::Transmit { to, datagram } => {
+                self.traces.datagram(id, Direction::Out, to, &datagram, now);
                 self.transmits.push(Transmit { socket: entry.socket, to, datagram });
             }
             Output::Packet { track, packet } => {
@@ -281,11 +296,20 @@ impl Node {
                     entry.viewer = Some(viewer);
                     self.by_viewer.insert(viewer, id);
                 }
+                self.traces.connected(id, &keys, now);
+                entry.keys = Some(keys);
                 self.tell(id, Fact::Connected);
             }
-            Output::Nominated(address) => self.on_nominated(id, address, now),
-            Output::Proved(address) => self.on_proved(id, address),
+            Output::Nominated(address) => {
+                self.traces.event(id, "nominated", &address, now);
+                self.on_nominated(id, address, now);
+            }
+            Output::Proved(address) => {
+                self.traces.event(id, "proved", &address, now);
+                self.on_proved(id, address);
+            }
             Output::Closed(reason) => {
+                self.traces.event(id, "closed", &reason.name(), now);
                 self.tell(id, Fact::Closed(reason));
                 self.remove(id, now, true);
             }
@@ -344,6 +368,7 @@ impl Node {
 
     fn remove(&mut self, id: SessionId, now: Instant, say_bye: bool) {
         let Some(entry) = self.sessions.remove(&id) else { return };
+        self.traces.session_ended(id, now);
         self.timers.remove(&(entry.deadline, id));
         self.by_ufrag.remove(&entry.session.local_ufrag);
         for address in &entry.addresses {
