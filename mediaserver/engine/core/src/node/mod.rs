@@ -4,6 +4,7 @@
 
 mod demux;
 mod pull;
+mod restart;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
 use crate::session::{CloseReason, Media, Output, Role, Session};
 pub use pull::{NewPull, PullError};
+pub use restart::PatchError;
 pub use stats::{NodeStats, SessionStats};
 pub use words::{Fact, Full, Limits, NewSession, NodeEvent, SessionId, Socket, Transmit};
 
@@ -127,13 +129,6 @@ impl Node {
         self.pulls.clear();
     }
 
-    /// The ICE user name of a session's peer; "" while a parent has not answered. None: no such session.
-    #[must_use]
-    pub fn peer_ufrag(&self, id: SessionId) -> Option<String> {
-        let pull = self.pulls.contains_key(&id).then(String::new);
-        pull.or_else(|| Some(self.sessions.get(&id)?.session.peer_ufrag().to_owned()))
-    }
-
     pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
         self.forwarder.request_key_frame(stream, now);
         self.settle(now);
@@ -191,7 +186,7 @@ impl Node {
             self.by_source.insert(source, id);
         }
         if socket == Socket::Shared {
-            self.by_ufrag.insert(session.local_ufrag.clone(), id);
+            self.by_ufrag.extend(session.local_ufrags().map(|ufrag| (ufrag.to_owned(), id)));
         }
         let deadline = session.next_deadline();
         self.timers.insert((deadline, id));
@@ -279,6 +274,9 @@ impl Node {
             }
             Output::Nominated(address) => self.on_nominated(id, address),
             Output::Proved(address) => self.on_proved(id, address),
+            Output::Forgotten { ufrag } => {
+                self.by_ufrag.remove(&ufrag);
+            }
             Output::Closed(reason) => {
                 self.tell(id, Fact::Closed(reason));
                 self.remove(id, now, true);
@@ -327,7 +325,9 @@ impl Node {
     fn remove(&mut self, id: SessionId, now: Instant, say_bye: bool) {
         let Some(entry) = self.sessions.remove(&id) else { return };
         self.timers.remove(&(entry.deadline, id));
-        self.by_ufrag.remove(&entry.session.local_ufrag);
+        for ufrag in entry.session.local_ufrags() {
+            self.by_ufrag.remove(ufrag);
+        }
         for address in &entry.addresses {
             self.forget_address(*address, id);
         }

@@ -9,7 +9,7 @@ use str0m::rtp::{ExtensionValues as StrExtensionValues, RtpPacket};
 use str0m::stats::MediaIngressStats;
 
 use crate::border::{AbsCaptureTime, ExtensionValues, SourcePacket, TrackSpec};
-use crate::negotiation::{ReceivedMedia, Receiving};
+use crate::negotiation::{Kind, ReceivedMedia, Receiving};
 use crate::rtcp::{self, Report};
 
 /// Seconds from 1900 (NTP) to 1970 (Unix).
@@ -44,6 +44,18 @@ impl InboundTracks {
     #[must_use]
     pub fn specs(&self) -> Vec<TrackSpec> {
         self.tracks.iter().map(|track| track.spec.clone()).collect()
+    }
+
+    /// The names of their sections, in order.
+    #[must_use]
+    pub fn mids(&self) -> Vec<String> {
+        self.tracks.iter().map(|track| track.mid.to_string()).collect()
+    }
+
+    /// Kind and payload type of the first.
+    #[must_use]
+    pub fn first(&self) -> Option<(Kind, u8)> {
+        self.tracks.first().map(|track| (track.spec.kind, track.payload_type))
     }
 
     /// The index of the track with this mid.
