@@ -2,10 +2,12 @@
 
 from aiohttp import web
 
+from rivulet_media.problems import MAX_BODY
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.signalling.inside import Inside
+from rivulet_media.signalling.limits import Limits
 from rivulet_media.signalling.relay import RelayOut
-from rivulet_media.signalling.requests import MAX_BODY, allow_all_origins, problems
+from rivulet_media.signalling.requests import allow_all_origins, problems
 from rivulet_media.signalling.session import SessionResource
 from rivulet_media.signalling.whep import Whep
 from rivulet_media.signalling.whip import Whip
@@ -13,7 +15,7 @@ from rivulet_media.signalling.whip import Whip
 
 def build(desk: Desk) -> web.Application:
     """The application; nothing is bound yet."""
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[problems, Limits(desk).check], client_max_size=MAX_BODY)
     for handlers in (Whip(desk), Whep(desk), RelayOut(desk), SessionResource(desk), Inside(desk)):
         handlers.add_to(app.router)
     app.on_response_prepare.append(allow_all_origins)
