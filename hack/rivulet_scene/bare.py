@@ -99,6 +99,7 @@ class BareCdn:
             for name, count in regions.items()
         }
         self.mesh_token = secrets.token_hex(16)
+        self.more: list[dict[str, Any]] = []  # documents that every region's file has besides
         for region in self.regions.values():
             self.write_file(region, streams)
             (directory / f"{region.name}.join").write_text(region.join_token)
@@ -113,7 +114,7 @@ class BareCdn:
     def write_file(self, region: RegionPorts, streams: dict[str, dict[str, Any]], **region_fields: Any) -> None:
         """The file that the region's directors read: JSON is YAML."""
         issuers = [issuer(self.public_key)]
-        documents: list[dict[str, Any]] = []
+        documents: list[dict[str, Any]] = [*self.more]
         for other in self.regions.values():
             spec: dict[str, Any] = {
                 "host": other.public().removeprefix("http://"),
@@ -154,7 +155,7 @@ class BareCdn:
         self.processes[name] = Process(name, popen, log, http)
         return self.processes[name]
 
-    def director(self, region_name: str, number: int = 0, *, ready: bool = True) -> Process:
+    def director(self, region_name: str, number: int = 0, *options: str, ready: bool = True) -> Process:
         """Start a region's director; waits until it has settled unless told not to."""
         region = self.regions[region_name]
         public, internal = region.directors[number]
@@ -163,7 +164,7 @@ class BareCdn:
         arguments += ["--public-port", str(public), "--internal-port", str(internal)]
         arguments += ["--join-token-file", str(self.directory / f"{region_name}.join")]
         arguments += ["--state-dir", str(self.directory / f"state-{region_name}-{number}")]
-        arguments += [word for url in siblings for word in ("--sibling", url)]
+        arguments += [*options, *(word for url in siblings for word in ("--sibling", url))]
         process = self.start(f"director-{region_name}-{number}", arguments, region.public(number))
         if ready:
             self.settled(region_name, number)

@@ -6,6 +6,9 @@ from rivulet_media.node_table import NodeTable
 from rivulet_media.sessions import Sessions
 from rivulet_media.table import NodeEntry, NodeState
 
+# Half of what the engine takes at once: one client leaves room for the others.
+MOST_PENDING = 250
+
 
 class Admission:
     """Asked before every new session."""
@@ -38,9 +41,16 @@ class Admission:
             raise NotYetError("no-node", "this node is being drained and takes nothing new; ask another one")
         return self._table.entry
 
-    def check_viewer(self) -> NodeEntry:
+    def check_client(self, client: str) -> NodeEntry:
+        """The same for one more session of a client, of whose sessions only so many may be unfinished at once (S5)."""
+        if client and self._sessions.pending(client) >= MOST_PENDING:
+            detail = f"{MOST_PENDING} sessions of this address are still being set up; finish them first"
+            raise NotYetError("too-many-requests", detail)
+        return self.check()
+
+    def check_viewer(self, client: str = "") -> NodeEntry:
         """The same for one more viewer."""
-        entry = self.check()
+        entry = self.check_client(client)
         if self._full:
             raise NotYetError("full", f"{self._capacity} viewers are this node's limit; ask another one")
         return entry

@@ -43,6 +43,7 @@ class EngineEvents:
         session = event["session"]
         match event["type"]:
             case "connected":
+                self._sessions.connected(session)
                 self._relaying.connected(session)
             case "closed":
                 reason = event.get("reason", "failed")

@@ -4,7 +4,7 @@ RivuletError
 ├── DefectError          our bug: a state that cannot be
 ├── SettingsError        whoever started this process said something that cannot work
 └── RefusedError         the peer's fault: asking the same again will not help (4xx)
-    └── NotYetError      not now: ask again after `retry_after` seconds (409 not-live, 503)
+    └── NotYetError      not now: ask again after `retry_after` seconds (409 not-live, 429, 503)
 """
 
 import json
@@ -31,6 +31,8 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "wrong-media-type": (415, "Wrong media type"),
     "not-playable": (422, "Not playable"),
     "if-match-required": (428, "If-Match required"),
+    "too-many-requests": (429, "Too many requests"),
+    "defect": (500, "Defect"),
     "full": (503, "Full"),
     "settling": (503, "Settling"),
     "region-unreachable": (503, "Region unreachable"),

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 SHUTDOWN_SECONDS = 1.0
+# A connection on which no request comes, or none comes to its end, is closed (S5).
+IDLE_SECONDS = 30.0
 # Publishers and relays beside the viewers.
 OTHER_SESSIONS = 1000
 
@@ -93,7 +95,8 @@ class Node:
 
     async def run(self) -> None:
         """Serve until told to end and empty, or until the drain's deadline."""
-        runner = web.AppRunner(build(self._desk()), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        app = build(self._desk())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=IDLE_SECONDS)
         await runner.setup()
         try:
             port = await _listen(runner, self._settings)

@@ -14,7 +14,6 @@ from rivulet_media.node_table import NodeTable
 from rivulet_media.publications import NOTHING, Outcome, PublishedName, Publisher
 from rivulet_media.sessions import Session, Sessions
 from rivulet_media.table import Delta, Track
-from rivulet_media.tracks import ice_user
 from rivulet_media.wire import StreamPolicy
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Publishing:
         name.check_free(offer.subject, self._clock())
         incarnation = secrets.token_hex(6)
         session_id, answer = self._engine.publish(offer.stream, incarnation, offer.sdp, _codecs(offer.policy))
-        session = Session(session_id, "publisher", offer.stream, offer.subject, ice_user(offer.sdp))
+        session = Session(session_id, "publisher", offer.stream, offer.subject)
         self._sessions.add(session)
         name.policy = offer.policy
         self._names[offer.stream] = name

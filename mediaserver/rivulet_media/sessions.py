@@ -16,13 +16,13 @@ REMEMBERED_MOST = 10_000
 
 @dataclass
 class Session:
-    """A session that others opened here. `peer`: the subject of a publisher, the node of a relay."""
+    """A session that others opened here. `peer`: subject of a publisher, node of a relay; `client`: its address."""
 
     id: str
     kind: Kind
     stream: str
     peer: str = ""
-    ice_user: str = ""
+    client: str = ""
     restarts: int = field(default=0, compare=False)
 
     @property
@@ -48,6 +48,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._living: dict[str, Session] = {}
+        self._pending: dict[str, str] = {}  # not connected yet → client
         self._ended: OrderedDict[str, Ended] = OrderedDict()
         self._listeners: list[Listener] = []
 
@@ -58,6 +59,15 @@ class Sessions:
     def add(self, session: Session) -> None:
         """A session lives."""
         self._living[session.id] = session
+        self._pending[session.id] = session.client
+
+    def connected(self, session_id: str) -> None:
+        """Its handshake is done."""
+        self._pending.pop(session_id, None)
+
+    def pending(self, client: str) -> int:
+        """How many of a client's sessions are not connected yet."""
+        return sum(each == client for each in self._pending.values())
 
     def get(self, session_id: str) -> Session | None:
         """The living session with this id."""
@@ -70,6 +80,7 @@ class Sessions:
 
     def end(self, session_id: str, reason: str, now: float) -> Session | None:
         """It lives no longer; None when it did not live."""
+        self._pending.pop(session_id, None)
         session = self._living.pop(session_id, None)
         if session is None:
             return None

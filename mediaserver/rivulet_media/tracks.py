@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from rivulet_media import _engine
 
 _RTPMAP = re.compile(r"^a=rtpmap:\d+ ([A-Za-z0-9-]+)/", re.MULTILINE)
-_ICE_USER = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 
 def from_engine(tracks: Sequence["_engine.Track"]) -> tuple[Track, ...]:
@@ -41,12 +40,6 @@ def offered_codecs(offer: str) -> list[str]:
     """Codecs of an SDP, each once, in its order; repairs and the like are no codecs."""
     names = (name.lower() for name in _RTPMAP.findall(offer))
     return [name for name in dict.fromkeys(names) if name not in ("rtx", "red", "ulpfec", "flexfec-03")]
-
-
-def ice_user(sdp: str) -> str:
-    """The first ICE user name of an SDP or a fragment of one; "" when it has none."""
-    found = _ICE_USER.search(sdp)
-    return found[1] if found else ""
 
 
 def _to_engine(track: Track) -> "_engine.Track":

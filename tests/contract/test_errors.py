@@ -54,7 +54,7 @@ def test_slugs_and_statuses_are_the_contracts(contract: Contract) -> None:
 def test_what_may_succeed_later_always_says_when(contract: Contract, root: Path) -> None:
     """Every place in the code that refuses with one of these slugs makes a NotYetError, which carries Retry-After."""
     later = {slug for slug, (_, extra) in slugs(contract).items() if "Retry-After" in extra}
-    assert later == {"not-live", "full", "settling", "region-unreachable", "no-node"}
+    assert later == {"not-live", "too-many-requests", "full", "settling", "region-unreachable", "no-node"}
     wrong = []
     for path in sorted((root / "mediaserver" / "rivulet_media").rglob("*.py")):
         for name, slug, line in refusals(ast.parse(path.read_text("utf-8"))):

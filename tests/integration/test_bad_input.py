@@ -206,7 +206,7 @@ def test_a_session_takes_fragments_only_and_says_how_it_ended(entrance: Entrance
             ("\0\1\2", FRAGMENT, 400, "bad-request"),
             ("a=candidate:x\r\n" * 6000, FRAGMENT, 413, "too-large"),
         ):
-            headers = {"Content-Type": content_type}
+            headers = {"Content-Type": content_type, "If-Match": "*"}
             assert_refused(request("PATCH", url, body=body, headers=headers), status, slug)
         assert_refused(request("POST", url, body="x", headers={"Content-Type": SDP}), 405, "method-not-allowed")
         looked = get(url)

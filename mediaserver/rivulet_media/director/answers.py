@@ -9,8 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from rivulet_media.errors import RefusedError
-
-BODY_BYTES = 64 * 1024
+from rivulet_media.problems import problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,14 +44,5 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
     """Every error of a listener becomes problem JSON."""
     try:
         return await handler(request)
-    except RefusedError as refused:
-        return response(refusal(refused))
-    except web.HTTPRequestEntityTooLarge:
-        too_large = RefusedError("too-large", f"the body is larger than {BODY_BYTES} bytes; an SDP never needs that")
-        return response(refusal(too_large))
-    except web.HTTPNotFound:
-        return response(refusal(RefusedError("not-found", f"there is nothing at {request.path}")))
-    except web.HTTPMethodNotAllowed as error:
-        answer = response(refusal(RefusedError("method-not-allowed", f"{request.method} is not possible here")))
-        answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-        return answer
+    except Exception as error:  # noqa: BLE001 - what it is decides the answer
+        return problem(error, request)

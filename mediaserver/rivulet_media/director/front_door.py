@@ -7,15 +7,23 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from rivulet_media.director import choice
-from rivulet_media.director.answers import BODY_BYTES, json_answer, refusals, response
+from rivulet_media.director.answers import Handler, json_answer, refusals, response
 from rivulet_media.director.balancer import RoundRobin, server_list
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.event_streams import EventStreams
 from rivulet_media.director.passing import Call
+from rivulet_media.director.resources import Limits
 from rivulet_media.director.signalling import SessionPlace, Signalling
 from rivulet_media.errors import NotYetError, RefusedError
+from rivulet_media.problems import MAX_BODY
+from rivulet_media.rate_limit import Rate, RateLimit, of_address
 
 BODY_SECONDS = 10.0
+# What a client may ask at once, after a silence: this many seconds' worth of its rate.
+BURST_SECONDS = 4
+# Requests that are being answered: most of them wait for a node.
+MOST_IN_FLIGHT = 2000
+_PROBES = ("/healthz", "/readyz")
 SDP = "application/sdp"
 SCRIPT = "whip-whep.js"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -55,16 +63,18 @@ class FrontDoor:
         self._signalling = signalling
         self._event_streams = event_streams
         self._round_robin = RoundRobin()
+        self._requests = RateLimit(Rate(0, 0))
+        self._in_flight = 0
 
     def application(self) -> web.Application:
         """The listener's application; bodies over 64 KiB are refused."""
-        app = web.Application(middlewares=[refusals], client_max_size=BODY_BYTES)
+        app = web.Application(middlewares=[refusals, self._limited], client_max_size=MAX_BODY)
         app.on_response_prepare.append(_allow_all_origins)
         for prefix in ("", "/n/{slot}"):
             for protocol in ("whip", "whep"):
                 self._add_endpoint(app, f"{prefix}/{protocol}/{{stream}}", protocol)
         session = "/session/{slot}/{incarnation}/{session}"
-        for method in ("GET", "PATCH", "DELETE"):
+        for method in ("GET", "HEAD", "PATCH", "DELETE"):
             app.router.add_route(method, session, self._session)
         app.router.add_route("OPTIONS", session, self._session_options)
         app.router.add_get(f"{session}/events", self._events, allow_head=False)
@@ -137,6 +147,32 @@ class FrontDoor:
         return web.Response(status=200, headers={"Accept-Post": "application/json", **PREFLIGHT})
 
     # The rest
+
+    @web.middleware
+    async def _limited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """S5: over a client's rate 429, over what this director serves at once 503; probes always pass."""
+        if request.path in _PROBES:
+            return await handler(request)
+        per_second = self._requests_per_second()
+        self._requests.rate = Rate(per_second, per_second * BURST_SECONDS)
+        wait = self._requests.wait(of_address(request.remote or ""), self._directory.now)
+        if wait:
+            raise NotYetError(
+                "too-many-requests", f"this address asks too often; come again in {wait} s", retry_after=wait
+            )
+        if self._in_flight >= MOST_IN_FLIGHT:
+            raise NotYetError("full", f"this director is busy with {MOST_IN_FLIGHT} requests; ask again")
+        if request.path.endswith("/events"):  # these stay open and have a limit of their own
+            return await handler(request)
+        self._in_flight += 1
+        try:
+            return await handler(request)
+        finally:
+            self._in_flight -= 1
+
+    def _requests_per_second(self) -> int:
+        sheet = self._directory.resources.regions.get(self._directory.region)
+        return (Limits() if sheet is None else sheet.spec.limits).requests_per_second
 
     async def _balancer(self, request: web.Request) -> web.Response:
         sheet = self._directory.resources.regions.get(self._directory.region)

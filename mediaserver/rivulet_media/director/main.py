@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 SHUTDOWN_SECONDS = 2.0
+# A connection on which no request comes, or none comes to its end, is closed (S5).
+IDLE_SECONDS = 30.0
 
 __all__ = ["add_arguments", "run"]
 
@@ -194,7 +196,13 @@ async def serve(settings: Settings) -> None:
 
 
 async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        handler_cancellation=True,
+        keepalive_timeout=IDLE_SECONDS,
+    )
     await runner.setup()
     await web.TCPSite(runner, host, port, reuse_address=True).start()
     return runner

@@ -18,7 +18,17 @@ PEER_TIMEOUT = ClientTimeout(total=15.0, connect=3.0, sock_connect=3.0)
 ANSWER_BYTES = 1024 * 1024
 
 _TO_NODE = ("Content-Type", "If-Match", "Accept", "Rivulet-Node", "Rivulet-Cluster")
-_FROM_NODE = ("Content-Type", "Location", "ETag", "Link", "Retry-After", "Accept-Patch", "Accept-Post", "Allow")
+_FROM_NODE = (
+    "Content-Type",
+    "Location",
+    "ETag",
+    "Link",
+    "Retry-After",
+    "Accept-Patch",
+    "Accept-Post",
+    "Allow",
+    "WWW-Authenticate",
+)
 
 
 class NoAnswerError(Exception):
@@ -60,7 +70,8 @@ class Passing:
 
     async def to_node(self, node: NodeEntry, path: str, call: Call, extra: Mapping[str, str] | None = None) -> Answer:
         """What the node answers, with its session's URL made ours. NoAnswerError."""
-        answer = await self._send(f"http://{node.http}{path}", call, extra or {}, NODE_TIMEOUT)
+        headers = {"Rivulet-Join": self.join_token, "Rivulet-Client": call.client, **(extra or {})}
+        answer = await self._send(f"http://{node.http}{path}", call, headers, NODE_TIMEOUT)
         return _with_session_path(answer, node)
 
     async def to_peer(self, peer: Peer, path: str, call: Call) -> Answer:

@@ -66,6 +66,13 @@ class Balancer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one client may ask of the front door; 0: as often as it likes."""
+
+    requests_per_second: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeDefaults:
     """Of the node defaults, only what directors use."""
 
@@ -81,6 +88,7 @@ class RegionSpec:
     trust: TrustSpec = field(default_factory=TrustSpec)
     open_publishing: OpenPublishing | None = None
     balancer: Balancer = field(default_factory=Balancer)
+    limits: Limits = field(default_factory=Limits)
     node_defaults: NodeDefaults = field(default_factory=NodeDefaults)
 
 

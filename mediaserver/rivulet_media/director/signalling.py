@@ -85,7 +85,6 @@ class Signalling:
             return await self._to_region(elsewhere, _path("whip", stream, slot), call)
         declared, subject = await self._authorise(call, stream)
         headers = {
-            "Rivulet-Join": self._keys.join_token,
             "Rivulet-Subject": subject,
             "Rivulet-Stream-Policy": render_body(declared.policy),
         }

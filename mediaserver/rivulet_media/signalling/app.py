@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
+from rivulet_media.problems import MAX_BODY
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.signalling.events import SessionEvents
 from rivulet_media.signalling.inside import Inside
+from rivulet_media.signalling.limits import Limits
 from rivulet_media.signalling.relay import RelayOut
-from rivulet_media.signalling.requests import MAX_BODY, allow_all_origins, problems
+from rivulet_media.signalling.requests import allow_all_origins, problems
 from rivulet_media.signalling.session import SessionResource
 from rivulet_media.signalling.trace import Tracing
 from rivulet_media.signalling.whep import Whep
@@ -15,7 +17,7 @@ from rivulet_media.signalling.whip import Whip
 
 def build(desk: Desk) -> web.Application:
     """The application; nothing is bound yet."""
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[problems, Limits(desk).check], client_max_size=MAX_BODY)
     parts = (Whip, Whep, RelayOut, SessionResource, SessionEvents, Tracing, Inside)
     for part in parts:
         part(desk).add_to(app.router)

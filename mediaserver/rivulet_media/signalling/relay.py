@@ -12,7 +12,7 @@ from rivulet_media.signalling.answers import created
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.signalling.requests import SDP, bearer, check_token, read_text, refusal_of, stream_name
 from rivulet_media.table import StreamEntry
-from rivulet_media.tracks import ice_user, named, offered_codecs, to_engine
+from rivulet_media.tracks import named, offered_codecs, to_engine
 
 _NODE_REF = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9a-f]{12}")
 
@@ -45,7 +45,7 @@ class RelayOut:
         except EngineError as error:
             raise refusal_of(error, published=named(entry.tracks), offered=offered_codecs(sdp)) from error
         self._replace_earlier(stream, puller)
-        session = Session(session_id, "relay_out", stream, peer=puller, ice_user=ice_user(sdp))
+        session = Session(session_id, "relay_out", stream, peer=puller)
         desk.sessions.add(session)
         return created(session, node.ref, answer)
 

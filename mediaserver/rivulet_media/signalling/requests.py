@@ -9,10 +9,11 @@ from aiohttp import hdrs, web
 
 from rivulet_media._engine import EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError
 from rivulet_media.errors import NotYetError, RefusedError
+from rivulet_media.problems import problem
+from rivulet_media.rate_limit import of_address
 
 SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
-MAX_BODY = 64 * 1024
 BODY_SECONDS = 10.0
 
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -35,19 +36,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Every refusal becomes a problem object."""
     try:
         return await handler(request)
-    except RefusedError as refused:
-        return _answer(refused)
     except EngineError as error:
-        return _answer(refusal_of(error))
-    except web.HTTPRequestEntityTooLarge:
-        return _answer(RefusedError("too-large", f"the body is larger than {MAX_BODY} bytes"))
-    except web.HTTPNotFound:
-        return _answer(RefusedError("not-found", f"there is nothing at {request.path}"))
-    except web.HTTPMethodNotAllowed as error:
-        refusal = RefusedError("method-not-allowed", f"{request.method} is not possible at {request.path}")
-        answer = _answer(refusal)
-        answer.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
-        return answer
+        return problem(refusal_of(error), request)
+    except Exception as error:  # noqa: BLE001 - what it is decides the answer
+        return problem(error, request)
 
 
 async def allow_all_origins(_: web.Request, response: web.StreamResponse) -> None:
@@ -104,10 +96,18 @@ def bearer(request: web.Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def is_ours(request: web.Request, join_token: str) -> bool:
+    """Whether a director or node of the region asks."""
+    given = request.headers.get("Rivulet-Join", ""), bearer(request)
+    return any(hmac.compare_digest(each.encode(), join_token.encode()) for each in given)
+
+
+def client_of(request: web.Request, join_token: str) -> str:
+    """Whose request it is, by address; a director says for whom it asks."""
+    said = request.headers.get("Rivulet-Client", "") if is_ours(request, join_token) else ""
+    return of_address(said or request.remote or "")
+
+
 def preflight(**more: str) -> web.Response:
     """The answer to OPTIONS."""
     return web.Response(status=200, headers={**PREFLIGHT_HEADERS, **more})
-
-
-def _answer(refused: RefusedError) -> web.Response:
-    return web.Response(status=refused.status, headers=refused.headers, body=refused.body())

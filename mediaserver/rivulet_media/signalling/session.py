@@ -1,12 +1,13 @@
 """`/session/{slot}/{incarnation}/{session}`: one session's life after its POST."""
 
+from collections.abc import Sequence
+
 from aiohttp import hdrs, web
 
 from rivulet_media.errors import RefusedError
 from rivulet_media.sessions import Ended, Session
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.signalling.requests import SDP_FRAGMENT, preflight, read_text
-from rivulet_media.tracks import ice_user
 
 _PATH = "/session/{slot}/{incarnation}/{session}"
 _ANY_TAG = ("*", '"*"')
@@ -41,17 +42,14 @@ class SessionResource:
         return web.Response(status=200)
 
     async def patch(self, request: web.Request) -> web.Response:
-        """PATCH: a candidate (204) or an ICE restart (200, with If-Match)."""
+        """PATCH: a candidate (204) or an ICE restart (200), under the entity tag of the ICE session that is meant."""
         session = self.living(request)
         fragment = await read_text(request, SDP_FRAGMENT)
-        user = ice_user(fragment)
-        restart = bool(user) and user != session.ice_user
-        _check_tag(request.headers.get(hdrs.IF_MATCH), session, restart=restart)
         self.living(request)
+        _check_tag(request.headers.getall(hdrs.IF_MATCH, []), session)
         answer = self._desk.engine.patch(session.id, fragment)
         if answer is None:
             return web.Response(status=204)
-        session.ice_user = user
         session.restarts += 1
         headers = {"Content-Type": SDP_FRAGMENT, "ETag": session.etag}
         return web.Response(status=200, headers=headers, body=answer.encode())
@@ -82,11 +80,12 @@ def _gone(ended: Ended) -> RefusedError:
     return RefusedError("ended", f"the session has ended: {ended.reason}", reason=ended.reason)
 
 
-def _check_tag(given: str | None, session: Session, *, restart: bool) -> None:
-    """RFC 9725 §4.3.1 wants If-Match; players that trickle without it are let through, restarts are not."""
-    if given is None:
-        if restart:
-            raise RefusedError("if-match-required", 'an ICE restart needs If-Match: "*" or the session\'s ETag')
-        return
-    if given.strip() not in (*_ANY_TAG, session.etag):
+def _check_tag(given: Sequence[str], session: Session) -> None:
+    """RFC 9725 §4.3.1 and RFC 9110 §13.1.1: PATCH names its ICE session; `*`, which many write as `"*"`, is any."""
+    tags = [tag.strip() for header in given for tag in header.split(",")]
+    if not tags:
+        raise RefusedError(
+            "if-match-required", 'PATCH needs If-Match: the session\'s ETag, or "*" to restart ICE (RFC 9725 §4.3.1)'
+        )
+    if not set(tags) & {*_ANY_TAG, session.etag}:
         raise RefusedError("stale-etag", "If-Match names an ICE session that was replaced; its new tag is in the ETag")

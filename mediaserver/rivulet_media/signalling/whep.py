@@ -7,9 +7,9 @@ from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.sessions import Session
 from rivulet_media.signalling.answers import created
 from rivulet_media.signalling.desk import Desk
-from rivulet_media.signalling.requests import SDP, preflight, read_text, refusal_of, stream_name
+from rivulet_media.signalling.requests import SDP, client_of, preflight, read_text, refusal_of, stream_name
 from rivulet_media.table import NodeEntry, StreamEntry
-from rivulet_media.tracks import ice_user, named, offered_codecs, to_engine
+from rivulet_media.tracks import named, offered_codecs, to_engine
 
 TRACKS_SECONDS = 2.0
 
@@ -30,7 +30,8 @@ class Whep:
         """POST: a viewer's offer."""
         desk, stream = self._desk, stream_name(request)
         self._standing(stream)
-        desk.admission.check_viewer()
+        client = client_of(request, desk.join_token)
+        desk.admission.check_viewer(client)
         sdp = await read_text(request, SDP)
         entry = await self._with_tracks(stream)
         node = desk.admission.check_viewer()
@@ -38,7 +39,7 @@ class Whep:
             session_id, answer = desk.engine.play(stream, to_engine(entry.tracks), sdp)
         except EngineError as error:
             raise refusal_of(error, published=named(entry.tracks), offered=offered_codecs(sdp)) from error
-        session = Session(session_id, "viewer", stream, ice_user=ice_user(sdp))
+        session = Session(session_id, "viewer", stream, client=client)
         desk.sessions.add(session)
         if entry.origin != node.ref:
             desk.relaying.watch(stream)

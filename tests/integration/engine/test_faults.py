@@ -109,7 +109,7 @@ async def test_a_session_that_is_none_is_unknown(make_node: MakeNode) -> None:
             call()
 
 
-async def test_a_trickle_fragment_is_taken_and_a_restart_refused(make_node: MakeNode) -> None:
+async def test_a_trickle_fragment_is_taken_and_a_restart_answered(make_node: MakeNode) -> None:
     engine = make_node().engine
     viewer = Viewer("video")
     async with closing(viewer):
@@ -117,8 +117,14 @@ async def test_a_trickle_fragment_is_taken_and_a_restart_refused(make_node: Make
         assert engine.patch(session, "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n") is None
         with pytest.raises(OfferError):
             engine.patch(session, '{"candidate": ""}')
-        with pytest.raises(UnsupportedError, match="restart"):
-            engine.patch(session, "a=ice-ufrag:abcdefgh\r\na=ice-pwd:abcdefghabcdefghabcdefgh\r\n")
+        with pytest.raises(OfferError, match="ice-pwd"):
+            engine.patch(session, "a=ice-ufrag:abcdefgh\r\n")
+        restart = "a=ice-ufrag:abcdefgh\r\na=ice-pwd:abcdefghabcdefghabcdefgh\r\n"
+        first, again = engine.patch(session, restart), engine.patch(session, restart.replace("abcd", "efgh"))
+        assert first is not None
+        assert again is not None
+        assert value(first, "ice-ufrag") != value(again, "ice-ufrag")
+        assert engine.patch(session, restart.replace("abcd", "efgh")) is None, "candidates of the newest ICE session"
 
 
 @pytest.mark.parametrize("limit", ["max_sessions", "max_handshakes"])

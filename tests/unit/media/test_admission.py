@@ -1,6 +1,6 @@
 import pytest
 
-from rivulet_media.admission import Admission
+from rivulet_media.admission import MOST_PENDING, Admission
 from rivulet_media.errors import NotYetError
 from rivulet_media.node_table import NodeTable
 from rivulet_media.sessions import Session, Sessions
@@ -64,3 +64,21 @@ def test_a_draining_node_takes_nothing() -> None:
     with pytest.raises(NotYetError) as refused:
         draining.check()
     assert slug_of(refused) == "no-node"
+
+
+def test_one_client_may_have_only_so_many_sessions_unfinished() -> None:
+    """S5: what is connected counts no more, and other clients are taken."""
+    sessions, table = Sessions(), NodeTable(lambda: 0.0)
+    table.enter(ME)
+    node = Admission(sessions, table, capacity_viewers=10_000)
+    for number in range(MOST_PENDING):
+        assert node.check_viewer("192.0.2.7") == ME
+        sessions.add(Session(str(number), "viewer", "s", client="192.0.2.7"))
+    with pytest.raises(NotYetError) as refused:
+        node.check_viewer("192.0.2.7")
+    assert (slug_of(refused), refused.value.status) == ("too-many-requests", 429)
+    assert node.check_viewer("192.0.2.8") == ME
+    sessions.connected("0")
+    assert node.check_viewer("192.0.2.7") == ME
+    sessions.end("1", "handshake-timeout", 0)
+    assert sessions.pending("192.0.2.7") == MOST_PENDING - 2

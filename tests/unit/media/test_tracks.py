@@ -1,5 +1,5 @@
 from rivulet_media.table import Track
-from rivulet_media.tracks import from_engine, ice_user, named, offered_codecs, to_engine
+from rivulet_media.tracks import from_engine, named, offered_codecs, to_engine
 
 OFFER = """v=0
 m=audio 9 UDP/TLS/RTP/SAVPF 111 63
@@ -26,8 +26,3 @@ def test_tracks_go_to_the_engine_and_back_unchanged() -> None:
 
 def test_offered_codecs_are_named_once_and_without_repairs() -> None:
     assert offered_codecs(OFFER) == ["opus", "vp8"]
-
-
-def test_the_first_ice_user_is_the_bundle_s() -> None:
-    assert ice_user(OFFER) == "abcd"
-    assert ice_user("v=0") == ""

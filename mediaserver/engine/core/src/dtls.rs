@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use str0m::crypto::dtls::{
     DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile,
 };
-use str0m::crypto::{CryptoError, CryptoProvider};
+use str0m::crypto::{CryptoError, CryptoProvider, Sha1HmacProvider};
 
 /// Largest DTLS record that we send, bytes: leaves room for IPv6, UDP and a tunnel in 1,280.
 const DTLS_MTU: usize = 1_150;
@@ -91,6 +91,12 @@ impl Crypto {
     #[must_use]
     pub fn provider(&self, sealed: bool) -> Arc<CryptoProvider> {
         if sealed { self.sealed.clone() } else { self.open.clone() }
+    }
+
+    /// What STUN messages are signed with.
+    #[must_use]
+    pub fn hmac(&self) -> &'static dyn Sha1HmacProvider {
+        self.open.sha1_hmac_provider
     }
 
     /// The sha-256 fingerprint of our certificate, hex pairs with colons.

@@ -4,7 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use rivulet_core::negotiation::Refusal;
-use rivulet_core::node::{Full, PullError, TraceError};
+use rivulet_core::node::{Full, PatchError, PullError, TraceError};
 
 create_exception!(rivulet_media._engine, EngineError, PyException, "Base of what the engine refuses.");
 create_exception!(rivulet_media._engine, OfferError, EngineError, "SDP that cannot be parsed or breaks WHIP/WHEP.");
@@ -50,6 +50,15 @@ impl From<TraceError> for Failure {
         match error {
             TraceError::UnknownSession => Self::UnknownSession,
             TraceError::TooMany => Self::TooManyTraces,
+        }
+    }
+}
+
+impl From<PatchError> for Failure {
+    fn from(error: PatchError) -> Self {
+        match error {
+            PatchError::UnknownSession => Self::UnknownSession,
+            PatchError::Refused(refusal) => Self::Refused(refusal),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rivulet_core::border::{CodecPayload, ForwarderConfig, ViewerSpec, ViewerTrack, WallClock};
 use rivulet_core::dtls::Crypto;
 use rivulet_core::negotiation::fragment::Fragment;
-use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Refusal, Sending, Track, relay, whep, whip};
+use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Sending, Track, relay, whep, whip};
 use rivulet_core::node::{Limits, NewPull, NewSession, Node, NodeStats, SessionId, TraceRead};
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
@@ -142,12 +142,8 @@ impl Handle {
 
     pub fn patch(&self, id: SessionId, fragment: &str) -> Result<Option<String>, Failure> {
         let fragment = Fragment::parse(fragment)?;
-        let ufrag = self.call(move |data, _| data.node.peer_ufrag(id))?.ok_or(Failure::UnknownSession)?;
-        if fragment.restarts(&ufrag) {
-            let text = "ICE restart is not supported; open a new session";
-            return Err(Refusal::Unsupported(text.to_owned()).into());
-        }
-        Ok(None)
+        let local = self.local_transport(None);
+        Ok(self.call(move |data, now| data.node.patch(id, &fragment, local, now))??)
     }
 
     pub fn close(&self, id: SessionId) -> Result<(), Failure> {

@@ -1,9 +1,13 @@
 //! Writing our descriptions.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::offer::OfferedMedia;
 use super::{ExtensionIds, Kind, LocalTransport, NegotiatedPayload};
+
+/// We take candidates later, and restarts (RFC 8840, RFC 9429); the same in answers and fragments (RFC 9725, 4.3.3).
+pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
 
 /// One section of a description that we write.
 pub(super) enum Section<'a> {
@@ -33,7 +37,7 @@ pub(super) fn write(local: &LocalTransport, setup: &str, sections: &[Section<'_>
         })
         .collect();
     let _ = write!(text, "v=0\r\no=rivulet {} 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", local.session_id);
-    let _ = write!(text, "a=group:BUNDLE {}\r\na=msid-semantic:WMS *\r\n", mids.join(" "));
+    let _ = write!(text, "a=group:BUNDLE {}\r\na=msid-semantic:WMS *\r\n{ICE_OPTIONS}", mids.join(" "));
     for section in sections {
         match section {
             Section::Rejected(media) => write_rejected(&mut text, media),
@@ -70,21 +74,21 @@ fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &Me
     }
     let _ = write!(text, "\r\nc=IN IP4 0.0.0.0\r\n");
     if first {
-        write_candidates(text, local);
+        write_candidates(text, &local.candidates);
     }
     write_transport(text, local, setup);
     let _ = write!(text, "a=mid:{}\r\na={}\r\n", media.mid, media.direction);
     text.push_str("a=rtcp-mux\r\na=rtcp-mux-only\r\na=rtcp-rsize\r\n");
 }
 
-fn write_candidates(text: &mut String, local: &LocalTransport) {
-    for (rank, address) in (0_u32..).zip(&local.candidates) {
+pub(super) fn write_candidates(text: &mut String, addresses: &[SocketAddr]) {
+    for (rank, address) in (0_u32..).zip(addresses) {
         // RFC 8445, 5.1.2: type preference 126 (host), then our order, then component 1.
         let priority = (126 << 24) | ((65_535 - rank.min(65_535)) << 8) | 255;
         let _ =
             write!(text, "a=candidate:{} 1 udp {priority} {} {} typ host\r\n", rank + 1, address.ip(), address.port());
     }
-    if !local.candidates.is_empty() {
+    if !addresses.is_empty() {
         text.push_str("a=end-of-candidates\r\n");
     }
 }

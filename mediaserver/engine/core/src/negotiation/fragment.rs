@@ -1,8 +1,12 @@
 //! Trickle-ICE fragments (RFC 8840) of PATCH requests.
 
-use super::Refusal;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::answer::{ICE_OPTIONS, write_candidates};
 use super::offer::ice_token;
 use super::sdp::{MAX_SDP_BYTES, attribute};
+use super::{Kind, Refusal};
 
 /// What a fragment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +49,38 @@ impl Fragment {
         Ok(true)
     }
 
-    /// Whether it is a restart: credentials other than those of the session.
-    #[must_use]
-    pub fn restarts(&self, remote_ufrag: &str) -> bool {
-        self.ufrag.as_deref().is_some_and(|ufrag| ufrag != remote_ufrag)
+    /// The peer's new credentials, user name and password, when it asks for a restart: credentials other than those of the
+    /// session (RFC 9725, 4.3.3).
+    ///
+    /// # Errors
+    /// `Malformed` for a new user name without its password.
+    pub fn restart(&self, remote_ufrag: &str) -> Result<Option<(String, String)>, Refusal> {
+        let Some(ufrag) = self.ufrag.as_ref().filter(|ufrag| *ufrag != remote_ufrag) else { return Ok(None) };
+        let missing = || Refusal::malformed("an ICE restart needs a=ice-pwd beside the new a=ice-ufrag");
+        Ok(Some((ufrag.clone(), self.password.clone().ok_or_else(missing)?)))
     }
+}
+
+/// The media section that speaks for a whole bundle (RFC 9143, 7.1: the first), and the addresses that stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tagged {
+    /// Best first.
+    pub addresses: Vec<SocketAddr>,
+    /// Of the bundle, in order.
+    pub mids: Vec<String>,
+    /// Kind and payload type of the first section.
+    pub first: Option<(Kind, u8)>,
+}
+
+/// Our side of a restart, as the body of the PATCH's answer.
+#[must_use]
+pub fn answer(tagged: &Tagged, ufrag: &str, password: &str) -> String {
+    let mids = tagged.mids.join(" ");
+    let mut text = format!("{ICE_OPTIONS}a=group:BUNDLE {mids}\r\n");
+    if let (Some((kind, payload_type)), Some(mid)) = (tagged.first, tagged.mids.first()) {
+        let _ = write!(text, "m={} 9 UDP/TLS/RTP/SAVPF {payload_type}\r\na=mid:{mid}\r\n", kind.name());
+    }
+    let _ = write!(text, "a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n");
+    write_candidates(&mut text, &tagged.addresses);
+    text
 }

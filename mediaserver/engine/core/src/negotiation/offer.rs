@@ -66,6 +66,8 @@ pub struct OfferedMedia {
     /// First SSRC and its repair SSRC, when the peer names them.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,
+    /// The `MediaStream` that it says to be of (RFC 8830).
+    pub stream: Option<String>,
 }
 
 /// A whole offer, consistent: mids are unique, BUNDLE and rtcp-mux hold, transport is known.
@@ -162,6 +164,7 @@ fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Re
         extensions: read_extensions(section),
         ssrc,
         rtx_ssrc,
+        stream: section.value("msid").and_then(|v| v.split(' ').next()).filter(|id| *id != "-").map(str::to_owned),
     })
 }
 

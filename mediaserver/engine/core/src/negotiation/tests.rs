@@ -308,8 +308,33 @@ fn fragments_are_read_and_restarts_seen() {
     let trickle = "a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
                    a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n";
     let fragment = fragment::Fragment::parse(trickle).unwrap();
-    assert_eq!((fragment.candidates, fragment.restarts("EsAw"), fragment.restarts("else")), (1, false, true));
+    assert_eq!((fragment.candidates, fragment.restart("EsAw")), (1, Ok(None)));
+    let new = Some(("EsAw".to_owned(), "bP+XJMM09aR8AiX1jdukzR6Y".to_owned()));
+    assert_eq!(fragment.restart("else"), Ok(new));
+    assert!(fragment::Fragment::parse("a=ice-ufrag:EsAw\r\n").unwrap().restart("else").is_err(), "no password");
     for bad in ["", "{\"candidate\": 1}", "a=mid:0\r\n", "a=ice-ufrag:x\r\n"] {
         assert!(fragment::Fragment::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_restart_is_answered_by_the_tagged_section_for_the_whole_bundle() {
+    let tagged = fragment::Tagged {
+        addresses: local().candidates,
+        mids: vec!["0".to_owned(), "1".to_owned()],
+        first: Some((Kind::Audio, 111)),
+    };
+    let expected = [
+        "a=ice-options:trickle ice2",
+        "a=group:BUNDLE 0 1",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "a=mid:0",
+        "a=ice-ufrag:anew",
+        "a=ice-pwd:a-password-of-24-letters",
+        "a=candidate:1 1 udp 2130706431 198.51.100.1 7000 typ host",
+        "a=candidate:2 1 udp 2130706175 2001:db8::7 7000 typ host",
+        "a=end-of-candidates",
+    ];
+    let answer = fragment::answer(&tagged, "anew", "a-password-of-24-letters");
+    assert_eq!(answer.lines().collect::<Vec<_>>(), expected);
 }

@@ -36,6 +36,13 @@ pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> 
         }
         media.push(receive(offer, section, kind, order)?);
     }
+    let mut streams: Vec<&str> = offer.media.iter().filter_map(|section| section.stream.as_deref()).collect();
+    streams.dedup();
+    if streams.len() > 1 {
+        return Err(Refusal::unsupported(
+            "all tracks must be of one MediaStream, the same in every a=msid (RFC 9725, 4.4.2)",
+        ));
+    }
     Ok(Receiving { peer: offer.transport.clone(), media })
 }
 

@@ -4,6 +4,7 @@
 
 mod demux;
 mod pull;
+mod restart;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::session::{CloseReason, Media, Output, Role, Session};
 use crate::srtp::SrtpKeys;
 use crate::trace::Direction;
 pub use pull::{NewPull, PullError};
+pub use restart::PatchError;
 pub use stats::{NodeStats, SessionStats};
 use tracing::Traces;
 pub use tracing::{TraceError, TraceRead};
@@ -136,13 +138,6 @@ impl Node {
         self.pulls.clear();
     }
 
-    /// The ICE user name of a session's peer; "" while a parent has not answered. None: no such session.
-    #[must_use]
-    pub fn peer_ufrag(&self, id: SessionId) -> Option<String> {
-        let pull = self.pulls.contains_key(&id).then(String::new);
-        pull.or_else(|| Some(self.sessions.get(&id)?.session.peer_ufrag().to_owned()))
-    }
-
     pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
         self.forwarder.request_key_frame(stream, now);
         self.settle(now);
@@ -206,7 +201,7 @@ impl Node {
             self.by_source.insert(source, id);
         }
         if socket == Socket::Shared {
-            self.by_ufrag.insert(session.local_ufrag.clone(), id);
+            self.by_ufrag.extend(session.local_ufrags().map(|ufrag| (ufrag.to_owned(), id)));
         }
         let deadline = session.next_deadline();
         self.timers.insert((deadline, id));
@@ -308,6 +303,9 @@ impl Node {
                 self.traces.event(id, "proved", &address, now);
                 self.on_proved(id, address);
             }
+            Output::Forgotten { ufrag } => {
+                self.by_ufrag.remove(&ufrag);
+            }
             Output::Closed(reason) => {
                 self.traces.event(id, "closed", &reason.name(), now);
                 self.tell(id, Fact::Closed(reason));
@@ -370,7 +368,9 @@ impl Node {
         let Some(entry) = self.sessions.remove(&id) else { return };
         self.traces.session_ended(id, now);
         self.timers.remove(&(entry.deadline, id));
-        self.by_ufrag.remove(&entry.session.local_ufrag);
+        for ufrag in entry.session.local_ufrags() {
+            self.by_ufrag.remove(ufrag);
+        }
         for address in &entry.addresses {
             self.forget_address(*address, id);
         }

@@ -8,11 +8,11 @@ use crate::egress::Message;
 use crate::negotiation::{Codec, Format, LocalSources, LocalTransport, Offer, Track, relay, whep};
 use crate::session::{Parts, agent};
 
-const PARENT: &str = "198.51.100.1:7000";
-const CHILD: &str = "203.0.113.5:40000";
-const STEP: Duration = Duration::from_millis(5);
+pub(super) const PARENT: &str = "198.51.100.1:7000";
+pub(super) const CHILD: &str = "203.0.113.5:40000";
+pub(super) const STEP: Duration = Duration::from_millis(5);
 
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Egress for Nowhere {
     fn send(&mut self, messages: &[Message], _bytes: &[u8]) -> usize {
@@ -29,7 +29,7 @@ fn roomy(now: Instant) -> Node {
     node(now, Limits { sessions: 100, handshakes: 100 })
 }
 
-fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransport {
+pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransport {
     LocalTransport {
         session_id: 1,
         ufrag: name.to_string().repeat(8),
@@ -67,7 +67,7 @@ fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<
 }
 
 /// A child and a parent with a relay between them, its offer answered.
-fn pulled(now: Instant) -> (Node, Node) {
+pub(super) fn pulled(now: Instant) -> (Node, Node) {
     let (mut child, mut parent) = (roomy(now), roomy(now));
     let local = local(&child, 'c', &[]);
     let offer = relay::offer(&local, &tracks()).unwrap();
@@ -101,7 +101,7 @@ fn run(child: &mut Node, parent: &mut Node, now: &mut Instant, time: Duration, w
     }
 }
 
-fn facts(node: &mut Node) -> Vec<Fact> {
+pub(super) fn facts(node: &mut Node) -> Vec<Fact> {
     node.events.drain(..).map(|event| event.fact).collect()
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::border::{SourcePacket, TrackSpec};
 use crate::key_frame;
-use crate::negotiation::{Extension, Receiving};
+use crate::negotiation::{Extension, Kind, Receiving};
 use crate::rtcp::{self, Report};
 use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
@@ -128,6 +128,18 @@ impl Receiver {
     #[must_use]
     pub fn specs(&self) -> Vec<TrackSpec> {
         self.tracks.iter().map(|track| track.spec.clone()).collect()
+    }
+
+    /// The names of the tracks' sections, in order.
+    #[must_use]
+    pub fn mids(&self) -> Vec<String> {
+        self.tracks.iter().map(|track| track.mid.clone()).collect()
+    }
+
+    /// Kind and payload type of the first.
+    #[must_use]
+    pub fn first(&self) -> Option<(Kind, u8)> {
+        self.tracks.first().map(|track| (track.spec.kind, track.payload_type))
     }
 
     /// The handshake is done. Nobody else seals with these keys.

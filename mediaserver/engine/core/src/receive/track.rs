@@ -51,8 +51,8 @@ pub struct Track {
     pub ended: bool,
     /// What the forwarder's numbers are above the peer's: another SSRC begins anew, the forwarder's numbers never do.
     pub offset: u64,
-    mid: String,
-    payload_type: u8,
+    pub mid: String,
+    pub payload_type: u8,
     rtx: Option<u8>,
     rtx_ssrc: Option<u32>,
     last_packet: Option<Instant>,

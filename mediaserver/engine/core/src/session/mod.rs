@@ -4,7 +4,9 @@
 //! peer sends media, the forwarder where we do.
 
 pub mod agent;
+mod ice;
 mod path;
+mod restart;
 mod words;
 
 use std::collections::VecDeque;
@@ -12,15 +14,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output as StrOutput, Rtc};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output as StrOutput, Rtc};
 
 use crate::border::ViewerSpec;
 use crate::dtls::{self, KeyTap};
-use crate::negotiation::{LocalTransport, PeerTransport};
+use crate::negotiation::{LocalTransport, PeerTransport, Setup};
 use crate::receive::{Received, Receiver};
 use crate::srtp::{SrtpKeys, SrtpProfile};
-use crate::stun::{Class, Message};
-pub use path::Path;
+use crate::stun::{self, Message};
+use ice::Ice;
+pub use ice::RESTART_TIMEOUT;
+pub use path::{NOMINATED_SILENT, Path};
+pub use restart::Restart;
 pub use words::{CloseReason, Output, Role, is_rtp, is_srtp};
 
 /// A session that is not connected after this is closed.
@@ -49,18 +54,18 @@ pub struct Session {
     pub role: Role,
     pub media: Media,
     pub created: Instant,
-    pub local_ufrag: String,
-    local_password: String,
-    peer: PeerTransport,
-    /// Our addresses as str0m knows them: what a datagram is said to have been sent to.
-    local_addresses: Vec<SocketAddr>,
+    peer_setup: Setup,
+    ice: Ice,
+    /// Begun by the peer, and nothing of it nominated yet.
+    restarted: Option<Ice>,
     rtc: Rtc,
     tap: KeyTap,
-    path: Path,
     phase: Phase,
     ice_connected: bool,
     nominated: Option<SocketAddr>,
     rtc_deadline: Instant,
+    /// Of ICE agents of our own.
+    ice_deadline: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -77,21 +82,22 @@ impl Session {
     #[must_use]
     pub fn new(parts: Parts, now: Instant) -> Self {
         let Parts { role, media, local, peer, agent: (rtc, tap) } = parts;
+        let ours = IceCreds { ufrag: local.ufrag, pass: local.password };
+        let theirs = IceCreds { ufrag: peer.ufrag, pass: peer.password };
         Self {
             role,
             media,
             created: now,
-            local_ufrag: local.ufrag,
-            local_password: local.password,
-            peer,
-            local_addresses: local.candidates,
+            peer_setup: peer.setup,
+            ice: Ice::of_str0m(ours, theirs, local.candidates, role != Role::RelayIn, now),
+            restarted: None,
             rtc,
             tap,
-            path: Path::new(now),
             phase: Phase::Handshaking,
             ice_connected: false,
             nominated: None,
             rtc_deadline: now,
+            ice_deadline: None,
             outputs: VecDeque::new(),
         }
     }
@@ -106,34 +112,27 @@ impl Session {
         self.nominated
     }
 
-    #[must_use]
-    pub fn peer_ufrag(&self) -> &str {
-        &self.peer.ufrag
-    }
-
     /// Whether `message` is ours by its integrity; only then may it change anything.
     #[must_use]
     pub fn vouches_for(&self, message: &Message<'_>) -> bool {
-        match message.class {
-            Class::Request => message.is_from_holder_of(&self.local_password),
-            Class::Success => self.path.awaits(message) && message.is_from_holder_of(&self.peer.password),
-            Class::Other => false,
-        }
+        self.ices().any(|ice| ice.vouches_for(message))
     }
 
     /// A STUN message that the session vouches for.
     pub fn on_stun(&mut self, message: &Message<'_>, datagram: &[u8], from: SocketAddr, now: Instant) {
-        match message.class {
-            Class::Request => self.path.on_request(message, from, now),
-            Class::Success => {
-                if let Some(round_trip) = self.path.on_response(message, from, now) {
-                    self.outputs.push_back(Output::Proved(from));
-                    if let Media::Inbound(receiver) = &mut self.media {
-                        receiver.note_round_trip(round_trip);
-                    }
-                }
+        let mut ices = std::iter::once(&mut self.ice).chain(&mut self.restarted);
+        let Some(ice) = ices.find(|ice| ice.vouches_for(message)) else { return };
+        if let Some(round_trip) = ice.on_stun(message, from, now) {
+            self.outputs.push_back(Output::Proved(from));
+            if let Media::Inbound(receiver) = &mut self.media {
+                receiver.note_round_trip(round_trip);
             }
-            Class::Other => return,
+        }
+        if !ice.is_of_str0m() {
+            ice.receive(datagram, from, now);
+            self.drain_ices(now);
+            self.note_path();
+            return;
         }
         self.receive(datagram, from, now);
         if !self.ice_connected {
@@ -158,10 +157,13 @@ impl Session {
         }
         if !self.is_connected() && now >= self.created + HANDSHAKE_TIMEOUT {
             self.end(CloseReason::HandshakeTimeout);
-        } else if self.is_connected() && now >= self.path.last_valid_check() + CONSENT_TIMEOUT {
+        } else if self.is_connected() && now >= self.last_valid_check() + CONSENT_TIMEOUT {
             self.end(CloseReason::ConsentExpired);
-        } else if now >= self.rtc_deadline {
-            self.feed(Input::Timeout(now));
+        } else {
+            self.turn_ices(now);
+            if now >= self.rtc_deadline {
+                self.feed(Input::Timeout(now));
+            }
         }
         if let Media::Inbound(receiver) = &mut self.media
             && receiver.next_deadline().is_some_and(|at| at <= now)
@@ -175,7 +177,7 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
         let limit = if self.is_connected() {
-            self.path.last_valid_check() + CONSENT_TIMEOUT
+            self.last_valid_check() + CONSENT_TIMEOUT
         } else {
             self.created + HANDSHAKE_TIMEOUT
         };
@@ -183,7 +185,7 @@ impl Session {
             Media::Inbound(receiver) => receiver.next_deadline(),
             Media::Outbound(_) => None,
         };
-        self.rtc_deadline.min(limit).min(media.unwrap_or(limit))
+        [media, self.ice_deadline].into_iter().flatten().fold(self.rtc_deadline.min(limit), Instant::min)
     }
 
     /// Ask the peer for a key frame of `track`.
@@ -206,7 +208,7 @@ impl Session {
     /// Whether our check to `address` was answered.
     #[must_use]
     pub fn has_proved(&self, address: SocketAddr) -> bool {
-        self.path.has_proved(address)
+        self.ices().any(|ice| ice.path.has_proved(address))
     }
 
     /// Say goodbye (DTLS `close_notify`, RTCP BYE where we report) and be closed.
@@ -223,13 +225,8 @@ impl Session {
 
     fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
         let Ok(contents) = datagram.try_into() else { return };
-        let Some(destination) = self.local_for(from) else { return };
+        let Some(destination) = self.ice.local_for(from) else { return };
         self.feed(Input::Receive(now, Receive { proto: Protocol::Udp, source: from, destination, contents }));
-    }
-
-    /// The address of ours that stands for the one the datagram came to.
-    fn local_for(&self, from: SocketAddr) -> Option<SocketAddr> {
-        self.local_addresses.iter().copied().find(|address| address.is_ipv4() == from.is_ipv4())
     }
 
     fn feed(&mut self, input: Input<'_>) {
@@ -253,8 +250,7 @@ impl Session {
                     break;
                 }
                 Ok(StrOutput::Transmit(transmit)) => {
-                    self.path.on_sent(&transmit.contents, transmit.destination, self.role == Role::RelayIn, now);
-                    self.transmit(transmit.destination, transmit.contents.into());
+                    self.transmit(transmit.destination, transmit.contents.into(), Some(now));
                 }
                 Ok(StrOutput::Event(Event::Closed)) => peer_closed = true,
                 Ok(StrOutput::Event(event)) => self.on_event(&event),
@@ -271,7 +267,17 @@ impl Session {
         }
     }
 
-    fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>) {
+    /// What str0m sends. It knows nothing of restarts and of peers that have moved: what is no check goes where the media go.
+    /// `now`: None for a goodbye, after which nothing counts.
+    fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>, now: Option<Instant>) {
+        let is_check = stun::looks_like(&datagram);
+        if is_check && !self.ice.is_of_str0m() {
+            return;
+        }
+        let to = if is_check || self.role == Role::RelayIn { to } else { self.nominated.unwrap_or(to) };
+        if let Some(now) = now {
+            self.ice.path.on_sent(&datagram, to, now);
+        }
         self.outputs.push_back(Output::Transmit { to, datagram });
     }
 
@@ -314,7 +320,7 @@ impl Session {
             return;
         }
         let Some(exported) = self.tap.take() else { return };
-        let client = self.peer.setup.makes_us_active();
+        let client = self.peer_setup.makes_us_active();
         match keys(&exported, client) {
             Some(keys) if self.role != Role::RelayOut || keys.profile != SrtpProfile::Aes128CmSha1_80 => {
                 self.phase = Phase::Connected;
@@ -328,7 +334,8 @@ impl Session {
     }
 
     fn note_path(&mut self) {
-        if let Some(nominated) = self.path.nominated()
+        self.take_over();
+        if let Some(nominated) = self.ice.path.nominated()
             && self.nominated != Some(nominated)
         {
             self.nominated = Some(nominated);
@@ -356,7 +363,7 @@ impl Session {
         let _ = self.rtc.close();
         loop {
             match self.rtc.poll_output() {
-                Ok(StrOutput::Transmit(transmit)) => self.transmit(transmit.destination, transmit.contents.into()),
+                Ok(StrOutput::Transmit(transmit)) => self.transmit(transmit.destination, transmit.contents.into(), None),
                 Ok(StrOutput::Event(_)) => {}
                 Ok(StrOutput::Timeout(_)) | Err(_) => return,
             }

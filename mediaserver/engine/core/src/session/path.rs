@@ -13,6 +13,9 @@ use crate::stun::{Class, Message, Transaction};
 const OPEN_CHECKS: usize = 64;
 /// Addresses remembered as proved.
 const PROVED: usize = 8;
+/// Both sides check a pair every 3 s or so: a nominated address that neither asks nor answers for this long is dead. A peer
+/// whose NAT gave it another address meanwhile does not know that, and goes on asking without a nomination.
+pub const NOMINATED_SILENT: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub struct Path {
@@ -21,17 +24,25 @@ pub struct Path {
     /// The peer asked for this address; it counts once it is proved.
     wanted: Option<SocketAddr>,
     nominated: Option<SocketAddr>,
+    /// The peer's last request came from here.
+    asking: Option<SocketAddr>,
+    /// Whether the peer nominates: on a session that it opened.
+    follows: bool,
+    nominated_alive: Instant,
     last_valid_check: Instant,
 }
 
 impl Path {
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(follows: bool, now: Instant) -> Self {
         Self {
             open_checks: VecDeque::new(),
             proved: VecDeque::new(),
             wanted: None,
             nominated: None,
+            asking: None,
+            follows,
+            nominated_alive: now,
             last_valid_check: now,
         }
     }
@@ -59,8 +70,8 @@ impl Path {
         self.proved.contains(&address)
     }
 
-    /// We are sending `datagram`; `controlling`: what is no STUN shows the pair that we chose.
-    pub fn on_sent(&mut self, datagram: &[u8], to: SocketAddr, controlling: bool, now: Instant) {
+    /// We are sending `datagram`; where we nominate, what is no STUN shows the pair that we chose.
+    pub fn on_sent(&mut self, datagram: &[u8], to: SocketAddr, now: Instant) {
         match Message::parse(datagram) {
             Some(message) if message.class == Class::Request => {
                 self.open_checks.push_back((message.transaction, to, now));
@@ -68,18 +79,19 @@ impl Path {
                     self.open_checks.pop_front();
                 }
             }
-            None if controlling && self.has_proved(to) => self.nominated = Some(to),
+            None if !self.follows && self.has_proved(to) => self.nominated = Some(to),
             _ => {}
         }
     }
 
     /// A request whose integrity was checked came from `from`.
     pub fn on_request(&mut self, message: &Message<'_>, from: SocketAddr, now: Instant) {
-        self.last_valid_check = now;
+        self.note_alive(from, now);
+        self.asking = Some(from);
         if message.use_candidate {
             self.wanted = Some(from);
-            self.settle();
         }
+        self.settle(now);
     }
 
     /// A success response whose integrity was checked came from `from`. Some: it proves the address; the round trip.
@@ -87,20 +99,32 @@ impl Path {
         let check = (message.transaction, from);
         let index = self.open_checks.iter().position(|(transaction, to, _)| (*transaction, *to) == check)?;
         let (.., sent) = self.open_checks.remove(index)?;
-        self.last_valid_check = now;
+        self.note_alive(from, now);
         if !self.has_proved(from) {
             self.proved.push_back(from);
             if self.proved.len() > PROVED {
                 self.proved.pop_front();
             }
         }
-        self.settle();
+        self.settle(now);
         Some(now.saturating_duration_since(sent))
     }
 
-    fn settle(&mut self) {
-        if let Some(wanted) = self.wanted.filter(|address| self.has_proved(*address)) {
+    fn note_alive(&mut self, address: SocketAddr, now: Instant) {
+        self.last_valid_check = now;
+        if self.nominated == Some(address) {
+            self.nominated_alive = now;
+        }
+    }
+
+    fn settle(&mut self, now: Instant) {
+        if self.follows && self.nominated.is_some() && now >= self.nominated_alive + NOMINATED_SILENT {
+            self.wanted = self.asking.or(self.wanted);
+        }
+        let Some(wanted) = self.wanted.filter(|address| self.has_proved(*address)) else { return };
+        if self.nominated != Some(wanted) {
             self.nominated = Some(wanted);
+            self.nominated_alive = now;
         }
     }
 }
@@ -128,11 +152,11 @@ mod tests {
     #[test]
     fn a_nomination_counts_only_after_our_check_was_answered_from_there() {
         let now = Instant::now();
-        let mut path = Path::new(now);
+        let mut path = Path::new(true, now);
         let nominate = message(REQUEST, 1, true);
         path.on_request(&Message::parse(&nominate).unwrap(), address(1), now);
         assert_eq!(path.nominated(), None);
-        path.on_sent(&message(REQUEST, 9, false), address(1), false, now);
+        path.on_sent(&message(REQUEST, 9, false), address(1), now);
         let answer = message(SUCCESS, 9, false);
         let answer = Message::parse(&answer).unwrap();
         let later = now + Duration::from_millis(84);
@@ -145,15 +169,45 @@ mod tests {
     #[test]
     fn a_later_nomination_moves_the_media_once_it_is_proved() {
         let now = Instant::now();
-        let mut path = Path::new(now);
+        let mut path = Path::new(true, now);
         for port in [1, 2] {
             let id = u8::try_from(port).unwrap();
-            path.on_sent(&message(REQUEST, id, false), address(port), false, now);
+            path.on_sent(&message(REQUEST, id, false), address(port), now);
             path.on_response(&Message::parse(&message(SUCCESS, id, false)).unwrap(), address(port), now);
             path.on_request(&Message::parse(&message(REQUEST, 77, true)).unwrap(), address(port), now);
             assert_eq!(path.nominated(), Some(address(port)));
         }
         path.on_request(&Message::parse(&message(REQUEST, 78, true)).unwrap(), address(3), now);
         assert_eq!(path.nominated(), Some(address(2)));
+    }
+
+    fn proved(path: &mut Path, port: u16, now: Instant) {
+        let id = u8::try_from(port).unwrap();
+        path.on_request(&Message::parse(&message(REQUEST, 77, false)).unwrap(), address(port), now);
+        path.on_sent(&message(REQUEST, id, false), address(port), now);
+        path.on_response(&Message::parse(&message(SUCCESS, id, false)).unwrap(), address(port), now);
+    }
+
+    #[test]
+    fn a_peer_that_asks_from_elsewhere_while_the_nominated_address_is_silent_has_moved() {
+        let start = Instant::now();
+        let mut path = Path::new(true, start);
+        proved(&mut path, 1, start);
+        path.on_request(&Message::parse(&message(REQUEST, 79, true)).unwrap(), address(1), start);
+        let early = start + NOMINATED_SILENT.mul_f32(0.9);
+        proved(&mut path, 2, early);
+        assert_eq!(path.nominated(), Some(address(1)), "a second pair that is kept warm moves nothing");
+        proved(&mut path, 2, start + NOMINATED_SILENT);
+        assert_eq!(path.nominated(), Some(address(2)));
+    }
+
+    #[test]
+    fn where_we_nominate_nobody_moves_us() {
+        let start = Instant::now();
+        let mut path = Path::new(false, start);
+        proved(&mut path, 1, start);
+        path.on_sent(&[22; 40], address(1), start);
+        proved(&mut path, 2, start + NOMINATED_SILENT * 2);
+        assert_eq!(path.nominated(), Some(address(1)));
     }
 }

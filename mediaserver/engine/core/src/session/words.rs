@@ -75,6 +75,10 @@ pub enum Output {
     Nominated(SocketAddr),
     /// Our check to this address was answered.
     Proved(SocketAddr),
+    /// Datagrams under this ICE user name of ours lead here no more.
+    Forgotten {
+        ufrag: String,
+    },
     Packet {
         track: usize,
         packet: SourcePacket,

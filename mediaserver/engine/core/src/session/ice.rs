@@ -1,0 +1,123 @@
+//! The ICE sessions of one WebRTC session: the one that str0m runs, and after a restart one of our own beside it (RFC 8445, 9).
+//!
+//! str0m restarts by forgetting: its old pairs and credentials are gone before the new ones have found a way. So a restart gets
+//! an agent of its own from the same crate, and the old one lives until the peer has nominated a pair of the new.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use is::stun::{StunMessage, StunPacket};
+use is::{IceAgent, IceCreds, Protocol, Sha1HmacProvider};
+
+use super::agent::host;
+use super::path::Path;
+use crate::stun::{Class, Message};
+
+/// A restart that leads to no nomination is forgotten after this; the ICE session before it stands.
+pub const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub struct Ice {
+    pub local: IceCreds,
+    pub peer: IceCreds,
+    pub path: Path,
+    /// Our addresses as the agent knows them: what a datagram is said to have been sent to.
+    pub addresses: Vec<SocketAddr>,
+    pub began: Instant,
+    /// None: str0m's own runs it.
+    agent: Option<Box<IceAgent>>,
+}
+
+impl Ice {
+    /// The ICE session that str0m runs. `follows`: the peer nominates.
+    #[must_use]
+    pub fn of_str0m(local: IceCreds, peer: IceCreds, addresses: Vec<SocketAddr>, follows: bool, now: Instant) -> Self {
+        Self { local, peer, path: Path::new(follows, now), addresses, began: now, agent: None }
+    }
+
+    /// A restarted one: it answers checks and goes only where valid ones came from, as str0m's does.
+    #[must_use]
+    pub fn restarted(
+        local: IceCreds,
+        peer: IceCreds,
+        addresses: Vec<SocketAddr>,
+        hmac: &'static dyn Sha1HmacProvider,
+        now: Instant,
+    ) -> Self {
+        let mut agent = IceAgent::with_hmac(local.clone(), hmac);
+        agent.set_remote_credentials(peer.clone());
+        for candidate in addresses.iter().filter_map(|address| host(*address).ok()) {
+            agent.add_local_candidate(candidate);
+        }
+        agent.handle_timeout(now);
+        let path = Path::new(true, now);
+        Self { local, peer, path, addresses, began: now, agent: Some(Box::new(agent)) }
+    }
+
+    #[must_use]
+    pub const fn is_of_str0m(&self) -> bool {
+        self.agent.is_none()
+    }
+
+    /// Whether `message` belongs to this ICE session by its integrity.
+    #[must_use]
+    pub fn vouches_for(&self, message: &Message<'_>) -> bool {
+        match message.class {
+            Class::Request => {
+                message.local_ufrag() == Some(&self.local.ufrag) && message.is_from_holder_of(&self.local.pass)
+            }
+            Class::Success => self.path.awaits(message) && message.is_from_holder_of(&self.peer.pass),
+            Class::Other => false,
+        }
+    }
+
+    /// Note a message that it vouches for. Some: it proves `from`; the round trip.
+    pub fn on_stun(&mut self, message: &Message<'_>, from: SocketAddr, now: Instant) -> Option<Duration> {
+        match message.class {
+            Class::Request => {
+                self.path.on_request(message, from, now);
+                None
+            }
+            Class::Success => self.path.on_response(message, from, now),
+            Class::Other => None,
+        }
+    }
+
+    /// Let our own agent read the same message; the answer and its own check leave at once.
+    pub fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let Some(destination) = self.local_for(from) else { return };
+        let Some(agent) = &mut self.agent else { return };
+        let Ok(message) = StunMessage::parse(datagram) else { return };
+        agent.handle_packet(now, StunPacket { proto: Protocol::Udp, source: from, destination, message });
+        agent.handle_timeout(now);
+    }
+
+    pub fn on_timeout(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|at| at <= now)
+            && let Some(agent) = &mut self.agent
+        {
+            agent.handle_timeout(now);
+        }
+    }
+
+    /// When our own agent wants `on_timeout`.
+    pub fn deadline(&mut self) -> Option<Instant> {
+        self.agent.as_mut()?.poll_timeout()
+    }
+
+    /// A message of our own agent and where it goes.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        let agent = self.agent.as_mut()?;
+        // Which pair counts is read off the messages, by `path`.
+        while agent.poll_event().is_some() {}
+        let transmit = agent.poll_transmit()?;
+        let datagram: Vec<u8> = transmit.contents.into();
+        self.path.on_sent(&datagram, transmit.destination, now);
+        Some((transmit.destination, datagram))
+    }
+
+    /// The address of ours that stands for the one the datagram came to.
+    #[must_use]
+    pub fn local_for(&self, from: SocketAddr) -> Option<SocketAddr> {
+        self.addresses.iter().copied().find(|address| address.is_ipv4() == from.is_ipv4())
+    }
+}

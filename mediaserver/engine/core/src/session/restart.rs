@@ -1,0 +1,119 @@
+//! ICE restarts (RFC 8445, 9; RFC 9725, 4.3.3): a second ICE session beside the first, which carries the media until the peer has
+//! nominated a pair of the second, and stands if that never happens.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use is::{IceCreds, Sha1HmacProvider};
+
+use super::ice::{Ice, RESTART_TIMEOUT};
+use super::{Media, Output, Role, Session};
+use crate::negotiation::fragment::Tagged;
+
+/// What a restart is made of.
+pub struct Restart {
+    pub local: IceCreds,
+    pub peer: IceCreds,
+    pub addresses: Vec<SocketAddr>,
+    pub hmac: &'static dyn Sha1HmacProvider,
+}
+
+impl Session {
+    /// The ICE user names under which datagrams lead here.
+    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+        self.ices().map(|ice| ice.local.ufrag.as_str())
+    }
+
+    /// The peer's ICE user name, the newest.
+    #[must_use]
+    pub fn peer_ufrag(&self) -> &str {
+        &self.restarted.as_ref().unwrap_or(&self.ice).peer.ufrag
+    }
+
+    /// Begin an ICE session with new credentials on both sides; one that was begun before and led nowhere is forgotten.
+    /// False: not on a session that we opened, where we restart or nobody.
+    pub fn restart(&mut self, restart: Restart, now: Instant) -> bool {
+        let Restart { local, peer, mut addresses, hmac } = restart;
+        if self.role == Role::RelayIn {
+            return false;
+        }
+        if self.role == Role::RelayOut {
+            addresses.clone_from(&self.ice.addresses);
+        }
+        self.forget_restart();
+        if self.nominated.is_some() {
+            self.restarted = Some(Ice::restarted(local, peer, addresses, hmac, now));
+            self.drain_ices(now);
+        } else {
+            // Nothing flows yet that could go on: str0m begins anew.
+            self.rtc.direct_api().set_local_ice_credentials(local.clone());
+            self.rtc.direct_api().set_remote_ice_credentials(peer.clone());
+            let addresses = std::mem::take(&mut self.ice.addresses);
+            let old = std::mem::replace(&mut self.ice, Ice::of_str0m(local, peer, addresses, true, now));
+            self.outputs.push_back(Output::Forgotten { ufrag: old.local.ufrag });
+        }
+        true
+    }
+
+    /// Addresses to be told to the peer, and the media section that stands for all (RFC 9143: the tagged one).
+    #[must_use]
+    pub fn tagged(&self) -> Tagged {
+        let (mids, first) = match &self.media {
+            Media::Inbound(receiver) => (receiver.mids(), receiver.first()),
+            Media::Outbound(spec) => {
+                let first =
+                    spec.tracks.first().and_then(|track| Some((track.kind, track.payloads.first()?.payload_type)));
+                (spec.tracks.iter().map(|track| track.mid.clone()).collect(), first)
+            }
+        };
+        Tagged { addresses: self.newest().addresses.clone(), mids, first }
+    }
+
+    pub(super) fn ices(&self) -> impl Iterator<Item = &Ice> {
+        std::iter::once(&self.ice).chain(&self.restarted)
+    }
+
+    /// When the peer last proved to be there, on the old way or the new one.
+    pub(super) fn last_valid_check(&self) -> Instant {
+        let restarted = self.restarted.as_ref().map(|ice| ice.path.last_valid_check());
+        restarted.into_iter().fold(self.ice.path.last_valid_check(), Instant::max)
+    }
+
+    pub(super) fn turn_ices(&mut self, now: Instant) {
+        if self.restarted.as_ref().is_some_and(|ice| now >= ice.began + RESTART_TIMEOUT) {
+            self.forget_restart();
+        }
+        std::iter::once(&mut self.ice).chain(&mut self.restarted).for_each(|ice| ice.on_timeout(now));
+        self.drain_ices(now);
+    }
+
+    pub(super) fn drain_ices(&mut self, now: Instant) {
+        let outputs = &mut self.outputs;
+        let mut deadline = self.restarted.as_ref().map(|ice| ice.began + RESTART_TIMEOUT);
+        for ice in std::iter::once(&mut self.ice).chain(&mut self.restarted) {
+            while let Some((to, datagram)) = ice.poll_transmit(now) {
+                outputs.push_back(Output::Transmit { to, datagram });
+            }
+            deadline = [deadline, ice.deadline()].into_iter().flatten().min();
+        }
+        self.ice_deadline = deadline;
+    }
+
+    /// The peer has nominated a pair of the restarted ICE session: the one before ends.
+    pub(super) fn take_over(&mut self) {
+        if let Some(new) = self.restarted.take_if(|ice| ice.path.nominated().is_some()) {
+            let old = std::mem::replace(&mut self.ice, new);
+            self.outputs.push_back(Output::Forgotten { ufrag: old.local.ufrag });
+        }
+    }
+
+    fn forget_restart(&mut self) {
+        if let Some(old) = self.restarted.take() {
+            self.outputs.push_back(Output::Forgotten { ufrag: old.local.ufrag });
+        }
+    }
+
+    fn newest(&self) -> &Ice {
+        self.restarted.as_ref().unwrap_or(&self.ice)
+    }
+}

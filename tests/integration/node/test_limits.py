@@ -1,0 +1,69 @@
+"""S5: over a limit there is an answer that says when to come again, and everybody else is served as before."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
+
+import aiohttp
+import pytest
+
+from node.clients import SDP, let_in, publisher, session_url, viewer
+from node.conftest import STREAMS
+from rivulet_media.admission import MOST_PENDING
+from rivulet_scene.bare import BareCdn
+from rivulet_scene.http import Answer, get, request
+from rivulet_scene.waiting import until
+
+pytestmark = pytest.mark.timeout(120)
+TOO_MANY = HTTPStatus.TOO_MANY_REQUESTS
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield session
+
+
+@pytest.fixture
+def slow_door(region: BareCdn) -> Iterator[str]:
+    """The front door with a limit of 2 requests a second, set while it runs."""
+    sheet = region.regions["eu"]
+    region.write_file(sheet, STREAMS, limits={"requestsPerSecond": 2})
+    until(lambda: any(ask(sheet.public()).status == TOO_MANY for _ in range(12)), "the limit holds", seconds=20)
+    yield sheet.public()
+    region.write_file(sheet, STREAMS)
+    until(lambda: all(ask(sheet.public()).status != TOO_MANY for _ in range(12)), "no limit", seconds=20)
+
+
+def ask(door: str) -> Answer:
+    return get(f"{door}/v1/streams/test_eu")
+
+
+def test_the_front_door_slows_one_address_down(slow_door: str) -> None:
+    answers = [ask(slow_door) for _ in range(12)]
+    refused = [answer for answer in answers if answer.status == TOO_MANY]
+    assert refused
+    assert refused[0].json["type"].endswith("/too-many-requests")
+    assert int(refused[0].headers["Retry-After"]) >= 1
+    assert refused[0].headers["Access-Control-Allow-Origin"] == "*"
+    assert {get(f"{slow_door}{probe}").status for probe in ("/healthz", "/readyz") * 10} == {200}
+
+
+async def test_one_client_cannot_take_all_handshakes(region: BareCdn, http: aiohttp.ClientSession) -> None:
+    """Offers without a handshake, through the director, from one address: others still find room."""
+    origin, edge = (region.processes[name].http for name in ("origin-eu-0", "edge-eu-0"))
+    door = region.regions["eu"].public()
+    async with publisher() as camera, viewer() as flood, viewer() as other:
+        await camera.post(f"{origin}/whip/third_eu", let_in(region))
+        await camera.connect()
+        await asyncio.to_thread(until, lambda: get(f"{edge}/whep/third_eu").status == 204, "known", seconds=10)
+        codes = []
+        for _ in range(MOST_PENDING + 5):
+            async with http.post(f"{door}/whep/third_eu", data=flood.offer, headers=SDP) as answer:
+                codes.append(answer.status)
+        assert set(codes) == {201, TOO_MANY}
+        assert codes.index(TOO_MANY) >= MOST_PENDING - 5, "pending ones of this test only, but for a few"
+        join = {"Rivulet-Join": region.regions["eu"].join_token, "Rivulet-Client": "192.0.2.9"}
+        assert (await other.post(f"{edge}/whep/third_eu", join)).status == 201
+        await other.connect()
+        await asyncio.to_thread(request, "DELETE", session_url(origin, camera.posted))
