@@ -1,6 +1,12 @@
-//! DTLS for str0m on one shared `dimpl::Config` (no crypto self-test per session), with a tap for the SRTP keys.
+//! DTLS for str0m on shared `dimpl::Config`s (no crypto self-test per session), with a tap for the SRTP keys. As a server it
+//! takes peers with ECDSA and with RSA certificates; dimpl alone asks for ECDSA only.
 //!
 //! Invariant: a *sealed* session's keys never reach str0m, so there is exactly one sender of SRTP and SRTCP under them.
+
+mod certificate_request;
+mod peer_certificate;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,6 +18,9 @@ use str0m::crypto::dtls::{
 };
 use str0m::crypto::{CryptoError, CryptoProvider, Sha1HmacProvider};
 
+use certificate_request::{GROWTH, widen_datagram};
+use peer_certificate::accepting_rsa;
+
 /// Largest DTLS record that we send, bytes: leaves room for IPv6, UDP and a tunnel in 1,280.
 const DTLS_MTU: usize = 1_150;
 /// First retransmission of a lost flight (dimpl's own is 1 s: too long for a join).
@@ -20,6 +29,9 @@ const FLIGHT_START_RTO: Duration = Duration::from_millis(200);
 /// Doubled each time from `FLIGHT_START_RTO`: longer than a session waits for its handshake, whose own limit decides.
 /// (A client's flight is due before ICE has found a way; dimpl's own 4 would give up after 6 s.)
 const FLIGHT_RETRIES: usize = 7;
+
+/// What dimpl may give out at once, bytes: a datagram of ours or a peer's certificate.
+const LONGEST_OUTPUT: usize = 16 * 1024;
 
 /// Keying material of a finished handshake (RFC 5764), in the exporter's order.
 #[derive(Clone)]
@@ -71,17 +83,11 @@ impl Crypto {
     pub fn new() -> Result<Self, String> {
         let base = str0m_aws_lc_rs::default_provider();
         let certificate = base.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be generated")?;
-        let config = dimpl::Config::builder()
-            .mtu(DTLS_MTU)
-            .use_server_cookie(false)
-            .flight_start_rto(FLIGHT_START_RTO)
-            .flight_retries(FLIGHT_RETRIES)
-            .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
-            .build()
-            .map_err(|error| format!("DTLS configuration: {error}"))?;
-        let config = Arc::new(config);
+        let as_client = configuration(str0m_aws_lc_rs::dimpl_crypto_provider())?;
+        let as_server = configuration(accepting_rsa(str0m_aws_lc_rs::dimpl_crypto_provider()))?;
         let with = |sealed| {
-            let provider: &'static Shared = Box::leak(Box::new(Shared { config: config.clone(), sealed }));
+            let shared = Shared { as_client: as_client.clone(), as_server: as_server.clone(), sealed };
+            let provider: &'static Shared = Box::leak(Box::new(shared));
             Arc::new(CryptoProvider { dtls_provider: provider, ..base.clone() })
         };
         Ok(Self { certificate, open: with(false), sealed: with(true) })
@@ -108,6 +114,18 @@ impl Crypto {
     }
 }
 
+fn configuration(crypto: dimpl::crypto::CryptoProvider) -> Result<Arc<dimpl::Config>, String> {
+    dimpl::Config::builder()
+        .mtu(DTLS_MTU - GROWTH)
+        .use_server_cookie(false)
+        .flight_start_rto(FLIGHT_START_RTO)
+        .flight_retries(FLIGHT_RETRIES)
+        .with_crypto_provider(crypto)
+        .build()
+        .map(Arc::new)
+        .map_err(|error| format!("DTLS configuration: {error}"))
+}
+
 /// The tap of the session that was built last on this thread.
 #[must_use]
 pub fn take_latest_tap() -> Option<KeyTap> {
@@ -115,7 +133,8 @@ pub fn take_latest_tap() -> Option<KeyTap> {
 }
 
 struct Shared {
-    config: Arc<dimpl::Config>,
+    as_client: Arc<dimpl::Config>,
+    as_server: Arc<dimpl::Config>,
     sealed: bool,
 }
 
@@ -139,15 +158,57 @@ impl DtlsProvider for Shared {
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let tap = KeyTap::default();
         LATEST.set(Some(tap.clone()));
-        let inner = dimpl::Dtls::new_12(self.config.clone(), certificate.clone(), now);
-        Ok(Box::new(Tapped { inner, tap, sealed: self.sealed }))
+        let inner = dimpl::Dtls::new_12(self.as_server.clone(), certificate.clone(), now);
+        let client = Client { config: self.as_client.clone(), certificate: certificate.clone(), now };
+        Ok(Box::new(Tapped { inner, client: Some(Box::new(client)), asks: false, tap, sealed: self.sealed }))
     }
 }
 
+/// What an instance is made of that is a client after all.
+struct Client {
+    config: Arc<dimpl::Config>,
+    certificate: DtlsCert,
+    now: Instant,
+}
+
 struct Tapped {
+    /// A server until `set_active` says otherwise.
     inner: dimpl::Dtls,
+    /// Until the role is known.
+    client: Option<Box<Client>>,
+    /// We are a server whose request for a certificate may still go out.
+    asks: bool,
     tap: KeyTap,
     sealed: bool,
+}
+
+impl Tapped {
+    /// dimpl's next output, its request for a certificate widened.
+    fn poll_widened<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
+        let mut narrow = vec![0; LONGEST_OUTPUT];
+        match self.inner.poll_output(&mut narrow) {
+            DtlsOutput::Packet(packet) => copied(&widen_datagram(packet), buffer, DtlsOutput::Packet),
+            DtlsOutput::PeerCert(certificate) => copied(certificate, buffer, DtlsOutput::PeerCert),
+            DtlsOutput::ApplicationData(data) => copied(data, buffer, DtlsOutput::ApplicationData),
+            DtlsOutput::Timeout(at) => DtlsOutput::Timeout(at),
+            DtlsOutput::Connected => DtlsOutput::Connected,
+            DtlsOutput::KeyingMaterial(material, profile) => DtlsOutput::KeyingMaterial(material, profile),
+            DtlsOutput::CloseNotify => DtlsOutput::CloseNotify,
+            // Too large, or of a dimpl that says more: an error to str0m, the session's end.
+            _ => DtlsOutput::BufferTooSmall { needed: LONGEST_OUTPUT },
+        }
+    }
+}
+
+/// `bytes` as an output in `buffer`; a certificate that str0m has no room for is its error, and the session's end.
+fn copied<'a>(bytes: &[u8], buffer: &'a mut [u8], output: fn(&'a [u8]) -> DtlsOutput<'a>) -> DtlsOutput<'a> {
+    match buffer.get_mut(..bytes.len()) {
+        Some(room) => {
+            room.copy_from_slice(bytes);
+            output(room)
+        }
+        None => DtlsOutput::BufferTooSmall { needed: bytes.len() },
+    }
 }
 
 impl fmt::Debug for Tapped {
@@ -158,7 +219,13 @@ impl fmt::Debug for Tapped {
 
 impl DtlsInstance for Tapped {
     fn set_active(&mut self, active: bool) {
+        if let Some(client) = self.client.take()
+            && active
+        {
+            self.inner = dimpl::Dtls::new_12(client.config, client.certificate, client.now);
+        }
         self.inner.set_active(active);
+        self.asks = !active;
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
@@ -166,7 +233,10 @@ impl DtlsInstance for Tapped {
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.inner.poll_output(buffer);
+        let output = if self.asks { self.poll_widened(buffer) } else { self.inner.poll_output(buffer) };
+        if matches!(output, DtlsOutput::Connected) {
+            self.asks = false;
+        }
         if let DtlsOutput::KeyingMaterial(material, profile) = &output {
             self.tap.put(SrtpKeys { material: material.as_ref().to_vec(), profile: *profile });
             if self.sealed {

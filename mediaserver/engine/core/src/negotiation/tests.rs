@@ -1,5 +1,7 @@
 //! What is made of the offers of real clients.
 
+mod foreign;
+
 use super::*;
 
 const CHROMIUM_PUBLISH: &str = include_str!("samples/chromium-publish.sdp");
