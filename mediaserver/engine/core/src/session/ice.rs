@@ -82,6 +82,13 @@ impl Ice {
         }
     }
 
+    /// FFmpeg leaves the mapped address out of its answers, and agents drop those: the answer with it. None: nothing is left out.
+    #[must_use]
+    pub fn completed(&self, message: &Message<'_>, from: SocketAddr) -> Option<Vec<u8>> {
+        let mapped = self.local_for(from).filter(|_| message.class == Class::Success && !message.is_mapped)?;
+        Some(message.mapped_to(mapped, &self.peer.pass))
+    }
+
     /// Let our own agent read the same message; the answer and its own check leave at once.
     pub fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
         let Some(destination) = self.local_for(from) else { return };

@@ -128,20 +128,15 @@ impl Session {
                 receiver.note_round_trip(round_trip);
             }
         }
+        let whole = ice.completed(message, from);
+        let datagram = whole.as_deref().unwrap_or(datagram);
         if !ice.is_of_str0m() {
             ice.receive(datagram, from, now);
             self.drain_ices(now);
             self.note_path();
             return;
         }
-        // FFmpeg leaves the mapped address out of its answers, and str0m drops those.
-        let whole = match self.local_for(from) {
-            Some(local) if message.class == Class::Success && !message.is_mapped => {
-                Some(message.mapped_to(local, &self.peer.password))
-            }
-            _ => None,
-        };
-        self.receive(whole.as_deref().unwrap_or(datagram), from, now);
+        self.receive(datagram, from, now);
         if !self.ice_connected {
             // str0m spaces its checks by 50 ms; a turn right now sends the triggered one at once.
             self.feed(Input::Timeout(now));
