@@ -128,7 +128,9 @@ class Signalling:
         """The node that has the session. RefusedError when it is known to be over."""
         node = self._directory.table.node(place.node)
         if node is None:
-            raise RefusedError("not-found", f"no node {place.node} is known; its sessions have ended")
+            raise self._silence_of_others() or RefusedError(
+                "not-found", f"no node {place.node} is known; its sessions have ended"
+            )
         if not SESSION.fullmatch(place.session):  # it becomes part of an inner URL: nothing else may be reached by it
             raise RefusedError("not-found", f"{place.session[:64]!r} is no session: 16 lower-case hex characters")
         if node.region == self._directory.region and node.state == "down":
@@ -263,14 +265,21 @@ class Signalling:
         return self._declared_region(stream) is not None or self._directory.table.stream(stream) is not None
 
     def _unknown(self, stream: str) -> RefusedError:
-        """Not found; but while other regions have not spoken yet nobody knows."""
+        return self._silence_of_others() or RefusedError(
+            "not-found", f"there is no stream {stream!r}; streams are declared by Stream resources"
+        )
+
+    def _silence_of_others(self) -> NotYetError | None:
+        """While not all have spoken nobody may say that something is not there."""
+        try:
+            self._check_settled()
+        except NotYetError as settling:
+            return settling
         silent = [peer.region for peer in self._mesh.peers() if peer.region not in self._mesh.whole_regions()]
         young = self._settled_at is None or self._directory.now - self._settled_at < MESH_START_SECONDS
-        if silent and young:
-            return NotYetError(
-                "settling", f"this director has just started and has not heard from {', '.join(silent)} yet"
-            )
-        return RefusedError("not-found", f"there is no stream {stream!r}; streams are declared by Stream resources")
+        if not silent or not young:
+            return None
+        return NotYetError("settling", f"this director has just started and has not heard from {', '.join(silent)} yet")
 
     def _playable(self, stream: str) -> StreamEntry:
         if not STREAM_NAME.fullmatch(stream) or not self._known(stream):

@@ -1,6 +1,8 @@
 // WHIP (RFC 9725) and WHEP from a browser, and what the pages have in common. A page tells what happens; this knows the protocol.
 
 const EVENTS = "urn:ietf:params:whep:ext:core:server-sent-events";
+/** A director that has just started refuses them for some seconds. */
+const REFUSED_EVENTS_MS = 5000;
 const EVENT_NAMES = ["active", "inactive", "reconnect", "ended"];
 
 export const element = (id) => document.getElementById(id);
@@ -32,7 +34,7 @@ export function connect() {
 /** One session from its POST to its DELETE. */
 export class Session {
   constructor(url, events, token) {
-    Object.assign(this, { url, events, token, source: null });
+    Object.assign(this, { url, events, token, source: null, deaf: false });
   }
 
   /** Offer what `connection` was prepared for. Throws Refusal; the caller closes the connection then. */
@@ -54,12 +56,16 @@ export class Session {
     return session;
   }
 
-  /** Call `handlers[NAME](DATA)` for every event, where the server has events; `handlers.broken()` when they have stopped for good. */
+  /** Call `handlers[NAME](DATA)` for every event, where the server has events; `handlers.broken()` when it has refused them, now and then. */
   listen(handlers) {
-    if (!this.events) return;
+    if (!this.events || this.deaf) return;
     this.source = new EventSource(this.events);
     for (const name of EVENT_NAMES) this.source.addEventListener(name, ({ data }) => handlers[name]?.(JSON.parse(data)));
-    this.source.onerror = () => this.source.readyState === EventSource.CLOSED && handlers.broken?.();
+    this.source.onerror = () => {
+      if (this.source.readyState !== EventSource.CLOSED) return; // it connects again by itself
+      handlers.broken?.();
+      setTimeout(() => this.listen(handlers), REFUSED_EVENTS_MS);
+    };
   }
 
   /** Why the server has ended the session, "gone" when it does not know it; null while it lives, or when nobody answers. */
@@ -71,6 +77,7 @@ export class Session {
 
   /** No more events. */
   deafen() {
+    this.deaf = true;
     this.source?.close();
   }
 

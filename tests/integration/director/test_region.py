@@ -36,10 +36,14 @@ async def test_a_fresh_director_settles_before_it_serves(regions: PlayedRegions)
         early = await one.ask("POST", "/whep/test_eu", data="v=0")
         assert (early.status, early.problem) == (503, "settling")
         assert int(early.headers["Retry-After"]) >= 1
+        session = f"/session/edge-eu-9/000000000000/{1:016x}"
+        for path in (session, f"{session}/events"):
+            assert (await one.ask("GET", path)).problem == "settling", "a session that nobody knows yet may live"
         assert (await one.ask("GET", "/healthz")).status == 200
         assert not any(isinstance(frame, Settled) for frame in edge.frames)
         await one.ready()
         await until(lambda: Settled(regions=("eu",)) in edge.frames, 2)
+        assert (await one.ask("GET", session)).problem == "not-found"
 
 
 async def test_one_setting_joins_a_node(regions: PlayedRegions) -> None:

@@ -3,7 +3,6 @@
 //! What a packet looks like is a function of the ring's packet and the mapping's segment alone (but for transport-cc's counter),
 //! so that a plain retransmission is the same byte for byte.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::border::{CodecPayload, ViewerTrack};
@@ -159,6 +158,9 @@ impl Outgoing {
         // In the midst of a group of pictures its numbers go on as they are.
         let pictures = current.filter(|_| resumes).map_or_else(|| self.pictures(first), |segment| segment.pictures);
         self.mapping.start(Segment { pictures, ..segment });
+        if let Some(last) = &mut self.last {
+            last.sequence = first.sequence;
+        }
         self.mapping.current().map_or(Admission::Wait, |segment| Admission::Begin(*segment))
     }
 
@@ -227,22 +229,23 @@ impl Outgoing {
 
     /// `packet` goes out as `number`.
     #[allow(clippy::cast_possible_truncation)] // Counters of sender reports wrap.
-    pub fn note(&mut self, segment: &Segment, packet: &Arc<Packet>, number: u64) {
+    pub fn count(&mut self, packet: &Packet, number: u64) {
         self.mapping.advance(number);
         self.packets = self.packets.wrapping_add(1);
         self.payload_bytes = self.payload_bytes.wrapping_add(packet.payload.len() as u32);
+    }
+
+    /// `packet` was the last of its burst to go out.
+    pub fn note(&mut self, segment: &Segment, packet: &Packet) {
         let timestamp = segment.timestamp(packet);
-        let newer = |last: Sent| timestamp.wrapping_sub(last.timestamp).cast_signed() >= 0;
-        let (kept, sequence) = self.last.map_or((None, 0), |last| (Some(last), last.sequence));
-        let same_segment = number > segment.first_number;
-        let sequence = if same_segment { sequence.max(packet.sequence) } else { packet.sequence };
-        self.last = match kept {
-            Some(last) if !newer(last) => Some(Sent { sequence, ..last }),
-            _ => {
+        let sequence = self.last.map_or(packet.sequence, |last| last.sequence.max(packet.sequence));
+        match &mut self.last {
+            Some(last) if timestamp.wrapping_sub(last.timestamp).cast_signed() < 0 => last.sequence = sequence,
+            last => {
                 let picture = packet.picture.map(|place| place.read(&packet.payload).shifted(segment.pictures));
-                Some(Sent { timestamp, arrived: segment.live_arrival(packet), sequence, picture })
+                *last = Some(Sent { timestamp, arrived: segment.live_arrival(packet), sequence, picture });
             }
-        };
+        }
     }
 
     /// Whether `packet` may be sent again under its own number: only where nothing in it differs from time to time.

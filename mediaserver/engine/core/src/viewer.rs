@@ -222,13 +222,18 @@ impl Viewer {
                 return;
             }
         };
+        let mut last = None;
         for packet in burst.packets.iter().chain(follow) {
             let Some(number) = self.tracks[at].number(&segment, packet) else { continue };
             let start = turn.outbox.bytes.len();
             if self.seal(at, &segment, packet, number, turn.outbox) {
-                self.tracks[at].note(&segment, packet, number);
+                self.tracks[at].count(packet, number);
                 turn.outbox.commit(turn.id, destination, start);
+                last = Some(packet);
             }
+        }
+        if let Some(last) = last {
+            self.tracks[at].note(&segment, last);
         }
         self.note_burst(burst, turn.now);
     }
