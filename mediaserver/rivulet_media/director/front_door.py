@@ -97,12 +97,12 @@ class FrontDoor:
     # WHIP and WHEP
 
     async def _publish(self, request: web.Request) -> web.Response:
-        call = await _client_call(request)
+        call = await self._client_call(request)
         info = request.match_info
         return response(await self._signalling.publish(call, info["stream"], info.get("slot")))
 
     async def _play(self, request: web.Request) -> web.Response:
-        call = await _client_call(request)
+        call = await self._client_call(request)
         info = request.match_info
         return response(await self._signalling.play(call, info["stream"], info.get("slot")))
 
@@ -125,22 +125,22 @@ class FrontDoor:
     async def _may_use(self, request: web.Request, stream: str) -> bool:
         if "/whep/" in request.path:
             return True
-        return self._signalling.may_publish(await _client_call(request), stream)
+        return self._signalling.may_publish(await self._client_call(request), stream)
 
     async def _session(self, request: web.Request) -> web.Response:
-        call = await _client_call(request)
+        call = await self._client_call(request)
         return response(await self._signalling.session(call, session_place(request)))
 
     async def _session_options(self, _: web.Request) -> web.Response:
         return web.Response(status=200, headers={"Accept-Patch": SDP_FRAGMENT, **PREFLIGHT})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        call, place = await _client_call(request), session_place(request, events=True)
+        call, place = await self._client_call(request), session_place(request, events=True)
         source = self._signalling.events(call, place, request.query.get("events", ""))
         return await self._event_streams.pass_on(request, source)
 
     async def _choose_events(self, request: web.Request) -> web.Response:
-        call = await _client_call(request)
+        call = await self._client_call(request)
         return response(await self._signalling.session(call, session_place(request, events=True)))
 
     async def _events_options(self, _: web.Request) -> web.Response:
@@ -170,6 +170,13 @@ class FrontDoor:
         finally:
             self._in_flight -= 1
 
+    async def _client_call(self, request: web.Request) -> Call:
+        """The client's request; its token may also come as `?token=`, for encoders that know only a URL."""
+        token = request.query.get("token")
+        authorization = request.headers.get("Authorization") or (f"Bearer {token}" if token else "")
+        client = request.remote or "" if self._requests_per_second() else ""
+        return await read_call(request, authorization=authorization, client=client)
+
     def _requests_per_second(self) -> int:
         sheet = self._directory.resources.regions.get(self._directory.region)
         return (Limits() if sheet is None else sheet.spec.limits).requests_per_second
@@ -197,13 +204,6 @@ class FrontDoor:
         if not self._directory.settled:
             raise NotYetError("settling", "this director is still learning what there is")
         return web.Response(text="ok")
-
-
-async def _client_call(request: web.Request) -> Call:
-    """The client's request; its token may also come as `?token=`, for encoders that know only a URL."""
-    token = request.query.get("token")
-    authorization = request.headers.get("Authorization") or (f"Bearer {token}" if token else "")
-    return await read_call(request, authorization=authorization, client=request.remote or "")
 
 
 async def _page(request: web.Request) -> web.Response:

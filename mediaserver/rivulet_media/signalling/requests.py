@@ -103,9 +103,9 @@ def is_ours(request: web.Request, join_token: str) -> bool:
 
 
 def client_of(request: web.Request, join_token: str) -> str:
-    """Whose request it is, by address; a director says for whom it asks."""
-    said = request.headers.get("Rivulet-Client", "") if is_ours(request, join_token) else ""
-    return of_address(said or request.remote or "")
+    """Whose request it is, by address; a director says for whom it asks. "": nobody can say."""
+    address = request.headers.get("Rivulet-Client", "") if is_ours(request, join_token) else request.remote or ""
+    return of_address(address) if address else ""
 
 
 def preflight(**more: str) -> web.Response:

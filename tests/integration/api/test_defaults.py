@@ -35,7 +35,7 @@ def test_a_region_needs_a_host_and_gets_the_documented_defaults(kube: KubeApi) -
         "openPublishing": {"maxStreams": 100, "keepSeconds": 60},
         "originRelays": False,
         "balancer": {"enabled": False, "mode": "roundRobin", "nodeNames": False},
-        "limits": {"requestsPerSecond": 500},
+        "limits": {"requestsPerSecond": 0},
         "directors": {"replicas": 2, "serviceType": "ClusterIP"},
         "nodeDefaults": {"portRange": {"first": 7000, "last": 7999}},
     }
