@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-start
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-start interop
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -15,6 +15,9 @@ setup: ## packages and the Python environment in .venv
 
 check unit bare clusters: ## one stage of `make test`
 	hack/test $@
+
+interop: ## every untouched client of tests/interop, the large ones installed first; writes docs/interop.md
+	hack/interop
 
 bench-fanout: ## server CPU per delivered packet at 10, 100, 500 viewers
 	hack/setup && .venv/bin/python tests/bench/fanout.py

@@ -15,13 +15,11 @@ from rivulet_scene.command import MEDIA, TESTBED
 STOP_SECONDS = 15
 
 
-class Client:
-    """One client process. Its JSON lines are collected as they come; leaving the `with` block stops it."""
+class Program:
+    """One process. Its JSON lines are collected as they come; leaving the `with` block stops it."""
 
-    def __init__(self, arguments: Sequence[str], place: str | None = None) -> None:
-        """Start `rivulet-media ARGUMENTS`, in the network of `place` (of the testbed) if one is named."""
-        prefix = [str(TESTBED), "exec", place, "--"] if place else []
-        argv = [*prefix, str(MEDIA), *arguments]
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Start it in a process group of its own."""
         self.command = " ".join(argv)
         self.errors = Path(tempfile.mkstemp(prefix="rivulet-client-", suffix=".log")[1])
         with self.errors.open("w") as errors:
@@ -90,6 +88,15 @@ class Client:
         self.stop()
         self._reader.join(5)
         self.errors.unlink(missing_ok=True)
+
+
+class Client(Program):
+    """`rivulet-media ARGUMENTS`, in the network of `place` (of the testbed) if one is named."""
+
+    def __init__(self, arguments: Sequence[str], place: str | None = None) -> None:
+        """Start it."""
+        prefix = [str(TESTBED), "exec", place, "--"] if place else []
+        super().__init__([*prefix, str(MEDIA), *arguments])
 
 
 def camera(url: str, *options: str, token: str | None = None, place: str | None = None) -> Client:

@@ -1,0 +1,100 @@
+"""Clients that are no browsers: they publish, and play what was published, with ECDSA and with RSA certificates."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interop_scene import (
+    FRAMES,
+    PUBLISHING_SECONDS,
+    SOUNDS,
+    bare_cdn,
+    connected,
+    decoded,
+    gstreamer,
+    our_player_sees,
+    pion,
+    version,
+    whep,
+    whip,
+)
+from interop_table import Row, note
+from rivulet_scene.bare import BareCdn
+from rivulet_scene.command import ROOT
+
+pytestmark = pytest.mark.timeout(150)  # processes start while two cores are busy
+
+# Pion offers every codec that it could send and sends what it has: its stream names that one.
+STREAMS = {"pion_h264": ["h264"], "pion_vp8": ["vp8"], "gst_vp8": [], "gst_h264": []}
+PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-t", "4"]
+TONE = ["-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "4"]
+H264 = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-bf", "0", "-g", "30", "-slices", "1"]
+VP8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "30", "-b:v", "1M"]
+OPUS = ["-c:a", "libopus", "-b:a", "64k", "-ac", "2", "-page_duration", "20000"]
+
+
+@pytest.fixture(scope="module")
+def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
+    with bare_cdn(tmp_path_factory.mktemp("cdn"), STREAMS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of picture and tone as files: what Pion publishes."""
+    folder = tmp_path_factory.mktemp("recording")
+    cases = ((PICTURE, H264, "video.h264"), (PICTURE, VP8, "video.ivf"), (TONE, OPUS, "audio.ogg"))
+    for source, encoder, name in cases:
+        subprocess.run(["ffmpeg", "-v", "error", *source, *encoder, folder / name], check=True, timeout=60)
+    return folder
+
+
+def _pion_name() -> str:
+    lines = (ROOT / "tests/interop/pion/go.mod").read_text().splitlines()
+    return f"Pion {next(line.split()[-1] for line in lines if 'pion/webrtc' in line)}"
+
+
+@pytest.mark.parametrize(
+    ("codec", "file", "certificate"), [("h264", "video.h264", "ECDSA"), ("vp8", "video.ivf", "RSA")]
+)
+def test_pion_publishes_and_plays(
+    cdn: BareCdn, recording: Path, tmp_path: Path, codec: str, file: str, certificate: str
+) -> None:
+    """With its own certificate (ECDSA) and with an RSA one."""
+    stream, option = f"pion_{codec}", ["-rsa"] if certificate == "RSA" else []
+    files = ["-video", str(recording / file), "-audio", str(recording / "audio.ogg")]
+    token = ["-token", cdn.token(stream)]
+    with pion("publish", whip(cdn, stream), *files, *token, *option, "-seconds", PUBLISHING_SECONDS) as publisher:
+        published = connected(publisher)
+        seen = our_player_sees(cdn, stream)
+        with pion("play", whep(cdn, stream), "-write", str(tmp_path), "-seconds", "4", *option) as player:
+            played = connected(player)
+            tracks = player.result()["tracks"]
+    frames = {kind: decoded(tracks[kind]["file"]) for kind in ("video", "audio")}
+    assert frames["video"] >= FRAMES, tracks
+    assert frames["audio"] >= SOUNDS, tracks
+    assert tracks["video"]["codec"].lower() == f"video/{codec}"
+    codecs = f"{codec.upper()}, Opus"
+    remark = "offers codecs that it does not send: its stream's `codecs` must name the one"
+    note(Row(_pion_name(), "publishes", codecs, certificate, published["connect_ms"], seen, remark))
+    note(Row(_pion_name(), "plays", codecs, certificate, played["connect_ms"], "picture and sound, decoded by FFmpeg"))
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+def test_gstreamer_publishes_and_plays(cdn: BareCdn, codec: str) -> None:
+    """Its certificate is RSA."""
+    stream = f"gst_{codec}"
+    publish = ("publish", whip(cdn, stream), "--token", cdn.token(stream), "--codec", codec)
+    with gstreamer(*publish, "--seconds", PUBLISHING_SECONDS) as publisher:
+        published = connected(publisher)
+        seen = our_player_sees(cdn, stream)
+        with gstreamer("play", whep(cdn, stream), "--seconds", "4") as player:
+            played = connected(player)
+            counts = player.result()
+    assert counts["video"] >= FRAMES, counts
+    assert counts["audio"] >= SOUNDS, counts
+    name, codecs = f"GStreamer {version('gst-launch-1.0', '--version')}", f"{codec.upper()}, Opus"
+    note(Row(name, "publishes", codecs, "RSA", published["connect_ms"], seen))
+    note(Row(name, "plays", codecs, "RSA", played["connect_ms"], "picture and sound, decoded by itself"))
