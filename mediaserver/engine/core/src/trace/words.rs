@@ -63,8 +63,8 @@ pub fn dtls(line: &mut String, datagram: &[u8]) {
 fn rtcp_packet(packet: &[u8]) -> String {
     let (count, body) = (packet[0] & 31, &packet[4..]);
     let ssrc = word(body, 0);
-    match (packet[1], count) {
-        (200, _) => format!(
+    match packet[1] {
+        200 => format!(
             r#"{{"type":"sr","ssrc":{ssrc},"ntp":"{}","ts":{},"packets":{},"bytes":{},"blocks":[{}]}}"#,
             hex(body.get(4..12).unwrap_or_default()),
             word(body, 12),
@@ -72,13 +72,13 @@ fn rtcp_packet(packet: &[u8]) -> String {
             word(body, 20),
             blocks(body.get(24..).unwrap_or_default(), count)
         ),
-        (201, _) => {
+        201 => {
             format!(r#"{{"type":"rr","ssrc":{ssrc},"blocks":[{}]}}"#, blocks(body.get(4..).unwrap_or_default(), count))
         }
-        (202, _) => format!(r#"{{"type":"sdes","ssrc":{ssrc}}}"#),
-        (203, _) => format!(r#"{{"type":"bye","ssrc":{ssrc}}}"#),
-        (205 | 206, _) => feedback(packet, ssrc, word(body, 4)),
-        (other, _) => format!(r#"{{"type":"{other}","ssrc":{ssrc}}}"#),
+        202 => format!(r#"{{"type":"sdes","ssrc":{ssrc}}}"#),
+        203 => format!(r#"{{"type":"bye","ssrc":{ssrc}}}"#),
+        205 | 206 => feedback(packet, ssrc, word(body, 4)),
+        other => format!(r#"{{"type":"{other}","ssrc":{ssrc}}}"#),
     }
 }
 
