@@ -13,7 +13,7 @@ use std::time::Duration;
 use path::Loss;
 use world::{Place, Scene, play};
 
-const LENGTH: Duration = Duration::from_secs(60);
+const LENGTH: Duration = Duration::from_mins(1);
 
 /// Print the table (Markdown).
 pub fn run() {

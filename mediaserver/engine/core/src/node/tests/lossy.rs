@@ -71,7 +71,7 @@ fn a_relay_over_84_ms_and_3_percent_loss_repairs_what_is_lost() {
         now += STEP;
         let since = (now - start).as_millis();
         // A packet each 10 ms, from one second to twelve.
-        if (1000..12_000).contains(&since) && since % 10 == 0 {
+        if (1000..12_000).contains(&since) && since.is_multiple_of(10) {
             let payload: &[u8] = if sent % GOP == 0 { &[0x10, 0, 0] } else { &[0x10, 1, 0] };
             let timestamp = u32::try_from(sent).unwrap() * 900;
             let extensions = ExtensionValues::default();
