@@ -24,9 +24,8 @@ import aiohttp
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / part) for part in ("hack", "tests/integration", "tests/soak")]
 
-from ledger import Account, Verdict, agree, all_hold, equal, flat, look, table  # noqa: E402
-
 from event_reader import EventReader  # noqa: E402 - the paths are set above
+from ledger import Account, Verdict, agree, all_hold, equal, flat, look, table  # noqa: E402
 from light_viewers import LightViewers, start_apart  # noqa: E402
 from rivulet_scene.bare import BareCdn, metric  # noqa: E402
 from rivulet_scene.clients import Client, camera  # noqa: E402

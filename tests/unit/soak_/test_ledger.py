@@ -1,6 +1,7 @@
 import os
 
 import pytest
+
 from ledger import Account, Sample, agree, all_hold, equal, flat, look, table
 
 MIB = 1024 * 1024
