@@ -36,6 +36,7 @@ def bare_cdn(directory: Path, streams: Mapping[str, Sequence[str]], address: str
         running.director("eu", ready=False)
         running.node("origin-eu-0", "origin", "eu", *options)
         running.node("edge-eu-0", "edge", "eu", *options)
+        running.settled("eu")
         yield running
 
 
@@ -80,10 +81,6 @@ def gstreamer(*arguments: str) -> Program:
     """The GStreamer client."""
     return Program([SYSTEM_PYTHON, str(FOLDER / "gstreamer_client.py"), *arguments])
 
-
-def ffmpeg(*arguments: str) -> Program:
-    """FFmpeg's WHIP muxer."""
-    return Program([str(ROOT / ".venv/bin/python"), str(FOLDER / "ffmpeg_client.py"), *arguments])
 
 
 def connected(client: Program) -> dict[str, Any]:
