@@ -82,7 +82,6 @@ def gstreamer(*arguments: str) -> Program:
     return Program([SYSTEM_PYTHON, str(FOLDER / "gstreamer_client.py"), *arguments])
 
 
-
 def connected(client: Program) -> dict[str, Any]:
     """The client's first line."""
     line = client.line(0, seconds=START_SECONDS)

@@ -44,7 +44,7 @@ use crate::source::{Burst, Source, SourceTrack};
 use crate::srtp::SrtpKeys;
 use crate::stream::Stream;
 use crate::timeline;
-use crate::viewer::{Restart, Viewer};
+use crate::viewer::{Hopeless, Restart, Viewer};
 
 #[derive(Debug)]
 pub struct Forwarder {
@@ -222,9 +222,16 @@ impl Forwarder {
         if let Some(restart) = outcome.restart {
             self.restart(viewer, restart, now);
         }
-        if outcome.too_lossy {
-            self.events.push_back(ForwarderEvent::TooLossy { viewer });
+        if let Some(hopeless) = outcome.hopeless {
+            self.give_up(viewer, hopeless);
         }
+    }
+
+    fn give_up(&mut self, viewer: ViewerId, hopeless: Hopeless) {
+        self.events.push_back(match hopeless {
+            Hopeless::Estranged => ForwarderEvent::CodecChanged { viewer },
+            Hopeless::TooLossy => ForwarderEvent::TooLossy { viewer },
+        });
     }
 
     /// End a viewer; `say_bye`: an RTCP BYE leaves with the next `poll_transmit`.

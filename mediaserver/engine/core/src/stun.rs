@@ -150,7 +150,7 @@ mod tests {
         bytes
     }
 
-    /// FFmpeg answers checks with nothing but integrity and fingerprint.
+    /// `FFmpeg` answers checks with nothing but integrity and fingerprint.
     #[test]
     fn an_answer_without_a_mapped_address_gets_one_that_str0m_reads() {
         let bare = answer();

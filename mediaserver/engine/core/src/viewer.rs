@@ -80,10 +80,16 @@ pub struct Outcome {
     pub wants_key_frame: bool,
     /// It should go on from a key frame that has been: an old one helps as well.
     pub restart: Option<Restart>,
-    /// The stream has become something that the viewer has no codec for.
-    pub estranged: bool,
+    pub hopeless: Option<Hopeless>,
+}
+
+/// Why a viewer has nothing to expect any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hopeless {
+    /// The stream has become something that it has no codec for.
+    Estranged,
     /// It loses too much for too long.
-    pub too_lossy: bool,
+    TooLossy,
 }
 
 impl Viewer {
@@ -217,8 +223,10 @@ impl Viewer {
             Admission::Unplayable => {
                 self.stats.unplayable += burst.packets.len() as u64;
                 // What comes before the first key frame may be a last word of somebody else.
-                outcome.estranged = burst.starts_key_frame && !self.estranged;
-                self.estranged |= outcome.estranged;
+                if burst.starts_key_frame && !self.estranged {
+                    self.estranged = true;
+                    outcome.hopeless = Some(Hopeless::Estranged);
+                }
                 return;
             }
         };
@@ -347,9 +355,9 @@ impl Viewer {
             match report {
                 Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
                 Report::KeyFrame { ssrc } if self.on_pli(ssrc, stream, now.0) => outcome.restart = Some(Restart::Asked),
-                Report::Block(block) => outcome.too_lossy |= self.on_block(block, now),
+                Report::Block(block) if self.on_block(block, now) => outcome.hopeless = Some(Hopeless::TooLossy),
                 Report::Remb { bitrate } => self.stats.remb = Some(bitrate),
-                Report::KeyFrame { .. } | Report::Sender { .. } | Report::Bye { .. } => {}
+                Report::KeyFrame { .. } | Report::Block(_) | Report::Sender { .. } | Report::Bye { .. } => {}
             }
         }
         outcome.more = !self.repairs.is_empty();

@@ -17,6 +17,7 @@ use super::certificate_request::widen_messages;
 /// `base`, for servers whose `CertificateRequest` is widened on the wire. Leaks two pointers' worth (dimpl wants `'static`):
 /// once a process.
 #[must_use]
+#[allow(clippy::needless_pass_by_value, reason = "most of it goes into what is returned")]
 pub fn accepting_rsa(base: CryptoProvider) -> CryptoProvider {
     let hash_provider = Box::leak(Box::new(WideHashes(base.hash_provider)));
     let signature_verification = Box::leak(Box::new(Verifier(base.signature_verification)));

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 use super::Forwarder;
-use crate::border::{ForwarderEvent, ViewerId};
+use crate::border::ViewerId;
 use crate::egress::{Egress, Flow};
 use crate::timeline;
 use crate::viewer::Turn;
@@ -60,8 +60,8 @@ impl Forwarder {
             self.wake_times.push(Reverse((next, id)));
         }
         let stream = viewer.stream;
-        if outcome.estranged {
-            self.events.push_back(ForwarderEvent::CodecChanged { viewer: id });
+        if let Some(hopeless) = outcome.hopeless {
+            self.give_up(id, hopeless);
         }
         if let Some(restart) = outcome.restart {
             self.restart(id, restart, now);

@@ -82,7 +82,7 @@ impl Ice {
         }
     }
 
-    /// FFmpeg leaves the mapped address out of its answers, and agents drop those: the answer with it. None: nothing is left out.
+    /// `FFmpeg` leaves the mapped address out of its answers, and agents drop those: the answer with it. None: nothing is left out.
     #[must_use]
     pub fn completed(&self, message: &Message<'_>, from: SocketAddr) -> Option<Vec<u8>> {
         let mapped = self.local_for(from).filter(|_| message.class == Class::Success && !message.is_mapped)?;

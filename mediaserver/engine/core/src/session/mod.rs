@@ -365,7 +365,9 @@ impl Session {
         let _ = self.rtc.close();
         loop {
             match self.rtc.poll_output() {
-                Ok(StrOutput::Transmit(transmit)) => self.transmit(transmit.destination, transmit.contents.into(), None),
+                Ok(StrOutput::Transmit(transmit)) => {
+                    self.transmit(transmit.destination, transmit.contents.into(), None);
+                }
                 Ok(StrOutput::Event(_)) => {}
                 Ok(StrOutput::Timeout(_)) | Err(_) => return,
             }
