@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, metavar="N", help="stop after N pictures (sounds, if there are none)")
     parser.add_argument("--until-ended", action="store_true", help="fail unless the stream ends within --duration")
     parser.add_argument(
-        "--warm-up", type=float, default=0, metavar="S", help="leave the first S seconds out of latency"
+        "--warm-up",
+        type=float,
+        default=2,
+        metavar="S",
+        help="leave the first S seconds out of latency and lip-sync (2)",
     )
     parser.add_argument("--wait", type=float, default=0, metavar="S", help="try again for S seconds on 409 and 503")
     parser.add_argument("--relay-only", action="store_true", help="use the TURN server's candidates only")

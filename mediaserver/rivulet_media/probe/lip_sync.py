@@ -1,6 +1,7 @@
 """Flash and tone: where they begin in RTP timestamps, and how far apart they are on the sender's clock. Pure."""
 
 from collections import deque
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,8 @@ class FlashOnsets:
 
     def __init__(self) -> None:
         self._last: tuple[int, bool] | None = None
-        self._interval: int | None = None
+        # The latest distances: those of a start that catches up with the live edge are shorter and soon forgotten.
+        self._steps: deque[int] = deque(maxlen=9)
 
     def add(self, rtp_timestamp: int, *, flashes: bool) -> int | None:
         """The RTP timestamp if a flash begins here; None also where a lost picture leaves it uncertain."""
@@ -29,8 +31,8 @@ class FlashOnsets:
         if last is None:
             return None
         step = rtp_timestamp - last[0]
-        self._interval = step if self._interval is None else min(self._interval, step)
-        begins = flashes and not last[1] and step <= 1.5 * self._interval
+        self._steps.append(step)
+        begins = flashes and not last[1] and step <= 1.5 * median(self._steps)
         return rtp_timestamp if begins else None
 
 

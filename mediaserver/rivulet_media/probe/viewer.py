@@ -23,7 +23,11 @@ _PLAUSIBLE_MS: Final = 600_000
 
 
 class Viewer:
-    """Watches the tracks that a connection receives; `started` is `time.monotonic()` when the user pressed play."""
+    """Watches the tracks that a connection receives; `started` is `time.monotonic()` when the user pressed play.
+
+    `warm_up`: seconds from then on that count neither for latency nor for lip-sync: a viewer starts with the newest key
+    frame and catches up with the live edge.
+    """
 
     def __init__(self, connection: RTCPeerConnection, *, started: float, warm_up: float) -> None:
         self._started = started
@@ -86,13 +90,14 @@ class Viewer:
             self._resolution_changes += 1
         self._size = size
         stamp = read_stamp(luma)
-        if stamp is not None and time.monotonic() - self._started >= self._warm_up:
+        is_warm = time.monotonic() - self._started >= self._warm_up
+        if stamp is not None and is_warm:
             latency = decoded * 1000 - stamp
             if abs(latency) < _PLAUSIBLE_MS:
                 self.latencies.append(latency)
         if frame.pts is not None:
             onset = self._flashes.add(frame.pts, flashes=stamp is not None and is_flash(luma))
-            if onset is not None:
+            if onset is not None and is_warm:
                 self._lip_sync.flash(onset)
 
     def _watch_audio(self, frame: av.AudioFrame) -> None:

@@ -15,7 +15,7 @@ pytestmark = [
 ]
 SETUP = (
     "ip link set lo up && ip address add 10.99.0.1/32 dev lo scope global"
-    " && tc qdisc add dev lo root tbf rate 2mbit burst 4kb latency 400ms && exec "
+    " && tc qdisc add dev lo root tbf rate 1500kbit burst 4kb latency 400ms && exec "
 )
 
 

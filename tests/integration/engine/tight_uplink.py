@@ -1,4 +1,4 @@
-"""Run by test_tight_uplink in a network of its own: viewers behind 2 Mbit/s and the smallest socket buffer there is."""
+"""Run by test_tight_uplink in a network of its own: viewers behind 1.5 Mbit/s and the smallest buffer there is."""
 
 import asyncio
 import json

@@ -38,8 +38,10 @@ impl Peer {
             .build(now);
         rtc.add_local_candidate(Candidate::host(local, "udp").map_err(io::Error::other)?);
         let mut changes = rtc.sdp_api();
-        let audio = changes.add_media(MediaKind::Audio, direction, None, None, None);
-        let video = changes.add_media(MediaKind::Video, direction, None, None, None);
+        // One MediaStream (RFC 9725, 4.4.2).
+        let stream = || Some("bench".to_owned());
+        let audio = changes.add_media(MediaKind::Audio, direction, stream(), None, None);
+        let video = changes.add_media(MediaKind::Video, direction, stream(), None, None);
         let (offer, pending) = changes.apply().ok_or_else(|| io::Error::other("an offer without changes"))?;
         let offer = offer.to_sdp_string();
         Ok((Self { rtc, socket, deadline: now, audio, video, local, pending: Some(pending) }, offer))

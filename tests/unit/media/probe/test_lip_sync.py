@@ -24,6 +24,14 @@ def test_where_the_first_picture_of_a_flash_is_lost_nothing_is_said() -> None:
     assert flash_onsets([number for number in range(5, 50) if number != 30]) == [15, 45]
 
 
+def test_a_start_that_catches_up_is_soon_forgotten() -> None:
+    flashes = FlashOnsets()
+    squeezed = [(number, number * 1500) for number in range(30)]
+    live = [(number, 29 * 1500 + (number - 29) * 6000) for number in range(30, 80)]
+    found = [number for number, timestamp in squeezed + live if flashes.add(timestamp, flashes=number % FPS < 2)]
+    assert found[-2:] == [60, 75]
+
+
 def test_a_tone_s_onset_is_found_to_the_millisecond_in_pieces_of_20_ms() -> None:
     tones = ToneOnsets()
     onsets = [
