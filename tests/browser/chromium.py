@@ -117,7 +117,7 @@ class Chromium:
         navigated = page.call("Page.navigate", url=url)
         if navigated.get("errorText"):
             raise BrowserError(f"{url}: {navigated['errorText']}")
-        page.until("document.readyState === 'complete'", CALL_SECONDS)
+        page.until("location.href !== 'about:blank' && document.readyState === 'complete'", CALL_SECONDS)
         return page
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
