@@ -114,9 +114,14 @@ class Chromium:
         page = Page(self, session, target)
         page.call("Runtime.enable")
         page.call("Page.enable")
-        navigated = page.call("Page.navigate", url=url)
-        if navigated.get("errorText"):
-            raise BrowserError(f"{url}: {navigated['errorText']}")
+        error = page.call("Page.navigate", url=url).get("errorText")
+        deadline = time.monotonic() + CALL_SECONDS
+        # The addresses of a place that has just come up settle for a second or two.
+        while error == "net::ERR_NETWORK_CHANGED" and time.monotonic() < deadline:
+            time.sleep(0.5)
+            error = page.call("Page.navigate", url=url).get("errorText")
+        if error:
+            raise BrowserError(f"{url}: {error}")
         page.until("location.href !== 'about:blank' && document.readyState === 'complete'", CALL_SECONDS)
         return page
 
