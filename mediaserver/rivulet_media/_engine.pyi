@@ -115,7 +115,7 @@ class Engine:
         bind: str,
         port: int,
         *,
-        gather_ms: float = 5.0,
+        gather_ms: float = 10.0,
         history_ms: int = 1500,
         egress_mbps: int = 1000,
         max_sessions: int = 5000,

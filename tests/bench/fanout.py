@@ -7,12 +7,14 @@ same viewers' sockets. Engine and bare loop take turns within one run. The last 
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
 import resource
 import select
 import signal
+import statistics
 import struct
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATTERNS = {"paced": "paced as libwebrtc does", "burst": "synthetic burst"}
+PATTERNS = {"paced": "paced as libwebrtc does", "rich": "the same, 3 Mbit/s", "burst": "synthetic burst"}
 STREAM = "bench"
 VERIFYING = 3  # viewers that decrypt and check every byte
 ROUNDS = 3
@@ -112,7 +114,7 @@ def serve(gather_ms: float) -> None:
                 stats = {name: value for name, value in engine.stats().items() if isinstance(value, int)}
                 answer = " ".join(f"{name}={value}" for name, value in stats.items())
             case _:
-                answer = f"cpu={cpu_micros()}"
+                answer = f"cpu={cpu_micros()} memory={memory_bytes()}"
         write_message(sys.stdout.buffer, answer)
     engine.shutdown()
 
@@ -121,6 +123,11 @@ def cpu_micros() -> int:
     """User and system time of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return round((usage.ru_utime + usage.ru_stime) * 1e6)
+
+
+def memory_bytes() -> int:
+    """What this process has in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,7 @@ class Turn:
 class Result:
     """One number of viewers and one pattern."""
 
+    latency_us: dict[str, int]  # from the source to one viewer: a frame's first packet, and its last
     us_per_packet: float
     floor_us: float
     ratio: float
@@ -152,14 +160,24 @@ class Result:
     core_percent: float
 
     @classmethod
-    def of(cls, viewers: int, engine: list[Turn], floor: list[Turn]) -> Self:
+    def of(cls, viewers: int, engine: list[Turn], floor: list[Turn], latency: dict[str, int]) -> Self:
         packets, floor_packets = sum(t.packets for t in engine), sum(t.packets for t in floor)
         cpu, seconds = sum(t.cpu for t in engine), sum(t.seconds for t in engine)
         each, least = cpu / packets, sum(t.cpu for t in floor) / floor_packets
         rounds = [turn.us_per_packet for turn in engine]
         figures = (each, least, each / least, min(rounds), max(rounds), packets / seconds / viewers)
         sizes = (sum(t.bytes for t in engine) / packets, sum(t.bytes for t in floor) / floor_packets)
-        return cls(*(round(figure, 2) for figure in (*figures, *sizes, cpu / seconds / 1e4)))
+        rounded = (round(figure, 2) for figure in (*figures, *sizes, cpu / seconds / 1e4))
+        return cls(latency, *rounded)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one line of the table is about."""
+
+    pattern: str
+    viewers: int
+    gather_ms: float
 
 
 @dataclass(frozen=True)
@@ -180,15 +198,18 @@ class Scene:
 
     def measure(self, pattern: str, seconds: float) -> Result:
         """Engine and bare loop by turns."""
-        engine, floor = [], []
+        engine, floor, latencies = [], [], []
         for _ in range(ROUNDS):
             self.source.ask(pattern)
             time.sleep(SETTLE_SECONDS)
+            self.viewers.ask("latency")
             engine.append(self._engine_turn(seconds))
+            latencies.append(self.viewers.figures("latency"))
             self.source.ask("pause")
             time.sleep(0.3)
             floor.append(self._floor_turn(pattern, seconds))
-        return Result.of(self.count, engine, floor)
+        latency = {name: round(statistics.median(each[name] for each in latencies)) for name in latencies[0]}
+        return Result.of(self.count, engine, floor, latency)
 
     def _engine_turn(self, seconds: float) -> Turn:
         began = time.monotonic()
@@ -225,13 +246,12 @@ def connected(binary: str, count: int, gather_ms: float) -> Iterator[Scene]:
         serve_offers(source, server, "publish")
         source.ask("paced")
         wait_for_tracks(server)
-        began, cpu = time.monotonic(), server.figures("cpu")["cpu"]
+        began, before = time.monotonic(), server.figures("cpu")
         viewers = parts.enter_context(Part(binary, "viewers", str(count), str(min(VERIFYING, count))))
         addresses = serve_offers(viewers, server, "play")
-        cpu = server.figures("cpu")["cpu"] - cpu
-        print(
-            f"{count} viewers joined in {time.monotonic() - began:.1f} s, {cpu / count:.0f} µs of CPU each", flush=True
-        )
+        joined = {name: (value - before[name]) / count for name, value in server.figures("cpu").items()}
+        cost = f"{joined['cpu']:.0f} µs of CPU and {joined['memory'] / 1024:.0f} KiB of memory each"
+        print(f"{count} viewers joined in {time.monotonic() - began:.1f} s, {cost}", flush=True)
         floor = parts.enter_context(Part(binary, "floor", addresses))
         yield Scene(server, source, viewers, floor, count)
 
@@ -262,14 +282,15 @@ def build() -> str:
     return str(cache / "cargo" / "release" / "rivulet-bench")
 
 
-def table(results: dict[str, dict[int, Result]]) -> str:
-    head = f"{'loopback, server CPU per delivered packet':<42} {'viewers':>7} {'µs':>6} {'rounds':>13}"
-    lines = [f"{head} {'floor':>6} {'ratio':>6} {'core':>6} {'pps':>6}"]
-    for pattern, by_count in results.items():
-        for count, r in by_count.items():
-            rounds = f"{r.lowest_us:.2f}…{r.highest_us:.2f}"
-            line = f"{PATTERNS[pattern]:<42} {count:>7} {r.us_per_packet:>6.2f} {rounds:>13} {r.floor_us:>6.2f}"
-            lines.append(f"{line} {r.ratio:>6.2f} {r.core_percent:>5.1f}% {r.packets_per_second:>6.1f}")
+def table(results: dict[Case, Result]) -> str:
+    head = f"{'loopback, server CPU per delivered packet':<42} {'viewers':>7} {'gather':>6} {'µs':>6} {'rounds':>13}"
+    lines = [f"{head} {'floor':>6} {'ratio':>6} {'core':>6} {'pps':>6} {'last p50, p95 ms':>17} {'first p50':>9}"]
+    for case, r in results.items():
+        rounds = f"{r.lowest_us:.2f}…{r.highest_us:.2f}"
+        first, last, late = (r.latency_us[name] / 1000 for name in ("first_p50", "last_p50", "last_p95"))
+        line = f"{PATTERNS[case.pattern]:<42} {case.viewers:>7} {case.gather_ms:>6g} {r.us_per_packet:>6.2f}"
+        line = f"{line} {rounds:>13} {r.floor_us:>6.2f} {r.ratio:>6.2f} {r.core_percent:>5.1f}%"
+        lines.append(f"{line} {r.packets_per_second:>6.1f} {last:>10.1f} {late:>6.1f} {first:>9.1f}")
     return "\n".join(lines)
 
 
@@ -278,25 +299,26 @@ def main() -> None:
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--viewers", default="10,100,500", help="numbers of viewers (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
-    parser.add_argument("--gather-ms", type=float, default=5.0, help="the engine's setting (default: %(default)s)")
+    parser.add_argument("--patterns", default=",".join(PATTERNS), help="of the source (default: %(default)s)")
+    parser.add_argument("--gather-ms", default="10", help="the engine's setting, one or several (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.server:
-        serve(arguments.gather_ms)
+        serve(float(arguments.gather_ms))
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     binary = build()
-    results: dict[str, dict[int, Result]] = {pattern: {} for pattern in PATTERNS}
+    results: dict[Case, Result] = {}
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; all on loopback", flush=True)
-    for count in map(int, arguments.viewers.split(",")):
-        with connected(binary, count, arguments.gather_ms) as scene:
+    for count, gather_ms in itertools.product(map(int, arguments.viewers.split(",")), arguments.gather_ms.split(",")):
+        with connected(binary, count, float(gather_ms)) as scene:
             scene.begin()
-            for pattern, by_count in results.items():
-                by_count[count] = scene.measure(pattern, arguments.seconds)
+            for pattern in arguments.patterns.split(","):
+                results[Case(pattern, count, float(gather_ms))] = scene.measure(pattern, arguments.seconds)
             scene.check()
     print(table(results))
-    print(json.dumps({count: asdict(result) for count, result in results["paced"].items()}))
+    print(json.dumps([asdict(case) | asdict(result) for case, result in results.items()]))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ pub const PARAMETER_SETS: usize = 34;
 pub enum Pattern {
     /// Frames of varying size as an encoder makes them, their packets a byte or two apart.
     Paced,
+    /// The same at 3 Mbit/s.
+    Rich,
     /// Four equal packets a frame.
     Burst,
 }
@@ -27,9 +29,15 @@ impl Pattern {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "paced" => Some(Self::Paced),
+            "rich" => Some(Self::Rich),
             "burst" => Some(Self::Burst),
             _ => None,
         }
+    }
+
+    /// Mbit/s of video.
+    pub fn megabits(self) -> usize {
+        if self == Self::Rich { 3 } else { 1 }
     }
 }
 
@@ -67,14 +75,15 @@ impl Frames {
     pub fn next_frame(&mut self) -> Frame {
         let key = self.since_key >= self.gop;
         self.since_key = if key { 1 } else { self.since_key + 1 };
+        let times = self.pattern.megabits();
         let lengths = match self.pattern {
             Pattern::Burst => vec![BURST_BYTES; BURST_PACKETS],
-            Pattern::Paced if key => {
+            Pattern::Paced | Pattern::Rich if key => {
                 let mut lengths = vec![PARAMETER_SETS];
-                lengths.extend(cut(self.between(16_000, 21_000)));
+                lengths.extend(cut(times * self.between(16_000, 21_000)));
                 lengths
             }
-            Pattern::Paced => cut(self.between(2_900, 4_500)),
+            Pattern::Paced | Pattern::Rich => cut(times * self.between(2_900, 4_500)),
         };
         Frame { key, lengths }
     }

@@ -4,6 +4,7 @@
 
 mod floor;
 mod frames;
+mod latency;
 mod payload;
 mod peer;
 mod pipe;

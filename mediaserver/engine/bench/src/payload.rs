@@ -54,10 +54,32 @@ pub fn of_sound(length: usize, number: u32) -> Vec<u8> {
     payload
 }
 
-/// Whether a payload has arrived as it was made.
+/// Where a slice's payload has the time at which it left, behind FU indicator, FU header and mark.
+const STAMP: std::ops::Range<usize> = 3..11;
+
+/// Write the time of sending into a slice's payload.
+pub fn stamp(payload: &mut [u8], micros: u64) {
+    if payload.first() == Some(&FU_A)
+        && let Some(place) = payload.get_mut(STAMP)
+    {
+        place.copy_from_slice(&micros.to_be_bytes());
+    }
+}
+
+/// When a slice's payload was sent, µs, and whether it begins the slice. None: it is no slice.
+pub fn stamped(payload: &[u8]) -> Option<(u64, bool)> {
+    let bytes = payload.get(STAMP).filter(|_| payload[0] == FU_A)?;
+    Some((u64::from_be_bytes(bytes.try_into().ok()?), payload[1] & 0x80 != 0))
+}
+
+/// Whether a payload has arrived as it was made, its stamp left out.
 pub fn is_intact(payload: &[u8]) -> bool {
     let noise_at = match payload.first() {
-        Some(&FU_A) => 2,
+        Some(&FU_A) => {
+            let Some((&mark, rest)) = payload.get(2..).and_then(<[u8]>::split_first) else { return false };
+            let skipped = STAMP.len().min(rest.len());
+            return rest[skipped..] == noise(mark, rest.len())[skipped..];
+        }
         Some(&STAP_A) if payload.len() <= PARAMETER_SETS => return payload == parameter_sets(payload.len(), 0),
         // Behind the sets: length and type of the supplemental unit.
         Some(&STAP_A) => PARAMETER_SETS + 3,
@@ -118,6 +140,20 @@ mod tests {
             }
         }
         assert!(is_intact(&of_sound(100, 7)));
+    }
+
+    #[test]
+    fn a_stamp_is_read_back_and_does_not_count_as_damage() {
+        let mut frames = Frames::new(Pattern::Burst);
+        frames.next_frame();
+        let mut payloads = of_frame(&frames.next_frame(), 3);
+        for payload in &mut payloads {
+            stamp(payload, 77);
+        }
+        let read: Vec<_> = payloads.iter().map(|payload| (stamped(payload), is_intact(payload))).collect();
+        assert_eq!(read[0], (Some((77, true)), true));
+        assert!(read[1..].iter().all(|read| *read == (Some((77, false)), true)));
+        assert_eq!(stamped(&of_sound(100, 7)), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::frames::{AUDIO_BYTES, FRAME_RATE, Frames, Pattern};
 use crate::payload;
 
-/// What the pacer lets through: libwebrtc's 2.5 times the 1 Mbit/s of the stream.
+/// What the pacer lets through for each Mbit/s of the stream: libwebrtc's 2.5 times as much.
 const PACED_BYTES_PER_SECOND: f64 = 2.5 * 1_000_000.0 / 8.0;
 const SOUND_EVERY: Duration = Duration::from_millis(20);
 const VIDEO_CLOCK: u32 = 90_000;
@@ -105,8 +105,9 @@ impl Schedule {
         if self.pattern == Pattern::Burst {
             return at;
         }
+        let rate = PACED_BYTES_PER_SECOND * self.pattern.megabits() as f64;
         let due = self.pacer_free.max(at);
-        self.pacer_free = due + Duration::from_secs_f64(bytes as f64 / PACED_BYTES_PER_SECOND);
+        self.pacer_free = due + Duration::from_secs_f64(bytes as f64 / rate);
         due
     }
 

@@ -14,6 +14,8 @@ use str0m::media::{Direction, Mid, Pt};
 use str0m::rtp::RtpWrite;
 
 use crate::frames::{GOP, Pattern};
+use crate::latency;
+use crate::payload;
 use crate::peer::{Peer, until};
 use crate::pipe::Pipe;
 use crate::schedule::{Packet, Schedule, Track};
@@ -124,7 +126,8 @@ impl Source {
         self.drain()
     }
 
-    fn write(&mut self, packet: Packet, now: Instant) {
+    fn write(&mut self, mut packet: Packet, now: Instant) {
+        payload::stamp(&mut packet.payload, latency::micros_now());
         let (sending, video) = match packet.track {
             Track::Video => (&mut self.video, true),
             Track::Audio => (&mut self.audio, false),

@@ -1,7 +1,8 @@
 //! Many viewers in one process: real ICE and DTLS each; most only count what comes, the first few decrypt and check it.
 //!
 //! It asks `offer SDP` for each viewer, says `connected ADDRESSES` when all are, and answers `count` with its counters as
-//! `name=value` words; `reset` as well, and then counts from zero. The end of stdin ends it.
+//! `name=value` words; `reset` as well, and then counts from zero; `latency`: transit times to the first viewer since it was last
+//! asked. The end of stdin ends it.
 
 use std::fmt;
 use std::io;
@@ -14,6 +15,7 @@ use str0m::Event;
 use str0m::media::Direction;
 
 use crate::floor;
+use crate::latency::{self, Transits};
 use crate::payload;
 use crate::peer::Peer;
 use crate::pipe::Pipe;
@@ -29,6 +31,7 @@ struct Viewer {
     connected: bool,
     verifies: bool,
     seen: Seen,
+    transits: Transits,
 }
 
 /// What one viewer has received.
@@ -60,10 +63,7 @@ pub fn run(count: usize, verifying: usize) -> io::Result<()> {
     loop {
         if crowd.turn()? {
             let Some(command) = pipe.receive()? else { return Ok(()) };
-            pipe.send(&crowd.total().to_string())?;
-            if command == "reset" {
-                crowd.viewers.iter_mut().for_each(|viewer| viewer.seen = Seen::default());
-            }
+            pipe.send(&crowd.answer(&command))?;
         }
     }
 }
@@ -101,7 +101,8 @@ impl Crowd {
         peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
         self.poller.add(&peer.socket, self.viewers.len() as u64)?;
         let verifies = self.viewers.len() < verifying;
-        let mut viewer = Viewer { peer, connected: false, verifies, seen: Seen::default() };
+        let mut viewer =
+            Viewer { peer, connected: false, verifies, seen: Seen::default(), transits: Transits::default() };
         viewer.drain()?;
         self.viewers.push(viewer);
         Ok(())
@@ -130,6 +131,19 @@ impl Crowd {
     fn addresses(&self) -> io::Result<String> {
         let local = |viewer: &Viewer| viewer.peer.socket.local_addr().map(|address| address.to_string());
         Ok(self.viewers.iter().map(local).collect::<io::Result<Vec<_>>>()?.join(","))
+    }
+
+    fn answer(&mut self, command: &str) -> String {
+        if command == "latency" {
+            let words = self.viewers.first().map_or_else(String::new, |viewer| viewer.transits.words());
+            self.viewers.iter_mut().for_each(|viewer| viewer.transits.forget());
+            return words;
+        }
+        let total = self.total().to_string();
+        if command == "reset" {
+            self.viewers.iter_mut().for_each(|viewer| viewer.seen = Seen::default());
+        }
+        total
     }
 
     fn total(&self) -> Total {
@@ -166,7 +180,7 @@ impl Viewer {
     }
 
     fn drain(&mut self) -> io::Result<()> {
-        let (connected, seen) = (&mut self.connected, &mut self.seen);
+        let (connected, seen, transits) = (&mut self.connected, &mut self.seen, &mut self.transits);
         self.peer.drain(|event| match event {
             Event::Connected => *connected = true,
             Event::RtpPacket(packet) => {
@@ -176,6 +190,9 @@ impl Viewer {
                 let intact = payload::is_intact(&packet.payload[..end]);
                 seen.intact += u64::from(intact);
                 seen.broken += u64::from(!intact);
+                if let Some((sent, begins)) = payload::stamped(&packet.payload[..end]) {
+                    transits.note(sent, latency::micros_now(), begins, packet.header.marker);
+                }
             }
             _ => {}
         })

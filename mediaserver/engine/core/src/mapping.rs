@@ -85,7 +85,10 @@ impl Segment {
 
 #[derive(Debug)]
 pub struct Mapping {
-    segments: VecDeque<Segment>,
+    /// Beside its owner in memory, for it is read for every packet.
+    current: Option<Segment>,
+    /// Those before it, oldest first.
+    older: VecDeque<Segment>,
     /// One above the highest number in use.
     next_number: u64,
 }
@@ -94,12 +97,12 @@ impl Mapping {
     /// `first_number`: random in 1…32,767 (RFC 3711 wants the roll-over counter to start at 0 on both sides).
     #[must_use]
     pub fn new(first_number: u64) -> Self {
-        Self { segments: VecDeque::new(), next_number: first_number }
+        Self { current: None, older: VecDeque::new(), next_number: first_number }
     }
 
     #[must_use]
     pub fn current(&self) -> Option<&Segment> {
-        self.segments.back()
+        self.current.as_ref()
     }
 
     #[must_use]
@@ -109,14 +112,17 @@ impl Mapping {
 
     /// Go on with another source, or elsewhere in the same: `segment.first_number` is set here.
     pub fn start(&mut self, segment: Segment) {
-        self.segments.push_back(Segment { first_number: self.next_number, ..segment });
-        while self.segments.len() > MAX_SEGMENTS || self.second_is_deep() {
-            self.segments.pop_front();
+        let last = self.current.replace(Segment { first_number: self.next_number, ..segment });
+        self.older.extend(last);
+        while self.older.len() >= MAX_SEGMENTS || self.oldest_is_deep() {
+            self.older.pop_front();
         }
     }
 
-    fn second_is_deep(&self) -> bool {
-        self.segments.get(1).is_some_and(|second| second.first_number + DEPTH < self.next_number)
+    /// Whether every number that the oldest stands for is forgotten.
+    fn oldest_is_deep(&self) -> bool {
+        let next = self.older.get(1).or(self.current.as_ref().filter(|_| !self.older.is_empty()));
+        next.is_some_and(|next| next.first_number + DEPTH < self.next_number)
     }
 
     /// `number` was sent.
@@ -131,7 +137,8 @@ impl Mapping {
         #[allow(clippy::cast_possible_truncation)] // The low bits are meant.
         let behind = (highest as u16).wrapping_sub(low);
         let number = highest.checked_sub(behind.into()).filter(|_| u64::from(behind) < DEPTH)?;
-        let segment = self.segments.iter().rev().find(|segment| segment.first_number <= number)?;
+        let mut newest_first = self.current.iter().chain(self.older.iter().rev());
+        let segment = newest_first.find(|segment| segment.first_number <= number)?;
         Some((number, *segment, segment.first_source + (number - segment.first_number)))
     }
 }

@@ -136,10 +136,6 @@ impl Outgoing {
 
     /// `replay`: the one that the burst is part of.
     pub fn admit(&mut self, burst: &Burst, replay: Option<&Replay>) -> Admission {
-        let Some(&payload) = self.payloads.iter().find(|payload| payload.codec == burst.codec) else {
-            self.broken = true;
-            return Admission::Unplayable;
-        };
         let first = &burst.packets[0];
         let current =
             self.mapping.current().filter(|segment| segment.source == burst.source && segment.track == burst.track);
@@ -149,6 +145,9 @@ impl Outgoing {
         }
         let current = current.copied();
         self.broken = true;
+        let Some(&payload) = self.payloads.iter().find(|payload| payload.codec == burst.codec) else {
+            return Admission::Unplayable;
+        };
         let resumes = replay.is_some_and(|replay| replay.resumes) && current.is_some();
         if burst.kind == Kind::Video && !burst.starts_key_frame && !resumes {
             return Admission::Wait;

@@ -1,4 +1,7 @@
 //! Spreads a frame's fan-out by the node's rate, but never for longer than a limit.
+//!
+//! Invariant: who waits does so until a whole burst may go. Waiting for one viewer's share at a time would cost a wake-up and a
+//! system call for each.
 
 use std::time::{Duration, Instant};
 
@@ -28,9 +31,9 @@ impl Pacing {
     /// None: what waits since `waiting_since` may go now; else when.
     #[must_use]
     pub fn hold(&self, waiting_since: Instant, now: Instant) -> Option<Instant> {
-        let free = self.busy_until?.checked_sub(BURST_TIME)?;
-        let at = free.min(waiting_since + self.limit);
-        (at > now).then_some(at)
+        let (free, latest) = (self.busy_until?, waiting_since + self.limit);
+        let full = free.checked_sub(BURST_TIME)? > now && latest > now;
+        full.then(|| free.min(latest))
     }
 }
 
@@ -45,8 +48,8 @@ mod tests {
         let mut pacing = Pacing::new(8, ms(8));
         assert_eq!(pacing.hold(now, now), None);
         pacing.sent(4000, now);
-        assert_eq!(pacing.hold(now, now), Some(now + Duration::from_micros(3500)));
-        assert_eq!(pacing.hold(now, now + ms(4)), None);
+        assert_eq!(pacing.hold(now, now), Some(now + ms(4)));
+        assert_eq!(pacing.hold(now, now + Duration::from_micros(3500)), None);
         pacing.sent(400_000, now);
         assert_eq!(pacing.hold(now, now), Some(now + ms(8)));
         assert_eq!(pacing.hold(now, now + ms(8)), None);

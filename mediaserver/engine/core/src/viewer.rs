@@ -5,6 +5,8 @@ mod start;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::border::{ForwarderConfig, ViewerId, ViewerSpec, ViewerStats};
 use crate::lossiness::Lossiness;
 use crate::mapping::Segment;
@@ -39,7 +41,8 @@ pub struct Viewer {
     pub timed_for: Option<Instant>,
     pub reports: ReportSchedule,
     cname: String,
-    tracks: Vec<Outgoing>,
+    /// Beside the viewer in memory, for they are read at every turn.
+    tracks: SmallVec<[Outgoing; 2]>,
     sealer: Sealer,
     opener: Opener,
     repairs: Repairs,

@@ -39,7 +39,7 @@ pub struct Engine {
 #[allow(clippy::needless_pass_by_value, reason = "what PyO3 extracts")]
 impl Engine {
     #[new]
-    #[pyo3(signature = (bind, port, *, gather_ms=5.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
+    #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
                         max_handshakes=500, send_buffer=None, receive_buffer=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]
     fn new(

@@ -67,6 +67,7 @@ fn a_paced_frame_is_gathered_and_leaves_after_the_hold() {
         world.settle();
         world.now += ms(2);
     }
+    world.wait(ms(5));
     assert_eq!(world.player(viewer).numbers(VIDEO_SSRC), []);
     world.wait(ms(1));
     assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 2);
@@ -157,7 +158,7 @@ fn a_gap_of_the_source_stays_a_gap_and_the_late_repair_fits_in() {
     let mut frame = World::frame(&mut publication, false, &[1000, 1000, 1000, 400]);
     let late = frame.remove(1);
     world.push(&publication, VIDEO, frame);
-    world.wait(ms(6));
+    world.wait(ms(11));
     let before = world.player(viewer).numbers(VIDEO_SSRC);
     assert_eq!(before[before.len() - 3] + 2, before[before.len() - 2]);
     world.push(&publication, VIDEO, [late.clone(), late]);

@@ -11,11 +11,17 @@ pub enum IndexState {
     TooOld,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct IndexWindow {
     highest: Option<u64>,
-    /// One bit for each index modulo `WINDOW`; allocated with the first index.
-    bitmap: Vec<u64>,
+    /// One bit for each index modulo `WINDOW`.
+    bitmap: [u64; usize_of(WINDOW / 64)],
+}
+
+impl Default for IndexWindow {
+    fn default() -> Self {
+        Self { highest: None, bitmap: [0; usize_of(WINDOW / 64)] }
+    }
 }
 
 impl IndexWindow {
@@ -34,9 +40,6 @@ impl IndexWindow {
     }
 
     pub fn mark(&mut self, index: u64) {
-        if self.bitmap.is_empty() {
-            self.bitmap = vec![0; usize_of(WINDOW / 64)];
-        }
         match self.highest {
             Some(highest) if index > highest => self.advance(highest, index),
             Some(_) => {}
@@ -70,7 +73,7 @@ fn place(index: u64) -> (usize, u64) {
 
 /// Only for numbers below `WINDOW`.
 #[allow(clippy::cast_possible_truncation)] // The windows are far smaller than any usize.
-fn usize_of(value: u64) -> usize {
+const fn usize_of(value: u64) -> usize {
     value as usize
 }
 
