@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-start interop
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start interop
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -21,6 +21,9 @@ interop: ## every untouched client of tests/interop, the large ones installed fi
 
 bench-fanout: ## server CPU per delivered packet at 10, 100, 500 viewers
 	hack/setup && .venv/bin/python tests/bench/fanout.py
+
+bench-joins: ## server CPU per join beside 300 running viewers, and what those notice
+	hack/setup && .venv/bin/python tests/bench/joins.py
 
 soak: ## restless viewers and publishers, processes stopped and killed: nothing is left of them; half an hour (MINUTES=…)
 	hack/setup && .venv/bin/python tests/soak/soak.py --minutes $(or $(MINUTES),30)

@@ -38,16 +38,19 @@ impl Transits {
     /// As `name=value` words, µs.
     pub fn words(&self) -> String {
         let [first, last] = [&self.first, &self.last].map(|samples| percentiles(samples));
-        format!("first_p50={} first_p95={} last_p50={} last_p95={}", first.0, first.1, last.0, last.1)
+        let [first50, first95, first99] = first;
+        let [last50, last95, last99] = last;
+        let first = format!("first_p50={first50} first_p95={first95} first_p99={first99}");
+        format!("{first} last_p50={last50} last_p95={last95} last_p99={last99}")
     }
 }
 
-/// Median and 95th percentile, nearest rank; 0 without samples.
-fn percentiles(samples: &[u64]) -> (u64, u64) {
+/// Median, 95th and 99th percentile, nearest rank; 0 without samples.
+fn percentiles(samples: &[u64]) -> [u64; 3] {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
-    let at = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-    (at(50).unwrap_or(0), at(95).unwrap_or(0))
+    let rank = |percent: usize| (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    [50, 95, 99].map(|percent| sorted.get(rank(percent)).copied().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -62,8 +65,8 @@ mod tests {
         {
             transits.note(sent, now, begins, completes);
         }
-        assert_eq!(transits.words(), "first_p50=10 first_p95=30 last_p50=2 last_p95=30");
+        assert_eq!(transits.words(), "first_p50=10 first_p95=30 first_p99=30 last_p50=2 last_p95=30 last_p99=30");
         transits.forget();
-        assert_eq!(transits.words(), "first_p50=0 first_p95=0 last_p50=0 last_p95=0");
+        assert_eq!(transits.words(), "first_p50=0 first_p95=0 first_p99=0 last_p50=0 last_p95=0 last_p99=0");
     }
 }
