@@ -156,6 +156,11 @@ impl Forwarder {
             entry.expire(source, now, true, &mut self.bursts);
             self.distribute();
         }
+        self.forget_source(source);
+    }
+
+    /// The same without what it still holds.
+    pub fn forget_source(&mut self, source: SourceId) {
         let Some(entry) = self.sources.remove(source.0) else { return };
         if let Some(stream) = self.streams.get_mut(entry.stream) {
             stream.sources.retain(|other| *other != source);
@@ -231,6 +236,7 @@ impl Forwarder {
         self.events.push_back(match hopeless {
             Hopeless::Estranged => ForwarderEvent::CodecChanged { viewer },
             Hopeless::TooLossy => ForwarderEvent::TooLossy { viewer },
+            Hopeless::Failed => ForwarderEvent::Failed { viewer },
         });
     }
 

@@ -90,6 +90,8 @@ pub enum Hopeless {
     Estranged,
     /// It loses too much for too long.
     TooLossy,
+    /// Serving it panicked.
+    Failed,
 }
 
 impl Viewer {

@@ -170,6 +170,19 @@ fn a_panic_in_a_session_ends_it_and_nothing_else() {
 }
 
 #[test]
+fn a_panic_over_what_a_source_sent_ends_its_session_and_nothing_else() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
+    facts(&mut child);
+    child.forward(1, now, |_, _| panic!("a test's own panic"));
+    assert_eq!(facts(&mut child), vec![Fact::Closed(CloseReason::Failed)]);
+    assert_eq!(child.ended, vec![1]);
+    assert!(child.by_source.is_empty() && child.forwarder.stream_stats(now).is_empty());
+    child.forward(1, now, |_, _| unreachable!("it is gone"));
+}
+
+#[test]
 fn a_stolen_address_goes_back_to_whom_our_check_finds_there() {
     let mut now = Instant::now();
     let (mut child, mut parent) = pulled(now);
