@@ -219,6 +219,8 @@ fn malformed_offers_are_refused() {
         ("cut in a line", CHROMIUM_PLAY[..700].to_owned() + "\r\nrubbish"),
         ("too long", format!("{CHROMIUM_PLAY}a=x:{}\r\n", "x".repeat(sdp::MAX_SDP_BYTES))),
         ("too many sections", CHROMIUM_PLAY.to_owned() + &"m=audio 0 X 1\r\n".repeat(100)),
+        ("more formats than payload types", CHROMIUM_PLAY.replace("SAVPF ", &format!("SAVPF {}", "96 ".repeat(128)))),
+        ("a line's end in the midst of it", CHROMIUM_PLAY.replace("a=fmtp:111 ", "a=fmtp:111 x\ra=y;")),
         ("no ufrag", CHROMIUM_PLAY.replace("a=ice-ufrag:EsAw\n", "")),
         ("a ufrag with a space", CHROMIUM_PLAY.replace("ice-ufrag:EsAw", "ice-ufrag:Es Aw")),
         ("a short password", CHROMIUM_PLAY.replace("bP+XJMM09aR8AiX1jdukzR6Y", "short")),
