@@ -3,8 +3,8 @@
 //!
 //! Invariant: a *sealed* session's keys never reach str0m, so there is exactly one sender of SRTP and SRTCP under them.
 
-mod certificate_request;
-mod peer_certificate;
+pub(crate) mod certificate_request;
+pub(crate) mod peer_certificate;
 #[cfg(test)]
 mod tests;
 
