@@ -130,6 +130,28 @@ fn a_peer_that_falls_silent_is_gone_30_seconds_after_its_last_check() {
     assert!(parent.by_viewer.is_empty() && parent.timers.is_empty());
 }
 
+/// Its requests could be anybody's who has seen one: they are all alike.
+#[test]
+fn a_viewer_that_asks_and_never_answers_has_no_consent() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_secs(3), true);
+    facts(&mut parent);
+    let mut request = None;
+    let end = now + Duration::from_secs(40);
+    while now < end {
+        now += STEP;
+        child.on_timeout(now);
+        parent.on_timeout(now);
+        let sent = child.transmits.drain(..).map(|sent| sent.datagram).find(|bytes| bytes.starts_with(&[0, 1]));
+        request = sent.or(request);
+        if let Some(request) = &request {
+            parent.on_datagram(Socket::Shared, CHILD.parse().unwrap(), request, now);
+        }
+    }
+    assert_eq!(facts(&mut parent), vec![Fact::Closed(CloseReason::ConsentExpired)]);
+}
+
 #[test]
 fn a_handshake_that_goes_nowhere_ends_after_15_seconds() {
     let mut now = Instant::now();
