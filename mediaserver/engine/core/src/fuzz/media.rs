@@ -84,6 +84,7 @@ fn receiving() -> Receiving {
             transport_cc: true,
         },
         extensions: ids.into_iter().collect(),
+        reduced_size: false,
         ssrc: None,
         rtx_ssrc: None,
     };

@@ -88,6 +88,8 @@ pub struct ReceivedMedia {
     pub kind: Kind,
     pub payload: NegotiatedPayload,
     pub extensions: ExtensionIds,
+    /// The peer takes RTCP of one packet (RFC 5506).
+    pub reduced_size: bool,
     /// As signalled; None: learnt from the packets.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,

@@ -63,6 +63,8 @@ pub struct OfferedMedia {
     /// Encoding names as offered, for messages.
     pub encodings: Vec<String>,
     pub extensions: ExtensionIds,
+    /// `a=rtcp-rsize` (RFC 5506).
+    pub reduced_size: bool,
     /// First SSRC and its repair SSRC, when the peer names them.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,
@@ -165,6 +167,7 @@ fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Re
             .filter_map(|v| Some(encoding_name(v.split_once(' ')?.1).to_owned()))
             .collect(),
         extensions: read_extensions(section),
+        reduced_size: section.has("rtcp-rsize"),
         ssrc,
         rtx_ssrc,
         stream: section.value("msid").and_then(|v| v.split(' ').next()).filter(|id| *id != "-").map(str::to_owned),

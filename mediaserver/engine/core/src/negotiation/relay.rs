@@ -77,6 +77,7 @@ pub fn accept(answer: &Offer) -> Result<Receiving, Refusal> {
                 kind,
                 payload: negotiated(payload, payload.format.fmtp.clone()),
                 extensions: section.extensions.clone(),
+                reduced_size: section.reduced_size,
                 ssrc: section.ssrc,
                 rtx_ssrc: section.rtx_ssrc,
             })

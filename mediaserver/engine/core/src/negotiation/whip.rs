@@ -5,12 +5,13 @@ use super::offer::{Offer, OfferedMedia, OfferedPayload};
 use super::{Codec, Extension, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal};
 
 /// What a publisher's packets may carry.
-const EXTENSIONS: [Extension; 6] = [
+const EXTENSIONS: [Extension; 7] = [
     Extension::Mid,
     Extension::TransportCc,
     Extension::AbsSendTime,
     Extension::AbsCaptureTime,
     Extension::AudioLevel,
+    Extension::DependencyDescriptor,
     Extension::Orientation,
 ];
 
@@ -81,6 +82,7 @@ fn receive(offer: &Offer, section: &OfferedMedia, kind: Kind, order: &[Codec]) -
         kind,
         payload: negotiated(payload, published_fmtp(&payload.format)),
         extensions: section.extensions.only(&EXTENSIONS),
+        reduced_size: section.reduced_size,
         ssrc: section.ssrc,
         rtx_ssrc: section.rtx_ssrc.filter(|_| payload.rtx.is_some()),
     })

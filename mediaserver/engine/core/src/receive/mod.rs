@@ -93,6 +93,8 @@ pub struct Receiver {
     next_report: Option<Instant>,
     figures: Figures,
     outputs: VecDeque<Received>,
+    /// The peer takes feedback without a report before it (RFC 5506); FFmpeg takes no other.
+    reduced: bool,
     /// Room for a datagram to be opened in.
     scratch: Vec<u8>,
 }
@@ -114,6 +116,7 @@ impl Receiver {
             next_report: None,
             figures: Figures::default(),
             outputs: VecDeque::new(),
+            reduced: receiving.media.iter().filter(|media| media.payload.nack).all(|media| media.reduced_size),
             scratch: Vec::new(),
         }
     }
@@ -245,14 +248,14 @@ impl Receiver {
         let before = track.missing.highest();
         match track.missing.on_packet(sequence, now) {
             Arrival::Repeated => return,
-            Arrival::Jump => self.outputs.push_back(Received::NeedsKeyFrame),
+            Arrival::Jump if track.spec.kind == Kind::Video => self.outputs.push_back(Received::NeedsKeyFrame),
             Arrival::Late { asked, waited } => {
                 self.figures.repaired += u64::from(asked > 0);
                 if let Some(waited) = waited {
                     self.round_trip.sample(waited);
                 }
             }
-            Arrival::Next => {}
+            Arrival::Next | Arrival::Jump => {}
         }
         if before.is_none_or(|before| sequence > before) {
             track.frame.advance(packet.timestamp, before);
@@ -283,8 +286,8 @@ impl Receiver {
                 Report::Bye { ssrc } => {
                     let of_ssrc = self.tracks.iter_mut().filter(|track| track.ssrc == Some(ssrc));
                     of_ssrc.for_each(|track| track.ended = true);
-                    // One alone may only pause.
-                    if self.tracks.iter().all(|track| track.ended) {
+                    // One alone may only pause; one that never sent has nothing to end.
+                    if self.tracks.iter().all(|track| track.ended || track.arrivals.is_none()) {
                         self.outputs.push_back(Received::Ended);
                     }
                 }
@@ -330,10 +333,13 @@ impl Receiver {
         });
     }
 
-    /// Send one feedback packet, behind an empty report: not every peer takes it alone (RFC 5506).
+    /// Send one feedback packet, behind an empty report where the peer does not take it alone.
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let reduced = self.reduced;
         self.seal(|buffer| {
-            rtcp::write_empty_report(buffer, OUR_SSRC);
+            if !reduced {
+                rtcp::write_empty_report(buffer, OUR_SSRC);
+            }
             write(buffer);
         })
     }

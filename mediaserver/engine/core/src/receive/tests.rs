@@ -45,6 +45,7 @@ fn receiving(ssrcs: Option<u32>) -> Receiving {
             transport_cc: true,
         },
         extensions: ids(),
+        reduced_size: false,
         ssrc: ssrcs.filter(|_| kind == Kind::Video),
         rtx_ssrc: None,
     };
@@ -302,6 +303,57 @@ fn goodbye_counts_when_every_track_said_it() {
     let said: Vec<_> = world.feedback.iter().flat_map(|(_, packet)| rtcp::parse(packet)).collect();
     assert_eq!(said, [Report::KeyFrame { ssrc: 2000 }, Report::Bye { ssrc: OUR_SSRC }]);
     assert_eq!(world.receiver.figures().plis, 1);
+}
+
+#[test]
+fn who_sends_again_after_its_goodbye_has_only_paused_and_who_never_sent_has_nothing_to_end() {
+    let mut world = publisher();
+    let (audio, video) = (world.rtp(AUDIO_TYPE, 1000, 1, None, b"a"), world.video(1));
+    let bye = |world: &mut World, ssrc| {
+        let bye = world.rtcp(|b| rtcp::write_bye(b, &[ssrc]));
+        world.arrive(&bye);
+    };
+    world.arrive(&audio);
+    world.arrive(&video);
+    bye(&mut world, 2000);
+    let again = world.video(2);
+    world.arrive(&again);
+    bye(&mut world, 1000);
+    assert!(!world.ended, "video plays");
+    let mut one = publisher();
+    let only = one.video(1);
+    one.arrive(&only);
+    bye(&mut one, 2000);
+    assert!(one.ended, "no audio ever came");
+}
+
+#[test]
+fn feedback_stands_alone_where_the_peer_takes_it_so() {
+    for (reduced_size, first) in [(true, 206), (false, 201)] {
+        let mut receiving = receiving(None);
+        receiving.media[VIDEO].reduced_size = reduced_size;
+        let mut world = World::new(Receiver::new(&receiving, "us"));
+        let video = world.video(1);
+        world.arrive(&video);
+        world.receiver.request_key_frame(VIDEO);
+        world.collect();
+        assert_eq!(world.feedback[0].1[1], first, "{reduced_size}");
+    }
+}
+
+#[test]
+fn a_leap_of_audio_asks_for_no_key_frame() {
+    let mut world = publisher();
+    for number in [1, 3000] {
+        let audio = world.rtp(AUDIO_TYPE, 1000, number, None, b"a");
+        world.arrive(&audio);
+    }
+    assert_eq!(world.key_frames_needed, 0);
+    for number in [1, 3000] {
+        let video = world.video(number);
+        world.arrive(&video);
+    }
+    assert_eq!(world.key_frames_needed, 1);
 }
 
 #[test]

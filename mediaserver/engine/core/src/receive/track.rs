@@ -131,6 +131,7 @@ impl Track {
     /// Note a media packet with the peer's number `sequence`.
     pub fn count(&mut self, sequence: u64, timestamp: u32, now: Instant) {
         self.last_packet = Some(now);
+        self.ended = false;
         match &mut self.arrivals {
             Some(arrivals) => arrivals.on_packet(sequence, timestamp, now),
             None => self.arrivals = Some(Arrivals::new(self.spec.clock_rate, sequence, timestamp, now)),
