@@ -113,6 +113,40 @@ fn vp8_picture_ids_go_on_over_incarnations_and_repairs_say_the_same() {
     assert_eq!(world.player(viewer).packets[&RTX_SSRC][0].payload[2..], second_key.payload);
 }
 
+/// AV1 frames of one packet, the first a key frame, with dependency descriptors from `number` on.
+fn play_av1(world: &mut World, publication: &mut Publication, frames: u16, number: u16) {
+    for at in 0..frames {
+        let [high, low] = number.wrapping_add(at).to_be_bytes();
+        let first = if at == 0 { 0x18 } else { 0x10 };
+        let mut packet = World::packet(publication, VIDEO, first, 50, true);
+        packet.extensions.dependency_descriptor = Some([0xc0, high, low].into());
+        publication.timestamp[VIDEO] = publication.timestamp[VIDEO].wrapping_add(3000);
+        world.push(publication, VIDEO, [packet]);
+        world.settle();
+        world.wait(ms(33));
+    }
+}
+
+#[test]
+fn dependency_descriptors_pass_and_their_frames_are_counted_on_over_incarnations() {
+    let mut world = World::new(42);
+    let mut spec = browser(true);
+    spec.tracks[1].payloads[0].codec = Codec::Av1;
+    let without = world.join(spec.clone(), AeadAes128Gcm);
+    spec.tracks[1].extensions.insert(crate::negotiation::Extension::DependencyDescriptor, DESCRIPTOR_ID);
+    let viewer = world.join(spec, AeadAes128Gcm);
+    let mut first = world.publish_as(Codec::Av1, 100, 5000);
+    play_av1(&mut world, &mut first, 10, 65_530);
+    let mut second = world.publish_as(Codec::Av1, 7, 123);
+    play_av1(&mut world, &mut second, 10, 3);
+    let descriptors: Vec<Vec<u8>> =
+        world.player(viewer).packets[&VIDEO_SSRC].iter().map(|p| p.descriptor.clone().unwrap()).collect();
+    let expected: Vec<Vec<u8>> =
+        (0..20_u16).map(|at| [&[0xc0][..], &65_530_u16.wrapping_add(at).to_be_bytes()].concat()).collect();
+    assert_eq!(descriptors, expected);
+    assert!(world.player(without).packets[&VIDEO_SSRC].iter().all(|packet| packet.descriptor.is_none()));
+}
+
 #[test]
 fn a_replayed_vp8_picture_has_the_next_id_and_not_its_old_one() {
     let mut world = World::new(41);
