@@ -141,8 +141,10 @@ impl Outgoing {
             return Admission::Unplayable;
         };
         let first = &burst.packets[0];
-        let current =
-            self.mapping.current().filter(|segment| segment.source == burst.source && segment.track == burst.track);
+        let current = self.mapping.current().filter(|segment| {
+            let codec = segment.payload_type == payload.payload_type;
+            segment.source == burst.source && segment.track == burst.track && codec
+        });
         let jumps = self.last.is_some_and(|last| first.sequence > last.sequence + MAX_JUMP);
         if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
             return Admission::Continue(*segment);

@@ -177,6 +177,16 @@ impl Source {
         noticed
     }
 
+    /// What comes of `track` from now on has another codec. What is still held goes out as what it is.
+    pub fn retune(&mut self, id: SourceId, track: usize, spec: TrackSpec, now: Instant, out: &mut Vec<Burst>) {
+        self.expire(id, now, true, out);
+        if let Some(slot) = self.tracks.get_mut(track) {
+            slot.refragmenter.retune(spec.codec);
+            slot.spec = spec;
+            slot.key_timestamp = None;
+        }
+    }
+
     /// Bursts that were held long enough (`all`: whatever is held).
     pub fn expire(&mut self, id: SourceId, now: Instant, all: bool, out: &mut Vec<Burst>) {
         for track in 0..self.tracks.len() {

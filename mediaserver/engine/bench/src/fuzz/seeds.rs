@@ -80,7 +80,9 @@ fn rtp_packet(payload_type: u8, number: u16, extensions: &[(u8, &[u8])], padding
     let mut packet = vec![];
     let longest = extensions.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
     let mut writer = HeaderWriter::begin(&mut packet, header, longest);
-    extensions.iter().for_each(|(id, value)| writer.extension(*id, value));
+    for (id, value) in extensions {
+        writer.extension(*id, value);
+    }
     let _ = writer.end();
     packet.extend_from_slice(payload);
     rtp::pad(&mut packet, padding);

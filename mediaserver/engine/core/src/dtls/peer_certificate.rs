@@ -1,5 +1,5 @@
-//! dimpl's crypto with a verifier that knows more peers: RSA keys, and ECDSA on P-224, which FFmpeg with GnuTLS makes. On the side
-//! that asks for a certificate it hashes and verifies over the widened transcript.
+//! dimpl's crypto with a verifier that knows more peers: RSA keys, and ECDSA on P-224, which `FFmpeg` with `GnuTLS` makes. On the
+//! side that asks for a certificate it hashes and verifies over the widened transcript.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,6 +25,7 @@ const P224: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33");
 
 /// `base`, for clients. Leaks some pointers' worth, as the next does (dimpl wants `'static`): once a process.
 #[must_use]
+#[allow(clippy::needless_pass_by_value, reason = "most of it goes into what is returned")]
 pub fn accepting_more(base: CryptoProvider) -> CryptoProvider {
     let verifier = Verifier { dimpl: base.signature_verification, wide: false };
     CryptoProvider { signature_verification: Box::leak(Box::new(verifier)), ..base }
@@ -177,7 +178,7 @@ mod tests {
         assert!(verifier.verify_signature(&certificate, &NARROW, &signature, sha256, ecdsa).is_err(), "as ECDSA");
     }
 
-    /// As FFmpeg 8.1 with GnuTLS says hello: its certificate, both randoms with its key share, and its signature.
+    /// As `FFmpeg` 8.1 with `GnuTLS` says hello: its certificate, both randoms with its key share, and its signature.
     const FFMPEG: [&str; 3] = [
         concat!(
             "3081fb3081aaa003020102020500fc59968f300a06082a8648ce3d040302300f310d300b060355040313046c617666301e170d32",

@@ -80,14 +80,12 @@ impl Forwarder {
         let stream = self.streams.get(viewer.stream)?;
         let (outbox, config) = (&mut self.outbox, &self.config);
         let mut turn = Turn { id, stream, sources: &self.sources, outbox, config, now, ntp };
-        match catch_unwind(AssertUnwindSafe(|| action(viewer, &mut turn))) {
-            Ok(outcome) => Some(outcome),
-            Err(_) => {
-                self.outbox.drop_begun();
-                self.give_up(id, Hopeless::Failed);
-                None
-            }
+        let outcome = catch_unwind(AssertUnwindSafe(|| action(viewer, &mut turn))).ok();
+        if outcome.is_none() {
+            self.outbox.drop_begun();
+            self.give_up(id, Hopeless::Failed);
         }
+        outcome
     }
 }
 

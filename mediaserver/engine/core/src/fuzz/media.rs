@@ -83,6 +83,7 @@ fn receiving() -> Receiving {
             pli: true,
             transport_cc: true,
         },
+        others: vec![],
         extensions: ids.into_iter().collect(),
         reduced_size: false,
         ssrc: None,
@@ -134,7 +135,7 @@ pub fn receive(ground: &mut Ground, data: &[u8]) {
                     assert!(datagram.len() <= 1200, "{}", datagram.len());
                     feedback += 1;
                 }
-                Received::Report { .. } | Received::NeedsKeyFrame | Received::Ended => {}
+                Received::Report { .. } | Received::Retuned { .. } | Received::NeedsKeyFrame | Received::Ended => {}
             }
         }
         assert!(feedback <= 16, "{feedback} at once");

@@ -47,7 +47,9 @@ pub fn rtp(_: &mut Ground, data: &[u8]) {
     let longest = extensions.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
     let mut packet = vec![];
     let mut writer = HeaderWriter::begin(&mut packet, header, longest);
-    extensions.iter().for_each(|(id, value)| writer.extension(*id, value));
+    for (id, value) in &extensions {
+        writer.extension(*id, value);
+    }
     assert_eq!(writer.end(), packet.len());
     packet.extend_from_slice(view.payload);
     rtp::pad(&mut packet, view.padding);
@@ -126,7 +128,7 @@ pub fn trace(ground: &mut Ground, data: &[u8]) {
     trace.datagram(Direction::In, ADDRESSES[1].parse().expect("an address"), data, now);
     let line = trace.take();
     assert!(line.starts_with("{\"t\":") && line.ends_with("}\n") && line.matches('\n').count() == 1, "{line}");
-    assert!(line.is_ascii() && line.matches('"').count() % 2 == 0 && !line.contains('\\'), "{line}");
+    assert!(line.is_ascii() && line.matches('"').count().is_multiple_of(2) && !line.contains('\\'), "{line}");
     for (open, close) in [('{', '}'), ('[', ']')] {
         assert_eq!(line.matches(open).count(), line.matches(close).count(), "{line}");
     }

@@ -272,6 +272,9 @@ impl Node {
             Output::Packet { track, packet } => self.forward(id, now, |forwarder, source| {
                 forwarder.on_source_packet(source, track, packet, now);
             }),
+            Output::Retuned { track, spec } => self.forward(id, now, |forwarder, source| {
+                forwarder.retune(source, track, spec, now);
+            }),
             Output::Report { track, ntp, rtp_timestamp } => self.forward(id, now, |forwarder, source| {
                 forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
             }),

@@ -23,7 +23,7 @@ use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
 use missing::Arrival;
 use round_trip::RoundTrip;
-use track::{Track, Way};
+use track::{Found, Track, Way};
 use transport_feedback::TransportFeedback;
 
 /// What our feedback is from, as with a browser that only receives: we send no media.
@@ -40,6 +40,11 @@ pub enum Received {
     Packet {
         track: usize,
         packet: SourcePacket,
+    },
+    /// What comes of this track from now on has another codec.
+    Retuned {
+        track: usize,
+        spec: TrackSpec,
     },
     /// A sender report.
     Report {
@@ -93,7 +98,7 @@ pub struct Receiver {
     next_report: Option<Instant>,
     figures: Figures,
     outputs: VecDeque<Received>,
-    /// The peer takes feedback without a report before it (RFC 5506); FFmpeg takes no other.
+    /// The peer takes feedback without a report before it (RFC 5506); `FFmpeg` takes no other.
     reduced: bool,
     /// Room for a datagram to be opened in.
     scratch: Vec<u8>,
@@ -142,7 +147,7 @@ impl Receiver {
     /// Kind and payload type of the first.
     #[must_use]
     pub fn first(&self) -> Option<(Kind, u8)> {
-        self.tracks.first().map(|track| (track.spec.kind, track.payload_type))
+        self.tracks.first().map(|track| (track.spec.kind, track.payload_type()))
     }
 
     /// The handshake is done. Nobody else seals with these keys.
@@ -218,8 +223,11 @@ impl Receiver {
     /// False: it belongs to no track.
     fn on_rtp(&mut self, packet: &[u8], index: u64, now: Instant) -> bool {
         let Some(packet) = RtpView::parse(packet) else { return false };
-        let Some((at, way)) = track::find(&mut self.tracks, &packet, now) else { return false };
+        let Some(Found { track: at, way, retuned }) = track::find(&mut self.tracks, &packet, now) else { return false };
         let track = &mut self.tracks[at];
+        if retuned {
+            self.outputs.push_back(Received::Retuned { track: at, spec: track.spec.clone() });
+        }
         if let (Some(times), Some(number)) =
             (&mut self.arrival_times, extensions::transport_number(&track.extensions, &packet))
         {
@@ -301,7 +309,7 @@ impl Receiver {
         for at in 0..self.tracks.len() {
             let track = &mut self.tracks[at];
             let due = track.missing.due(now, round_trip);
-            let (Some(ssrc), true) = (track.ssrc, track.nack) else { continue };
+            let (Some(ssrc), true) = (track.ssrc, track.nack()) else { continue };
             let offset = track.offset;
             self.figures.given_up += due.given_up;
             if due.needs_key_frame {

@@ -28,6 +28,7 @@ struct World {
     packets: Vec<(usize, SourcePacket)>,
     reports: Vec<(usize, u64, u32)>,
     feedback: Vec<(Instant, Vec<u8>)>,
+    retuned: Vec<(usize, Codec)>,
     key_frames_needed: usize,
     ended: bool,
 }
@@ -44,6 +45,7 @@ fn receiving(ssrcs: Option<u32>) -> Receiving {
             pli: kind == Kind::Video,
             transport_cc: true,
         },
+        others: vec![],
         extensions: ids(),
         reduced_size: false,
         ssrc: ssrcs.filter(|_| kind == Kind::Video),
@@ -83,6 +85,7 @@ impl World {
             packets: vec![],
             reports: vec![],
             feedback: vec![],
+            retuned: vec![],
             key_frames_needed: 0,
             ended: false,
         }
@@ -139,6 +142,7 @@ impl World {
             match output {
                 Received::Packet { track, packet } => self.packets.push((track, packet)),
                 Received::Report { track, ntp, rtp_timestamp } => self.reports.push((track, ntp, rtp_timestamp)),
+                Received::Retuned { track, spec } => self.retuned.push((track, spec.codec)),
                 Received::NeedsKeyFrame => self.key_frames_needed += 1,
                 Received::Ended => self.ended = true,
                 Received::Feedback(mut sealed) => {
@@ -339,6 +343,31 @@ fn feedback_stands_alone_where_the_peer_takes_it_so() {
         world.collect();
         assert_eq!(world.feedback[0].1[1], first, "{reduced_size}");
     }
+}
+
+/// Pion sends VP8 where the answer says H.264 first.
+#[test]
+fn the_payload_type_that_comes_decides_the_codec_and_not_too_often() {
+    const H264_TYPE: u8 = 102;
+    let mut receiving = receiving(None);
+    let other = receiving.media[VIDEO].payload.clone();
+    receiving.media[VIDEO].payload.payload_type = H264_TYPE;
+    receiving.media[VIDEO].payload.rtx = None;
+    receiving.media[VIDEO].payload.format.codec = Codec::H264;
+    receiving.media[VIDEO].others = vec![other];
+    let mut world = World::new(Receiver::new(&receiving, "us"));
+    assert_eq!(world.receiver.specs()[VIDEO].codec, Codec::H264, "until it is known better");
+    let vp8 = world.video(1);
+    world.arrive(&vp8);
+    assert_eq!((&world.retuned[..], world.packets.len()), (&[(VIDEO, Codec::Vp8)][..], 1));
+    assert_eq!(world.receiver.specs()[VIDEO].codec, Codec::Vp8);
+    for (wait, packets) in [(1000, 1), (1000, 2)] {
+        world.wait(ms(wait));
+        let h264 = world.rtp(H264_TYPE, 2000, 1 + wait + packets, None, &[0x65]);
+        world.arrive(&h264);
+        assert_eq!((world.retuned.len(), world.packets.len() as u64), (packets as usize, packets), "{wait}");
+    }
+    assert_eq!(world.retuned[1], (VIDEO, Codec::H264));
 }
 
 #[test]

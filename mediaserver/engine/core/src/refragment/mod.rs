@@ -48,6 +48,11 @@ impl Refragmenter {
         Self { codec, since: None, next: 0, offset: 0, slots: 1, missing: BTreeMap::new() }
     }
 
+    /// What comes from now on has another codec; its numbers go on.
+    pub fn retune(&mut self, codec: Codec) {
+        self.codec = codec;
+    }
+
     /// The packets that stand for `packet`; none when it came before.
     #[must_use]
     pub fn push(&mut self, packet: SourcePacket) -> Vec<SourcePacket> {

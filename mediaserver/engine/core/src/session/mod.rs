@@ -297,6 +297,7 @@ impl Session {
             self.outputs.push_back(match received {
                 Received::Packet { track, packet } => Output::Packet { track, packet },
                 Received::Report { track, ntp, rtp_timestamp } => Output::Report { track, ntp, rtp_timestamp },
+                Received::Retuned { track, spec } => Output::Retuned { track, spec },
                 Received::NeedsKeyFrame => Output::NeedsKeyFrame,
                 Received::Feedback(datagram) => {
                     let Some(to) = self.nominated else { continue };

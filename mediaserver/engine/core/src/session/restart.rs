@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// When the peer last consented, on the old way or the new one: by its answers where it is sent media (RFC 7675, 5.1). Who
-    /// sends them to us consents by asking as well: FFmpeg asks and does not answer any more.
+    /// sends them to us consents by asking as well: `FFmpeg` asks and does not answer any more.
     pub(super) fn last_consent(&self) -> Instant {
         let of = |ice: &Ice| if self.role.receives() { ice.path.last_valid_check() } else { ice.path.last_answer() };
         self.ices().map(of).fold(of(&self.ice), Instant::max)

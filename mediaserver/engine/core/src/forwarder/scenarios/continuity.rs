@@ -113,6 +113,32 @@ fn vp8_picture_ids_go_on_over_incarnations_and_repairs_say_the_same() {
     assert_eq!(world.player(viewer).packets[&RTX_SSRC][0].payload[2..], second_key.payload);
 }
 
+/// Not another source: the same one, in the same numbers.
+#[test]
+fn a_source_that_goes_on_in_another_codec_plays_on_with_those_who_have_it() {
+    let mut world = World::new(43);
+    let mut both = browser(true);
+    both.tracks[1].payloads.push(CodecPayload { codec: Codec::Vp8, payload_type: 98, rtx: None });
+    let (viewer, one) = (world.join(both, AeadAes128Gcm), world.join(browser(true), AeadAes128Gcm));
+    let mut publication = world.publish(100, 0);
+    world.play(&mut publication, 5, 30);
+    let spec =
+        TrackSpec { kind: Codec::Vp8.kind(), codec: Codec::Vp8, clock_rate: 90_000, fmtp: String::new(), pli: true };
+    world.forwarder.retune(publication.id, VIDEO, spec, world.now);
+    assert!(
+        world
+            .events()
+            .iter()
+            .any(|event| matches!(event, ForwarderEvent::Tracks { tracks, .. } if tracks[1].codec == Codec::Vp8))
+    );
+    play_vp8(&mut world, &mut publication, 5, (7, 7));
+    let packets = &world.player(viewer).packets[&VIDEO_SSRC];
+    assert!(contiguous(&world.player(viewer).numbers(VIDEO_SSRC)));
+    assert_eq!((packets.len(), packets[20].payload[0]), (5 * 4 + 5 * 2, 0x90));
+    assert_eq!(world.player(one).packets[&VIDEO_SSRC].len(), 20);
+    assert!(world.events().contains(&ForwarderEvent::CodecChanged { viewer: one }));
+}
+
 /// AV1 frames of one packet, the first a key frame, with dependency descriptors from `number` on.
 fn play_av1(world: &mut World, publication: &mut Publication, frames: u16, number: u16) {
     for at in 0..frames {
