@@ -13,6 +13,7 @@ from rivulet_scene.bare import BareCdn
 pytestmark = pytest.mark.timeout(150)  # processes and a browser start while two cores are busy
 
 STREAMS = ("c_h264", "c_vp8", "c_vp9", "c_av1", "c_simulcast")
+DESCRIPTOR = "#dependency-descriptor-rtp-header-extension"
 PICTURES = 20  # frames: codecs without hardware on two busy cores
 
 
@@ -56,6 +57,9 @@ def test_chromium_publishes_and_plays(cdn: BareCdn, chromium: Chromium, codec: s
     publisher = chromium.open(f"{door(cdn)}/play/{stream}#manual")
     made = publish(publisher, cdn, stream, codec=codec, stereo=True)
     assert "stereo=1" in made["answer"]
+    if codec == "av1":
+        assert DESCRIPTOR in made["offer"]
+        assert DESCRIPTOR in made["answer"]
     player = chromium.open(f"{door(cdn)}/play/{stream}")
     play(player)
     stop(publisher)
