@@ -25,8 +25,8 @@ _SESSION = re.compile(
     r"(?:.*/)?session/(?P<node>[a-z0-9-]+/[0-9a-f]{12})/(?P<id>[0-9a-f]{16})/?|(?P<bare>[0-9a-f]{16})"
 )
 ASK = aiohttp.ClientTimeout(total=10.0)
-# A quiet session says something every few seconds: consent checks.
-LISTEN = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=5.0)
+# A quiet session says something every few seconds, its consent checks; a node that is gone says nothing.
+LISTEN = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=5.0, sock_read=40.0)
 OK, NOT_FOUND = 200, 404
 
 
@@ -108,14 +108,21 @@ def _token(args: argparse.Namespace, environment: Mapping[str, str]) -> str:
 async def _trace(settings: TraceSettings) -> str:
     """Ask one node after the other: of a bare session nobody knows whose it is."""
     headers = {"Authorization": f"Bearer {settings.join_token}"}
+    silent: list[str] = []
     async with aiohttp.ClientSession(headers=headers) as http:
-        try:
-            for node in settings.nodes or await _nodes(http, settings):
+        for node in settings.nodes or await _nodes(http, settings):
+            try:
                 said = await _trace_at(http, node, settings)
-                if said is not None:
-                    return said
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise TraceFailedError(f"no answer: {error or 'time-out'}") from error
+            except aiohttp.ClientConnectorError as error:
+                # It may have just gone; another one may have the session.
+                silent.append(str(error))
+                continue
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise TraceFailedError(f"no answer: {error or 'time-out'}") from error
+            if said is not None:
+                return said
+    if silent:
+        raise TraceFailedError(f"no answer: {'; '.join(silent)}")
     raise TraceFailedError(f"session {settings.session} does not live; traces are of sessions that still play")
 
 
@@ -124,13 +131,15 @@ async def _nodes(http: aiohttp.ClientSession, settings: TraceSettings) -> tuple[
 
     Of the director's own region only: no other one is to see its join token.
     """
-    async with http.get(f"{settings.entry}/v1/table", timeout=ASK) as answer:
-        if answer.status != OK:
-            raise TraceFailedError(f"the director answers {answer.status}: {(await answer.text())[:300]}")
-        try:
+    try:
+        async with http.get(f"{settings.entry}/v1/table", timeout=ASK) as answer:
+            if answer.status != OK:
+                raise TraceFailedError(f"the director answers {answer.status}: {(await answer.text())[:300]}")
             table = parse_body(TableBody, await answer.read())
-        except WireError as error:
-            raise TraceFailedError(f"the director's table: {error}") from error
+    except WireError as error:
+        raise TraceFailedError(f"the director's table: {error}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise TraceFailedError(f"no answer of the director: {error or 'time-out'}") from error
     living = [
         entry
         for entry in table.nodes

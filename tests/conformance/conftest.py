@@ -69,9 +69,11 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 
 @pytest.fixture
-def endpoint(target: Target, spoken: str) -> Endpoint:
+def endpoint(target: Target, spoken: str) -> Iterator[Endpoint]:
     """The endpoint of the protocol in question, with media where they are played."""
-    return target.endpoint(spoken)
+    found = target.endpoint(spoken)
+    yield found
+    found.end_all()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -55,6 +55,7 @@ class Endpoint:
     protocol: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list, compare=False)
 
     @property
     def offer(self) -> Offer:
@@ -68,7 +69,15 @@ class Endpoint:
 
     def post(self, sdp: str, content_type: str = SDP) -> Answer:
         """A POST."""
-        return self.ask("POST", body=sdp, Content_Type=content_type)
+        answer = self.ask("POST", body=sdp, Content_Type=content_type)
+        if answer.status == 201:
+            self.made.append(urljoin(self.url, answer.headers["Location"]))
+        return answer
+
+    def end_all(self) -> None:
+        """End every session that was made: a stranger's server would refuse the next publisher."""
+        while self.made:
+            request("DELETE", self.made.pop(), headers=self.headers)
 
     @contextlib.contextmanager
     def session(self, made: Offer | None = None) -> Iterator[Session]:
@@ -115,8 +124,7 @@ def request_session(endpoint: Endpoint, answer: Answer) -> Session:
 
 def _plays(whep: Endpoint) -> bool:
     answer = whep.post(whep.offer.text)
-    if answer.status == 201:
-        request("DELETE", urljoin(whep.url, answer.headers["Location"]), headers=whep.headers)
+    whep.end_all()
     return answer.status == 201
 
 

@@ -157,6 +157,7 @@ def test_a_kind_that_is_not_published_is_rejected_alone(target: Target, spoken: 
 
 def plays(whep: Endpoint) -> bool:
     answer = whep.post(whep.offer.text)
+    whep.end_all()
     return answer.status == 201
 
 

@@ -1,5 +1,6 @@
 """Browsers publish what the project's own page does not: each codec, stereo, layers."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,23 @@ from chromium import Chromium, Page
 from interop_scene import SOUNDS, bare_cdn, our_player_sees, publishing, version
 from interop_table import Row, note
 from rivulet_scene.bare import BareCdn
+from rivulet_scene.http import request
 
 pytestmark = pytest.mark.timeout(150)  # processes and a browser start while two cores are busy
 
-STREAMS = ("c_h264", "c_vp8", "c_vp9", "c_av1", "c_simulcast")
+STREAMS = ("c_h264", "c_vp8", "c_vp9", "c_av1", "c_descriptors", "c_simulcast")
+DESCRIPTOR = "#dependency-descriptor-rtp-header-extension"
+# What an application may ask of a browser: Chromium knows the extension and does not offer it by itself.
+OFFER_DESCRIPTORS = """((uri) => {
+  const add = RTCPeerConnection.prototype.addTransceiver;
+  RTCPeerConnection.prototype.addTransceiver = function (...given) {
+    const transceiver = add.apply(this, given);
+    const extensions = transceiver.getHeaderExtensionsToNegotiate();
+    for (const extension of extensions) if (extension.uri.endsWith(uri)) extension.direction = "sendrecv";
+    transceiver.setHeaderExtensionsToNegotiate(extensions);
+    return transceiver;
+  };
+})"""
 PICTURES = 20  # frames: codecs without hardware on two busy cores
 
 
@@ -64,6 +78,31 @@ def test_chromium_publishes_and_plays(cdn: BareCdn, chromium: Chromium, codec: s
     name, codecs = f"Chromium {version('chromium', '--product-version')}", f"{codec.upper()}, Opus (stereo)"
     note(Row(name, "publishes", codecs, "ECDSA", made["connect_ms"], "picture and sound by Chromium"))
     note(Row(name, "plays", codecs, "ECDSA", None, "picture and sound, decoded by itself"))
+
+
+def test_av1_plays_by_its_dependency_descriptors(cdn: BareCdn, chromium: Chromium) -> None:
+    """Where both sides offer the extension it is agreed on, and the player goes by what comes in it."""
+    publisher = chromium.open(f"{door(cdn)}/play/c_descriptors#manual")
+    publisher.evaluate(f"{OFFER_DESCRIPTORS}('{DESCRIPTOR}')")
+    made = publish(publisher, cdn, "c_descriptors", codec="av1")
+    assert DESCRIPTOR in made["offer"]
+    assert DESCRIPTOR in made["answer"]
+    player = chromium.open(f"{door(cdn)}/play/c_descriptors#manual")
+    player.evaluate(f"{OFFER_DESCRIPTORS}('{DESCRIPTOR}')")
+    player.evaluate("document.getElementById('play').click()")
+    play(player)
+    agreed = player.evaluate("rivulet.connection.remoteDescription.sdp")
+    (number,) = re.findall(rf"a=extmap:(\d+) \S*{DESCRIPTOR}", agreed)
+    session = player.evaluate("rivulet.session").rpartition("/")[2]
+    edge, token = cdn.processes["edge-eu-0"].http, cdn.regions["eu"].join_token
+    trace = f"{edge}/v1/trace/{session}?seconds=2"
+    seen = request("POST", trace, headers={"Authorization": f"Bearer {token}"}, seconds=20)
+    assert f'"{number}":"' in seen.body, "no packet to the player has one"
+    stop(publisher)
+    player.close()
+    publisher.close()
+    name, sees = f"Chromium {version('chromium', '--product-version')}", "picture and sound, decoded by itself"
+    note(Row(name, "plays", "AV1, Opus", "ECDSA", None, sees, "dependency descriptors"))
 
 
 def test_chromium_s_layers_are_narrowed_to_one(cdn: BareCdn, chromium: Chromium) -> None:

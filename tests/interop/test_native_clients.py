@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from interop_scene import (
@@ -13,6 +14,7 @@ from interop_scene import (
     bare_cdn,
     connected,
     decoded,
+    ffmpeg,
     gstreamer,
     our_player_sees,
     pion,
@@ -26,8 +28,10 @@ from rivulet_scene.command import ROOT
 
 pytestmark = pytest.mark.timeout(150)  # processes start while two cores are busy
 
-# Pion offers every codec that it could send and sends what it has: its stream names that one.
-STREAMS = {"pion_h264": ["h264"], "pion_vp8": ["vp8"], "gst_vp8": [], "gst_h264": []}
+# All of them take every codec. (Pion offers all that it could send, and sends what it has.)
+STREAMS: dict[str, list[str]] = {
+    name: [] for name in ("pion_h264", "pion_vp8", "gst_vp8", "gst_h264", "ffmpeg_passive", "ffmpeg_active")
+}
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-t", "4"]
 TONE = ["-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "4"]
 H264 = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-bf", "0", "-g", "30", "-slices", "1"]
@@ -77,7 +81,7 @@ def test_pion_publishes_and_plays(
     assert frames["audio"] >= SOUNDS, tracks
     assert tracks["video"]["codec"].lower() == f"video/{codec}"
     codecs = f"{codec.upper()}, Opus"
-    remark = "offers codecs that it does not send: its stream's `codecs` must name the one"
+    remark = "offers codecs that it does not send"
     note(Row(_pion_name(), "publishes", codecs, certificate, published["connect_ms"], seen, remark))
     note(Row(_pion_name(), "plays", codecs, certificate, played["connect_ms"], "picture and sound, decoded by FFmpeg"))
 
@@ -98,3 +102,15 @@ def test_gstreamer_publishes_and_plays(cdn: BareCdn, codec: str) -> None:
     name, codecs = f"GStreamer {version('gst-launch-1.0', '--version')}", f"{codec.upper()}, Opus"
     note(Row(name, "publishes", codecs, "RSA", published["connect_ms"], seen))
     note(Row(name, "plays", codecs, "RSA", played["connect_ms"], "picture and sound, decoded by itself"))
+
+
+@pytest.mark.parametrize("role", ["passive", "active"])
+def test_ffmpeg_publishes(cdn: BareCdn, role: str) -> None:
+    """Its certificate is ECDSA on P-224 (GnuTLS); as it comes it is the DTLS server."""
+    stream, option = f"ffmpeg_{role}", ["--active"] if role == "active" else []
+    publish = ("publish", whip(cdn, stream), "--token", cdn.token(stream), *option)
+    with ffmpeg(*publish, "--seconds", PUBLISHING_SECONDS) as publisher:
+        connected(publisher)
+        seen = our_player_sees(cdn, stream)
+    name = f"FFmpeg {av.ffmpeg_version_info}"
+    note(Row(name, "publishes", "H264, Opus", "ECDSA P-224", None, seen, f"WHIP muxer, DTLS {role}"))

@@ -54,6 +54,10 @@ async def _copy(request: web.Request, upstream: ClientResponse) -> web.StreamRes
         async for chunk in upstream.content.iter_any():
             async with asyncio.timeout(WRITE_SECONDS):
                 await downstream.write(chunk)
-    except (ClientError, OSError, TimeoutError):
+    except TimeoutError:
+        # It does not read: the end of the answer would wait for it for ever.
+        if request.transport is not None:
+            request.transport.abort()
+    except (ClientError, OSError):
         pass
     return downstream

@@ -12,7 +12,7 @@ from rivulet_media.errors import RefusedError
 from rivulet_media.sessions import Session
 from rivulet_media.signalling.answers import events_path
 from rivulet_media.signalling.desk import Desk
-from rivulet_media.signalling.requests import preflight, read_text
+from rivulet_media.signalling.requests import hang_up, preflight, read_text
 from rivulet_media.signalling.session import SessionResource
 from rivulet_media.viewer_events import EVENT_NAMES, Event, EventStream
 
@@ -48,12 +48,13 @@ class SessionEvents:
         session = self._viewer(request)
         names = _chosen(request.query["events"].split(",")) if "events" in request.query else EVENT_NAMES
         response = web.StreamResponse(headers=EVENT_STREAM)
-        await response.prepare(request)
+        # Before anything is waited for: the session may end meanwhile, and nobody would end the stream.
         events = self._desk.events.open(session, names)
         try:
+            await response.prepare(request)
             await _write_all(response, events)
         except (ConnectionError, TimeoutError):
-            pass  # gone, or it does not read: it may come again
+            hang_up(request)  # gone, or it does not read: it may come again
         finally:
             self._desk.events.close(session, events)
         return response

@@ -111,3 +111,9 @@ def client_of(request: web.Request, join_token: str) -> str:
 def preflight(**more: str) -> web.Response:
     """The answer to OPTIONS."""
     return web.Response(status=200, headers={**PREFLIGHT_HEADERS, **more})
+
+
+def hang_up(request: web.Request) -> None:
+    """Close without the end of an answer, which would wait for a reader that does not read, for ever."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from rivulet_media.errors import RefusedError
 from rivulet_media.signalling.desk import Desk
-from rivulet_media.signalling.requests import bearer, check_token
+from rivulet_media.signalling.requests import bearer, check_token, hang_up
 
 LINES = {hdrs.CONTENT_TYPE: "application/x-ndjson", hdrs.CACHE_CONTROL: "no-store"}
 READ_SECONDS = 0.25
@@ -41,7 +41,7 @@ class Tracing:
                 async with asyncio.timeout(WRITE_SECONDS):
                     await response.write(lines.encode())
         except (ConnectionError, TimeoutError):
-            pass
+            hang_up(request)
         finally:
             engine.read_trace(session, stop=True)
         return response

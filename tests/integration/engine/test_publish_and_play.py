@@ -1,6 +1,9 @@
 """Publish, play and relay through engines, with real clients."""
 
+import asyncio
+
 import pytest
+from aiortc.mediastreams import AudioStreamTrack
 
 from engine.peers import AUDIO, LOOPBACK, VIDEO, MakeNode, Picture, Publisher, Tone, Viewer, closing, relay, slow_path
 
@@ -132,3 +135,20 @@ async def test_one_socket_serves_ipv4_and_ipv6(make_node: MakeNode) -> None:
         await viewer.frames_after(video=10, audio=0)
         pulled, _ = await relay(node.engine, edge.engine, "s", "i1", [VIDEO])
         await edge.event(pulled, "active")
+
+
+async def test_a_silent_audio_track_is_reported_on(make_node: MakeNode) -> None:
+    """aiortc's own track of silence, the smallest packets there are: its sender hears of loss and round trip."""
+    node, publisher = make_node(), Publisher(AudioStreamTrack())
+    async with closing(publisher):
+        await publisher.publish(node.engine, "s", "i1")
+
+        async def reported() -> bool:
+            stats = (await publisher.connection.getStats()).values()
+            return any(each.type == "remote-inbound-rtp" and each.packetsReceived > 50 for each in stats)
+
+        for _ in range(100):
+            if await reported():
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError("no receiver report within 10 s")

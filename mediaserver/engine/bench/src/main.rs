@@ -1,9 +1,11 @@
 //! Load for benchmarks of the engine: a source, viewers, and the bare loop beside which the engine is measured.
 //!
-//! Each part is a process of its own, led over stdin and stdout (see `pipe`). Loopback only; `repair` by itself, in memory.
+//! Each part is a process of its own, led over stdin and stdout (see `pipe`). Loopback only; `repair` and `fuzz` by
+//! themselves, in memory.
 
 mod floor;
 mod frames;
+mod fuzz;
 mod latency;
 mod payload;
 mod peer;
@@ -17,7 +19,7 @@ mod viewers;
 use std::io;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: rivulet-bench source | starts | viewers COUNT VERIFYING | floor DESTINATIONS | repair";
+const USAGE: &str = "usage: rivulet-bench source | starts | viewers COUNT VERIFYING | floor DESTINATIONS | repair | fuzz INPUTS SEED [READER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +49,9 @@ fn run(words: &[&str]) -> Option<io::Result<()>> {
         ["repair"] => {
             repair::run();
             Some(Ok(()))
+        }
+        ["fuzz", inputs, seed, only @ ..] if only.len() <= 1 => {
+            Some(fuzz::run(inputs.parse().ok()?, seed.parse().ok()?, only.first().copied()))
         }
         _ => None,
     }

@@ -156,6 +156,8 @@ pub enum ForwarderEvent {
     CodecChanged { viewer: ViewerId },
     /// More than 30 % of what the viewer was sent was lost, for 10 s; never said of a relay.
     TooLossy { viewer: ViewerId },
+    /// A defect of ours came to light over this viewer.
+    Failed { viewer: ViewerId },
 }
 
 /// Counters since the viewer joined; `None`: not known (yet).

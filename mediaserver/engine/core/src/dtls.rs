@@ -3,8 +3,8 @@
 //!
 //! Invariant: a *sealed* session's keys never reach str0m, so there is exactly one sender of SRTP and SRTCP under them.
 
-mod certificate_request;
-mod peer_certificate;
+pub(crate) mod certificate_request;
+pub(crate) mod peer_certificate;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +19,7 @@ use str0m::crypto::dtls::{
 use str0m::crypto::{CryptoError, CryptoProvider, Sha1HmacProvider};
 
 use certificate_request::{GROWTH, widen_datagram};
-use peer_certificate::accepting_rsa;
+use peer_certificate::{accepting_more, accepting_rsa};
 
 /// Largest DTLS record that we send, bytes: leaves room for IPv6, UDP and a tunnel in 1,280.
 const DTLS_MTU: usize = 1_150;
@@ -83,7 +83,7 @@ impl Crypto {
     pub fn new() -> Result<Self, String> {
         let base = str0m_aws_lc_rs::default_provider();
         let certificate = base.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be generated")?;
-        let as_client = configuration(str0m_aws_lc_rs::dimpl_crypto_provider())?;
+        let as_client = configuration(accepting_more(str0m_aws_lc_rs::dimpl_crypto_provider()))?;
         let as_server = configuration(accepting_rsa(str0m_aws_lc_rs::dimpl_crypto_provider()))?;
         let with = |sealed| {
             let shared = Shared { as_client: as_client.clone(), as_server: as_server.clone(), sealed };

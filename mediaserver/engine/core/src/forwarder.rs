@@ -142,6 +142,14 @@ impl Forwarder {
         self.distribute();
     }
 
+    /// The source goes on in another codec, in the same numbers.
+    pub fn retune(&mut self, source: SourceId, track: usize, spec: TrackSpec, now: Instant) {
+        let Some(entry) = self.sources.get_mut(source.0) else { return };
+        entry.retune(source, track, spec, now, &mut self.bursts);
+        self.distribute();
+        self.tell_tracks(source);
+    }
+
     /// A sender report of the source. `ntp`: 32.32 seconds.
     pub fn on_source_report(&mut self, source: SourceId, track: usize, ntp: u64, rtp_timestamp: u32, now: Instant) {
         let local = timeline::ntp(self.clock, now);
@@ -156,6 +164,11 @@ impl Forwarder {
             entry.expire(source, now, true, &mut self.bursts);
             self.distribute();
         }
+        self.forget_source(source);
+    }
+
+    /// The same without what it still holds.
+    pub fn forget_source(&mut self, source: SourceId) {
         let Some(entry) = self.sources.remove(source.0) else { return };
         if let Some(stream) = self.streams.get_mut(entry.stream) {
             stream.sources.retain(|other| *other != source);
@@ -231,6 +244,7 @@ impl Forwarder {
         self.events.push_back(match hopeless {
             Hopeless::Estranged => ForwarderEvent::CodecChanged { viewer },
             Hopeless::TooLossy => ForwarderEvent::TooLossy { viewer },
+            Hopeless::Failed => ForwarderEvent::Failed { viewer },
         });
     }
 

@@ -4,6 +4,7 @@ pub mod border;
 pub mod dtls;
 pub mod egress;
 pub mod forwarder;
+pub mod fuzz;
 pub mod gather;
 pub mod key_frame;
 mod lossiness;

@@ -47,6 +47,12 @@ impl Outbox {
         self.messages.push(Message { viewer, destination, start, len, segment: len as u16 });
     }
 
+    /// What was begun is given up: the arena ends with what was committed.
+    pub fn drop_begun(&mut self) {
+        self.bytes.truncate(self.messages.last().map_or(0, |last| last.start + last.len));
+        self.run = None;
+    }
+
     /// Hand everything to the sockets. False: they are full, and the rest is kept.
     pub fn flush(&mut self, egress: &mut dyn Egress, totals: &mut Totals) -> bool {
         let rest = &self.messages[self.sent..];

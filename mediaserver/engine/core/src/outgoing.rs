@@ -137,8 +137,10 @@ impl Outgoing {
     /// `replay`: the one that the burst is part of.
     pub fn admit(&mut self, burst: &Burst, replay: Option<&Replay>) -> Admission {
         let first = &burst.packets[0];
-        let current =
-            self.mapping.current().filter(|segment| segment.source == burst.source && segment.track == burst.track);
+        let current = self.mapping.current().filter(|segment| {
+            let codec = segment.payload_type == payload.payload_type;
+            segment.source == burst.source && segment.track == burst.track && codec
+        });
         let jumps = self.last.is_some_and(|last| first.sequence > last.sequence + MAX_JUMP);
         if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
             return Admission::Continue(*segment);
@@ -209,7 +211,7 @@ impl Outgoing {
     /// With which the picture of `first` comes next.
     fn pictures(&self, first: &Packet) -> Shift {
         let last = self.last.and_then(|last| last.picture);
-        let picture = first.picture.map(|place| place.read(&first.payload));
+        let picture = picture_of(first);
         last.zip(picture).map_or_else(Shift::default, |(last, picture)| Shift::between(last, picture))
     }
 
@@ -241,7 +243,7 @@ impl Outgoing {
         match &mut self.last {
             Some(last) if timestamp.wrapping_sub(last.timestamp).cast_signed() < 0 => last.sequence = sequence,
             last => {
-                let picture = packet.picture.map(|place| place.read(&packet.payload).shifted(segment.pictures));
+                let picture = picture_of(packet).map(|picture| picture.shifted(segment.pictures));
                 *last = Some(Sent { timestamp, arrived: segment.live_arrival(packet), sequence, picture });
             }
         }
@@ -273,7 +275,7 @@ impl Outgoing {
         };
         let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
         self.write_session(&mut writer, transport_cc);
-        self.write_passing(&mut writer, packet);
+        self.write_passing(&mut writer, segment, packet);
         if let Some(delay) = self.playout_delay.filter(|_| packet.key_frame) {
             writer.extension(self.ids.playout_delay, &delay);
         }
@@ -289,7 +291,7 @@ impl Outgoing {
     }
 
     /// What the source said with the packet; a repair says it too (RFC 4588, 4).
-    fn write_passing(&self, writer: &mut HeaderWriter<'_>, packet: &Packet) {
+    fn write_passing(&self, writer: &mut HeaderWriter<'_>, segment: &Segment, packet: &Packet) {
         let extensions = &packet.extensions;
         if let Some(captured) = extensions.abs_capture_time.filter(|_| self.ids.abs_capture_time != 0) {
             let mut value = [0; 16];
@@ -303,8 +305,11 @@ impl Outgoing {
         if let Some(orientation) = extensions.orientation {
             writer.extension(self.ids.orientation, &[orientation]);
         }
-        writer
-            .extension(self.ids.dependency_descriptor, extensions.dependency_descriptor.as_deref().unwrap_or_default());
+        if let Some(descriptor) =
+            extensions.dependency_descriptor.as_deref().filter(|_| self.ids.dependency_descriptor != 0)
+        {
+            writer.extension(self.ids.dependency_descriptor, &segment.pictures.descriptor(descriptor));
+        }
     }
 
     fn write_session(&self, writer: &mut HeaderWriter<'_>, transport_cc: &mut u16) {
@@ -338,12 +343,16 @@ impl Outgoing {
         };
         let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
         self.write_session(&mut writer, transport_cc);
-        self.write_passing(&mut writer, packet);
+        self.write_passing(&mut writer, segment, packet);
         let len = writer.end();
         buffer.extend_from_slice(&(number as u16).to_be_bytes());
         write_payload(buffer, segment, packet);
         Some((len, own_number))
     }
+}
+
+fn picture_of(packet: &Packet) -> Option<Picture> {
+    Picture::of(packet.picture, &packet.payload, packet.extensions.dependency_descriptor.as_deref())
 }
 
 /// The payload, its picture counted as the viewer counts.

@@ -1,4 +1,5 @@
-//! Picture ids of VP8 (RFC 7741, 4.2) and VP9 (RFC 9628, 4.2): where a payload has them, and how a viewer's go on.
+//! Picture ids of VP8 (RFC 7741, 4.2) and VP9 (RFC 9628, 4.2), and frame numbers of dependency descriptors (AV1 RTP payload
+//! specification, A.4): where a packet has them, and how a viewer's go on.
 //!
 //! Every publication counts from a number of its own; a viewer's count goes on over all of them.
 
@@ -19,6 +20,8 @@ pub struct Place {
 pub struct Picture {
     id: u16,
     base: u8,
+    /// Of the dependency descriptor; None: there is none.
+    frame: Option<u16>,
 }
 
 /// What is added to a source's numbers, modulo what they can hold.
@@ -26,6 +29,7 @@ pub struct Picture {
 pub struct Shift {
     id: u16,
     base: u8,
+    frame: u16,
 }
 
 impl Place {
@@ -46,12 +50,12 @@ impl Place {
     pub fn read(self, payload: &[u8]) -> Picture {
         let byte = |at: u8| if at == 0 { 0 } else { payload.get(usize::from(at)).copied().unwrap_or(0) };
         let (high, base) = (u16::from(byte(self.id) & 0x7f), byte(self.base));
-        Picture { id: if self.wide { high << 8 | u16::from(byte(self.id + 1)) } else { high }, base }
+        Picture { id: if self.wide { high << 8 | u16::from(byte(self.id + 1)) } else { high }, base, frame: None }
     }
 
     /// Add `shift` to what stands there.
     pub fn shift(self, shift: Shift, payload: &mut [u8]) {
-        let Picture { id, base } = self.read(payload).shifted(shift);
+        let Picture { id, base, .. } = self.read(payload).shifted(shift);
         let [high, low] = id.to_be_bytes();
         let mut put = |at: u8, keep: u8, value: u8| {
             if let Some(byte) = payload.get_mut(usize::from(at)).filter(|_| at > 0) {
@@ -65,9 +69,21 @@ impl Place {
 }
 
 impl Picture {
+    /// Of a packet; None: it says nothing of it. `place`: where its `payload` does.
+    #[must_use]
+    pub fn of(place: Option<Place>, payload: &[u8], descriptor: Option<&[u8]>) -> Option<Self> {
+        let picture = place.map(|place| place.read(payload));
+        let frame = descriptor.map(frame_number);
+        (picture.is_some() || frame.is_some()).then(|| Self { frame, ..picture.unwrap_or_default() })
+    }
+
     #[must_use]
     pub fn shifted(self, shift: Shift) -> Self {
-        Self { id: self.id.wrapping_add(shift.id) & 0x7fff, base: self.base.wrapping_add(shift.base) }
+        Self {
+            id: self.id.wrapping_add(shift.id) & 0x7fff,
+            base: self.base.wrapping_add(shift.base),
+            frame: self.frame.map(|frame| frame.wrapping_add(shift.frame)),
+        }
     }
 }
 
@@ -78,8 +94,23 @@ impl Shift {
         Self {
             id: last.id.wrapping_add(1).wrapping_sub(first.id),
             base: last.base.wrapping_add(1).wrapping_sub(first.base),
+            frame: last.frame.zip(first.frame).map_or(0, |(last, first)| last.wrapping_add(1).wrapping_sub(first)),
         }
     }
+
+    /// A dependency descriptor with its frame counted on: it stands behind the byte that every descriptor begins with.
+    #[must_use]
+    pub fn descriptor(self, descriptor: &[u8]) -> Vec<u8> {
+        let mut bytes = descriptor.to_vec();
+        if let Some(number) = bytes.get_mut(1..3) {
+            number.copy_from_slice(&frame_number(descriptor).wrapping_add(self.frame).to_be_bytes());
+        }
+        bytes
+    }
+}
+
+fn frame_number(descriptor: &[u8]) -> u16 {
+    descriptor.get(1..3).map_or(0, |number| u16::from_be_bytes([number[0], number[1]]))
 }
 
 fn vp8(payload: &[u8]) -> Option<Place> {
@@ -120,7 +151,7 @@ mod tests {
 
     #[test]
     fn ids_are_found_read_and_moved_on_without_touching_anything_else() {
-        let last = Picture { id: 0x7fff, base: 255 };
+        let last = Picture { id: 0x7fff, base: 255, frame: None };
         for (name, codec, payload, expected) in [
             (
                 "vp8, 15 bits and base",
@@ -154,6 +185,16 @@ mod tests {
             });
             assert_eq!(moved.as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn frame_numbers_of_descriptors_go_on_and_wrap() {
+        let picture = |bytes: &[u8]| Picture::of(None, &[], Some(bytes)).unwrap();
+        let shift = Shift::between(picture(&[0xc0, 0xff, 0xff]), picture(&[0x80, 0x12, 0x34, 0x80, 9]));
+        assert_eq!(shift.descriptor(&[0x80, 0x12, 0x34, 0x80, 9]), [0x80, 0, 0, 0x80, 9]);
+        assert_eq!(shift.descriptor(&[0x40, 0x12, 0x36]), [0x40, 0, 2]);
+        assert_eq!(shift.descriptor(&[1, 2]), [1, 2], "cut short");
+        assert_eq!((Picture::of(None, &[], None), shift.descriptor(&[])), (None, vec![]));
     }
 
     #[test]

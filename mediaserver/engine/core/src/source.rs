@@ -17,6 +17,9 @@ use crate::timeline::Timeline;
 /// A source is silent after this long without a packet.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
+/// Between two corrections of what a track is: each is told to the whole CDN, and a publisher could send another SPS with each packet.
+const LEARNT: Duration = Duration::from_secs(2);
+
 /// Packets of one timestamp (or a late one) that go to every viewer together. Kept until the slowest viewer may want it.
 #[derive(Debug)]
 pub struct Burst {
@@ -122,6 +125,7 @@ pub struct Source {
     pub last_key_frame: Option<Instant>,
     counters: SourceStats,
     last_video: Option<Instant>,
+    last_learnt: Option<Instant>,
 }
 
 /// What a packet brought about besides bursts.
@@ -147,6 +151,7 @@ impl Source {
             last_key_frame: None,
             counters: SourceStats::default(),
             last_video: None,
+            last_learnt: None,
         }
     }
 
@@ -160,10 +165,14 @@ impl Source {
         out: &mut Vec<Burst>,
     ) -> Noticed {
         let Some(slot) = self.tracks.get_mut(track) else { return Noticed::default() };
+        let learns = self.last_learnt.is_none_or(|last| now.0 >= last + LEARNT);
         let noticed = Noticed {
             active: self.last_packet.is_none() || self.silent,
-            tracks: learn(&mut slot.spec, &packet.payload),
+            tracks: learns && learn(&mut slot.spec, &packet.payload),
         };
+        if noticed.tracks {
+            self.last_learnt = Some(now.0);
+        }
         self.silent = false;
         self.last_packet = Some(now.0);
         self.count(track, packet.payload.len(), now.0);
@@ -175,6 +184,16 @@ impl Source {
             }
         }
         noticed
+    }
+
+    /// What comes of `track` from now on has another codec. What is still held goes out as what it is.
+    pub fn retune(&mut self, id: SourceId, track: usize, spec: TrackSpec, now: Instant, out: &mut Vec<Burst>) {
+        self.expire(id, now, true, out);
+        if let Some(slot) = self.tracks.get_mut(track) {
+            slot.refragmenter.retune(spec.codec);
+            slot.spec = spec;
+            slot.key_timestamp = None;
+        }
     }
 
     /// Bursts that were held long enough (`all`: whatever is held).

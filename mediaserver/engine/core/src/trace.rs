@@ -1,6 +1,6 @@
 //! A session's packets as lines of JSON: headers of RTP, RTCP, ICE and DTLS, never a payload.
 //!
-//! Invariant: at most `room` bytes are ever written, at most `UNREAD` wait to be read, and after the line that says `end` none comes.
+//! Invariant: at most `room` bytes are ever written but for the last line, at most `UNREAD` wait to be read, and after the line that says `end` none comes.
 
 mod words;
 

@@ -93,6 +93,8 @@ pub enum Hopeless {
     Estranged,
     /// It loses too much for too long.
     TooLossy,
+    /// Serving it panicked.
+    Failed,
 }
 
 impl Viewer {

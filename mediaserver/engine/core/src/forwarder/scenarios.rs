@@ -282,6 +282,20 @@ fn a_leaving_viewer_hears_bye_and_an_unproven_address_hears_nothing() {
 }
 
 #[test]
+fn a_publisher_whose_profile_changes_with_every_packet_is_told_of_now_and_then() {
+    let mut world = World::new(15);
+    let mut publication = world.publish(100, 5000);
+    for at in 0..180_u8 {
+        let mut frame = World::frame(&mut publication, at == 0, &[100]);
+        frame[0].payload = vec![0x67, 0x42, at % 2, 0x1f].into();
+        world.push(&publication, VIDEO, frame);
+        world.wait(Duration::from_nanos(33_333_333));
+    }
+    let told = world.events().into_iter().filter(|event| matches!(event, ForwarderEvent::Tracks { .. })).count();
+    assert!((1..=3).contains(&told), "{told} times in 6 s");
+}
+
+#[test]
 fn events_tell_activity_silence_and_what_the_sps_says() {
     let mut world = World::new(14);
     let mut publication = world.publish(100, 5000);

@@ -19,6 +19,7 @@ pub const AUDIO_SSRC: u32 = 1000;
 pub const VIDEO_SSRC: u32 = 2000;
 pub const RTX_SSRC: u32 = 3000;
 pub const RTX_TYPE: u8 = 97;
+pub const DESCRIPTOR_ID: u8 = 9;
 
 /// A packet as a player sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Received {
     pub marker: bool,
     pub payload: Vec<u8>,
     pub padding: u8,
+    /// The dependency descriptor.
+    pub descriptor: Option<Vec<u8>>,
     pub at: Instant,
 }
 
@@ -87,6 +90,7 @@ impl Player {
             marker: view.marker,
             payload: view.payload.to_vec(),
             padding: view.padding,
+            descriptor: view.extension(DESCRIPTOR_ID).map(<[u8]>::to_vec),
             at,
         };
         self.packets.entry(ssrc).or_default().push(received);

@@ -1,13 +1,14 @@
 //! Turns of the viewers: sealing into the outbox, and from there to the sockets.
 
 use std::cmp::Reverse;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::Forwarder;
 use crate::border::ViewerId;
 use crate::egress::{Egress, Flow};
 use crate::timeline;
-use crate::viewer::Turn;
+use crate::viewer::{Hopeless, Outcome, Turn, Viewer};
 
 impl Forwarder {
     /// Send what waits, viewers in turn, until nothing is left, the socket is full, or the node's rate is used up.
@@ -44,12 +45,9 @@ impl Forwarder {
     }
 
     fn take_turn(&mut self, id: ViewerId, now: Instant, ntp: u64) {
-        let Some(viewer) = self.viewers.get_mut(id.0) else { return };
-        viewer.queued = false;
-        let Some(stream) = self.streams.get(viewer.stream) else { return };
         let before = self.outbox.bytes.len();
-        let (outbox, config) = (&mut self.outbox, &self.config);
-        let outcome = viewer.turn(&mut Turn { id, stream, sources: &self.sources, outbox, config, now, ntp });
+        let Some(outcome) = self.serve(id, now, ntp, Viewer::turn) else { return };
+        let Some(viewer) = self.viewers.get_mut(id.0) else { return };
         self.pacing.sent(self.outbox.bytes.len() - before, now);
         if outcome.more {
             viewer.queued = true;
@@ -68,5 +66,50 @@ impl Forwarder {
         } else if outcome.wants_key_frame {
             self.want_key_frame(stream, now);
         }
+    }
+    /// Let a viewer do something. A panic over it is its end, and nobody else's.
+    pub(super) fn serve(
+        &mut self,
+        id: ViewerId,
+        now: Instant,
+        ntp: u64,
+        action: impl FnOnce(&mut Viewer, &mut Turn<'_>) -> Outcome,
+    ) -> Option<Outcome> {
+        let viewer = self.viewers.get_mut(id.0)?;
+        viewer.queued = false;
+        let stream = self.streams.get(viewer.stream)?;
+        let (outbox, config) = (&mut self.outbox, &self.config);
+        let mut turn = Turn { id, stream, sources: &self.sources, outbox, config, now, ntp };
+        let outcome = catch_unwind(AssertUnwindSafe(|| action(viewer, &mut turn))).ok();
+        if outcome.is_none() {
+            self.outbox.drop_begun();
+            self.give_up(id, Hopeless::Failed);
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::border::ForwarderEvent;
+    use crate::forwarder::testing::{VIDEO_SSRC, World, browser};
+    use crate::srtp::SrtpProfile;
+
+    #[test]
+    fn a_panic_over_one_viewer_is_its_end_and_the_others_play_on() {
+        let mut world = World::new(1);
+        let mut publication = world.publish(100, 0);
+        let [unlucky, other] = [0, 1].map(|_| world.join(browser(true), SrtpProfile::AeadAes128Gcm));
+        world.play(&mut publication, 3, 30);
+        world.events();
+        let before = world.player(other).numbers(VIDEO_SSRC).len();
+        let outcome = world.forwarder.serve(unlucky, world.now, 0, |_, turn| {
+            turn.outbox.bytes.extend([9; 50]);
+            panic!("a test's own panic");
+        });
+        assert_eq!((outcome, world.events()), (None, vec![ForwarderEvent::Failed { viewer: unlucky }]));
+        world.forwarder.remove_viewer(unlucky, true, world.now);
+        world.play(&mut publication, 2, 30);
+        assert_eq!(world.player(other).numbers(VIDEO_SSRC).len(), before + 8, "and all of it is authentic");
     }
 }

@@ -86,8 +86,13 @@ pub struct NegotiatedPayload {
 pub struct ReceivedMedia {
     pub mid: String,
     pub kind: Kind,
+    /// What it is thought to send: the first of the answer.
     pub payload: NegotiatedPayload,
+    /// What it may send instead.
+    pub others: Vec<NegotiatedPayload>,
     pub extensions: ExtensionIds,
+    /// The peer takes RTCP of one packet (RFC 5506).
+    pub reduced_size: bool,
     /// As signalled; None: learnt from the packets.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,

@@ -63,6 +63,8 @@ pub struct OfferedMedia {
     /// Encoding names as offered, for messages.
     pub encodings: Vec<String>,
     pub extensions: ExtensionIds,
+    /// `a=rtcp-rsize` (RFC 5506).
+    pub reduced_size: bool,
     /// First SSRC and its repair SSRC, when the peer names them.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,
@@ -160,8 +162,12 @@ fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Re
         kind,
         direction: read_direction(section),
         payloads: kind.map(|kind| read_payloads(section, kind)).unwrap_or_default(),
-        encodings: section.values("rtpmap").filter_map(encoding_name).map(str::to_owned).collect(),
+        encodings: section
+            .values("rtpmap")
+            .filter_map(|v| Some(encoding_name(v.split_once(' ')?.1).to_owned()))
+            .collect(),
         extensions: read_extensions(section),
+        reduced_size: section.has("rtcp-rsize"),
         ssrc,
         rtx_ssrc,
         stream: section.value("msid").and_then(|v| v.split(' ').next()).filter(|id| *id != "-").map(str::to_owned),
@@ -235,32 +241,30 @@ fn read_direction(section: &Section) -> Direction {
     Direction { sends, receives }
 }
 
-fn encoding_name(rtpmap: &str) -> Option<&str> {
-    rtpmap.split_once(' ')?.1.split('/').next()
+/// The name in an `a=rtpmap`'s "VP8/90000".
+fn encoding_name(encoding: &str) -> &str {
+    encoding.split('/').next().unwrap_or_default()
 }
 
 fn read_payloads(section: &Section, kind: Kind) -> Vec<OfferedPayload> {
-    section.formats.iter().filter_map(|format| read_payload(section, kind, format)).collect()
+    let repairs = read_repairs(section);
+    section.formats.iter().filter_map(|format| read_payload(section, kind, format, &repairs)).collect()
 }
 
-fn read_payload(section: &Section, kind: Kind, format: &str) -> Option<OfferedPayload> {
+fn read_payload(section: &Section, kind: Kind, format: &str, repairs: &[(u8, u8)]) -> Option<OfferedPayload> {
     let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
-    let codec = Codec::from_name(encoding_name(rtpmap_of(section, payload_type)?)?)?;
+    let encoding = of_payload(section, "rtpmap", payload_type).next()?;
+    let codec = Codec::from_name(encoding_name(encoding))?;
     let rate = codec.clock_rate().to_string();
-    let right_rate = rtpmap_of(section, payload_type)?.split('/').nth(1) == Some(rate.as_str());
-    if codec.kind() != kind || !right_rate {
+    if codec.kind() != kind || encoding.split('/').nth(1) != Some(rate.as_str()) {
         return None;
     }
     let fmtp = of_payload(section, "fmtp", payload_type).next().unwrap_or_default().to_owned();
     let any = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* "));
     let mut feedback: Vec<String> = of_payload(section, "rtcp-fb", payload_type).map(str::to_owned).collect();
     feedback.extend(any.map(str::to_owned));
-    Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx: rtx_of(section, payload_type), feedback })
-}
-
-fn rtpmap_of(section: &Section, payload_type: u8) -> Option<&str> {
-    let prefix = format!("{payload_type} ");
-    section.values("rtpmap").find(|v| v.starts_with(&prefix))
+    let rtx = repairs.iter().find(|(_, repaired)| *repaired == payload_type).map(|(rtx, _)| *rtx);
+    Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx, feedback })
 }
 
 fn of_payload<'a>(section: &'a Section, name: &'a str, payload_type: u8) -> impl Iterator<Item = &'a str> {
@@ -270,14 +274,15 @@ fn of_payload<'a>(section: &'a Section, name: &'a str, payload_type: u8) -> impl
     })
 }
 
-/// The payload type that repairs `payload_type` (RFC 4588: apt).
-fn rtx_of(section: &Section, payload_type: u8) -> Option<u8> {
-    section.formats.iter().filter_map(|format| format.parse::<u8>().ok()).find(|&candidate| {
-        let is_rtx =
-            rtpmap_of(section, candidate).and_then(encoding_name).is_some_and(|e| e.eq_ignore_ascii_case("rtx"));
-        let apt = of_payload(section, "fmtp", candidate).find_map(|fmtp| super::codec::parameter(fmtp, "apt"));
-        is_rtx && candidate < 128 && apt.and_then(|v| v.parse().ok()) == Some(payload_type)
-    })
+/// Payload types that repair, each with the one that it repairs (RFC 4588: apt).
+fn read_repairs(section: &Section) -> Vec<(u8, u8)> {
+    let repair = |format: &String| {
+        let rtx: u8 = format.parse().ok().filter(|rtx| *rtx < 128)?;
+        let encoding = of_payload(section, "rtpmap", rtx).next()?;
+        let apt = of_payload(section, "fmtp", rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
+        encoding_name(encoding).eq_ignore_ascii_case("rtx").then_some((rtx, apt.parse().ok()?))
+    };
+    section.formats.iter().filter_map(repair).collect()
 }
 
 fn read_extensions(section: &Section) -> ExtensionIds {

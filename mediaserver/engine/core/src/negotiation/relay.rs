@@ -76,7 +76,9 @@ pub fn accept(answer: &Offer) -> Result<Receiving, Refusal> {
                 mid: section.mid.clone(),
                 kind,
                 payload: negotiated(payload, payload.format.fmtp.clone()),
+                others: Vec::new(),
                 extensions: section.extensions.clone(),
+                reduced_size: section.reduced_size,
                 ssrc: section.ssrc,
                 rtx_ssrc: section.rtx_ssrc,
             })

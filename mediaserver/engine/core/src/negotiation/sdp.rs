@@ -6,6 +6,8 @@ use super::Refusal;
 pub const MAX_SDP_BYTES: usize = 64 * 1024;
 /// Most `m=` sections that are read.
 const MAX_SECTIONS: usize = 64;
+/// Most formats of a section: a payload type has seven bits. Without a limit a long description takes minutes to read.
+const MAX_FORMATS: usize = 128;
 
 /// One `a=` line: `name` or `name:value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +88,10 @@ impl Description {
     }
 
     fn read_line(&mut self, line: &str) -> Result<(), Refusal> {
+        // What of it goes into answers and tables must not break their lines.
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            return Err(Refusal::malformed(format!("a control character in an SDP line: {}", excerpt(line))));
+        }
         let Some((kind, value)) = line.split_once('=') else {
             return Err(Refusal::malformed(format!("not an SDP line: {}", excerpt(line))));
         };
@@ -120,7 +126,7 @@ fn section(value: &str) -> Result<Section, Refusal> {
     let port = port_field.split('/').next().and_then(|p| p.parse().ok()).ok_or_else(bad)?;
     let protocol = words.next().ok_or_else(bad)?.to_owned();
     let formats: Vec<String> = words.map(str::to_owned).collect();
-    if formats.is_empty() {
+    if formats.is_empty() || formats.len() > MAX_FORMATS {
         return Err(bad());
     }
     Ok(Section { media, port, protocol, formats, attributes: Vec::new() })

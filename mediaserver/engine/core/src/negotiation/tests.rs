@@ -63,7 +63,7 @@ fn lines<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_publisher_gets_one_codec_of_each_kind_by_the_streams_order() {
+fn a_publisher_is_thought_to_send_the_first_codec_by_the_streams_order() {
     use Kind::{Audio, Video};
     let opus = (Audio, Codec::Opus, 111, None);
     let cases: [(&str, &[Codec], Vec<Choice>); 5] = [
@@ -105,7 +105,9 @@ fn obs_gets_h264_and_is_asked_for_stereo() {
 #[test]
 fn a_whip_answer_says_what_was_chosen_and_nothing_else() {
     let answer = whip::answer(&local(), &publish(CHROMIUM_PUBLISH, &[]).unwrap());
-    assert_eq!(lines(&answer, "m="), vec!["m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 109 114"]);
+    // H.264, VP8, VP9, AV1, and their repairs.
+    let video = "m=video 9 UDP/TLS/RTP/SAVPF 109 96 98 45 114 97 99 46";
+    assert_eq!(lines(&answer, "m="), vec!["m=audio 9 UDP/TLS/RTP/SAVPF 111", video]);
     assert_eq!(lines(&answer, "a=group"), vec!["a=group:BUNDLE 0 1"]);
     assert_eq!(lines(&answer, "a=setup"), vec!["a=setup:passive"; 2]);
     assert_eq!(lines(&answer, "a=recvonly").len(), 2);
@@ -219,6 +221,8 @@ fn malformed_offers_are_refused() {
         ("cut in a line", CHROMIUM_PLAY[..700].to_owned() + "\r\nrubbish"),
         ("too long", format!("{CHROMIUM_PLAY}a=x:{}\r\n", "x".repeat(sdp::MAX_SDP_BYTES))),
         ("too many sections", CHROMIUM_PLAY.to_owned() + &"m=audio 0 X 1\r\n".repeat(100)),
+        ("more formats than payload types", CHROMIUM_PLAY.replace("SAVPF ", &format!("SAVPF {}", "96 ".repeat(128)))),
+        ("a line's end in the midst of it", CHROMIUM_PLAY.replace("a=fmtp:111 ", "a=fmtp:111 x\ra=y;")),
         ("no ufrag", CHROMIUM_PLAY.replace("a=ice-ufrag:EsAw\n", "")),
         ("a ufrag with a space", CHROMIUM_PLAY.replace("ice-ufrag:EsAw", "ice-ufrag:Es Aw")),
         ("a short password", CHROMIUM_PLAY.replace("bP+XJMM09aR8AiX1jdukzR6Y", "short")),

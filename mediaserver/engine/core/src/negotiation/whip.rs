@@ -1,16 +1,18 @@
-//! WHIP (RFC 9725): one video and one audio codec, by the Stream's order of preference.
+//! WHIP (RFC 9725): the codecs that the Stream takes, by its order of preference. Who offers more than it sends (Pion) sends what it
+//! has; all others send the first of the answer.
 
 use super::answer::{self, MediaSection, Section};
 use super::offer::{Offer, OfferedMedia, OfferedPayload};
 use super::{Codec, Extension, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal};
 
 /// What a publisher's packets may carry.
-const EXTENSIONS: [Extension; 6] = [
+const EXTENSIONS: [Extension; 7] = [
     Extension::Mid,
     Extension::TransportCc,
     Extension::AbsSendTime,
     Extension::AbsCaptureTime,
     Extension::AudioLevel,
+    Extension::DependencyDescriptor,
     Extension::Orientation,
 ];
 
@@ -49,17 +51,20 @@ pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> 
 /// The answer that says what `negotiate` chose.
 #[must_use]
 pub fn answer(local: &LocalTransport, receiving: &Receiving) -> String {
-    let sections: Vec<Section<'_>> = receiving.media.iter().map(|m| section(m)).collect();
+    let payloads: Vec<Vec<NegotiatedPayload>> =
+        receiving.media.iter().map(|m| std::iter::once(&m.payload).chain(&m.others).cloned().collect()).collect();
+    let sections: Vec<Section<'_>> =
+        receiving.media.iter().zip(&payloads).map(|(media, payloads)| section(media, payloads)).collect();
     let setup = if receiving.peer.setup.makes_us_active() { "active" } else { "passive" };
     answer::write(local, setup, &sections)
 }
 
-fn section(media: &ReceivedMedia) -> Section<'_> {
+fn section<'a>(media: &'a ReceivedMedia, payloads: &'a [NegotiatedPayload]) -> Section<'a> {
     Section::Media(MediaSection {
         mid: &media.mid,
         kind: media.kind,
         direction: "recvonly",
-        payloads: std::slice::from_ref(&media.payload),
+        payloads,
         extensions: &media.extensions,
         source: None,
     })
@@ -67,7 +72,8 @@ fn section(media: &ReceivedMedia) -> Section<'_> {
 
 fn receive(offer: &Offer, section: &OfferedMedia, kind: Kind, order: &[Codec]) -> Result<ReceivedMedia, Refusal> {
     let wanted = order.iter().filter(|codec| codec.kind() == kind);
-    let Some(payload) = wanted.clone().find_map(|codec| best(&section.payloads, *codec)) else {
+    let mut taken = wanted.clone().filter_map(|codec| best(&section.payloads, *codec));
+    let Some(payload) = taken.next() else {
         let names: Vec<&str> = wanted.map(|codec| codec.name()).collect();
         return Err(Refusal::unsupported(format!(
             "no common {} codec: the stream takes {}, offered was {}",
@@ -80,7 +86,9 @@ fn receive(offer: &Offer, section: &OfferedMedia, kind: Kind, order: &[Codec]) -
         mid: section.mid.clone(),
         kind,
         payload: negotiated(payload, published_fmtp(&payload.format)),
+        others: taken.map(|other| negotiated(other, published_fmtp(&other.format))).collect(),
         extensions: section.extensions.only(&EXTENSIONS),
+        reduced_size: section.reduced_size,
         ssrc: section.ssrc,
         rtx_ssrc: section.rtx_ssrc.filter(|_| payload.rtx.is_some()),
     })

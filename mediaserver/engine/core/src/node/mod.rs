@@ -229,8 +229,7 @@ impl Node {
     fn turn(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Session)) {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
         if catch_unwind(AssertUnwindSafe(|| action(&mut entry.session))).is_err() {
-            self.tell(id, Fact::Closed(CloseReason::Failed));
-            self.remove(id, now, false);
+            self.fail(id, now);
             return;
         }
         self.take_outputs(id, now);
@@ -270,16 +269,15 @@ impl Node {
                 self.traces.datagram(id, Direction::Out, to, &datagram, now);
                 self.transmits.push(Transmit { socket: entry.socket, to, datagram });
             }
-            Output::Packet { track, packet } => {
-                if let Some(source) = entry.source {
-                    self.forwarder.on_source_packet(source, track, packet, now);
-                }
-            }
-            Output::Report { track, ntp, rtp_timestamp } => {
-                if let Some(source) = entry.source {
-                    self.forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
-                }
-            }
+            Output::Packet { track, packet } => self.forward(id, now, |forwarder, source| {
+                forwarder.on_source_packet(source, track, packet, now);
+            }),
+            Output::Retuned { track, spec } => self.forward(id, now, |forwarder, source| {
+                forwarder.retune(source, track, spec, now);
+            }),
+            Output::Report { track, ntp, rtp_timestamp } => self.forward(id, now, |forwarder, source| {
+                forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
+            }),
             Output::NeedsKeyFrame => {
                 let stream = entry.stream.clone();
                 self.forwarder.request_key_frame(&stream, now);
@@ -312,6 +310,22 @@ impl Node {
                 self.remove(id, now, true);
             }
         }
+    }
+
+    /// What a source has sent goes to the forwarder. A panic over it ends the source's session, and only it.
+    fn forward(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Forwarder, SourceId)) {
+        let Some(source) = self.sessions.get(&id).and_then(|entry| entry.source) else { return };
+        let forwarder = &mut self.forwarder;
+        if catch_unwind(AssertUnwindSafe(|| action(forwarder, source))).is_err() {
+            self.forwarder.forget_source(source);
+            self.fail(id, now);
+        }
+    }
+
+    /// The session has met a defect of ours.
+    fn fail(&mut self, id: SessionId, now: Instant) {
+        self.tell(id, Fact::Closed(CloseReason::Failed));
+        self.remove(id, now, false);
     }
 
     fn on_nominated(&mut self, id: SessionId, address: SocketAddr, now: Instant) {
@@ -403,6 +417,10 @@ impl Node {
                 }
                 ForwarderEvent::TooLossy { viewer } => {
                     self.end_viewer(viewer, CloseReason::TooLossy, now);
+                    continue;
+                }
+                ForwarderEvent::Failed { viewer } => {
+                    self.end_viewer(viewer, CloseReason::Failed, now);
                     continue;
                 }
             };

@@ -66,6 +66,8 @@ mod tests {
     use super::super::tests::{CHILD, Nowhere, PARENT, STEP, facts, local, pulled};
     use super::super::{Fact, Transmit};
     use super::*;
+    use crate::border::{SourceId, SourceKind, SourcePacket};
+    use crate::negotiation::Codec;
     use crate::session::{NOMINATED_SILENT, RESTART_TIMEOUT};
 
     const MOVED: &str = "203.0.113.77:41000";
@@ -251,6 +253,43 @@ mod tests {
         scene.client_checks();
         scene.run(Duration::from_secs(1));
         assert_eq!(scene.remote(), Some(address(MOVED)));
+    }
+
+    #[test]
+    fn a_publisher_that_has_moved_is_asked_for_a_key_frame() {
+        let mut scene = Scene::connected();
+        let session = &mut scene.parent.sessions.get_mut(&2).unwrap().session;
+        session.role = crate::session::Role::Publisher;
+        let source = publishing(&mut scene.parent, scene.now);
+        let requests =
+            |scene: &Scene| scene.parent.forwarder.source_stats(source, scene.now).unwrap().key_frame_requests;
+        scene.run(Duration::from_secs(1));
+        assert_eq!(requests(&scene), 0);
+        scene.restart();
+        scene.client_checks();
+        scene.run(Duration::from_millis(500));
+        assert_eq!((scene.remote(), requests(&scene)), (Some(address(MOVED)), 1));
+    }
+
+    /// The parent's stream has a source on air.
+    fn publishing(parent: &mut Node, now: Instant) -> SourceId {
+        let tracks = [crate::border::TrackSpec {
+            kind: Codec::Vp8.kind(),
+            codec: Codec::Vp8,
+            clock_rate: 90_000,
+            fmtp: String::new(),
+            pli: true,
+        }];
+        let source = parent.forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &tracks, now);
+        let packet = SourcePacket {
+            sequence: 1,
+            timestamp: 0,
+            marker: true,
+            payload: vec![0x10, 0].into(),
+            extensions: crate::border::ExtensionValues::default(),
+        };
+        parent.forwarder.on_source_packet(source, 0, packet, now);
+        source
     }
 
     /// NAT rebinding: the same credentials from another address.

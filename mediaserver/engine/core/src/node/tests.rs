@@ -130,6 +130,28 @@ fn a_peer_that_falls_silent_is_gone_30_seconds_after_its_last_check() {
     assert!(parent.by_viewer.is_empty() && parent.timers.is_empty());
 }
 
+/// Its requests could be anybody's who has seen one: they are all alike.
+#[test]
+fn a_viewer_that_asks_and_never_answers_has_no_consent() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_secs(3), true);
+    facts(&mut parent);
+    let mut request = None;
+    let end = now + Duration::from_secs(40);
+    while now < end {
+        now += STEP;
+        child.on_timeout(now);
+        parent.on_timeout(now);
+        let sent = child.transmits.drain(..).map(|sent| sent.datagram).find(|bytes| bytes.starts_with(&[0, 1]));
+        request = sent.or(request);
+        if let Some(request) = &request {
+            parent.on_datagram(Socket::Shared, CHILD.parse().unwrap(), request, now);
+        }
+    }
+    assert_eq!(facts(&mut parent), vec![Fact::Closed(CloseReason::ConsentExpired)]);
+}
+
 #[test]
 fn a_handshake_that_goes_nowhere_ends_after_15_seconds() {
     let mut now = Instant::now();
@@ -167,6 +189,19 @@ fn a_panic_in_a_session_ends_it_and_nothing_else() {
     assert_eq!(parent.ended, vec![2]);
     let offer = relay::offer(&local(&child, 'x', &[]), &tracks()).unwrap();
     assert!(serve(&mut parent, 3, &offer, now).is_ok());
+}
+
+#[test]
+fn a_panic_over_what_a_source_sent_ends_its_session_and_nothing_else() {
+    let mut now = Instant::now();
+    let (mut child, mut parent) = pulled(now);
+    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
+    facts(&mut child);
+    child.forward(1, now, |_, _| panic!("a test's own panic"));
+    assert_eq!(facts(&mut child), vec![Fact::Closed(CloseReason::Failed)]);
+    assert_eq!(child.ended, vec![1]);
+    assert!(child.by_source.is_empty() && child.forwarder.stream_stats(now).is_empty());
+    child.forward(1, now, |_, _| unreachable!("it is gone"));
 }
 
 #[test]

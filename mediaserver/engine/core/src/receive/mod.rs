@@ -23,7 +23,7 @@ use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
 use missing::Arrival;
 use round_trip::RoundTrip;
-use track::{Track, Way};
+use track::{Found, Track, Way};
 use transport_feedback::TransportFeedback;
 
 /// What our feedback is from, as with a browser that only receives: we send no media.
@@ -40,6 +40,11 @@ pub enum Received {
     Packet {
         track: usize,
         packet: SourcePacket,
+    },
+    /// What comes of this track from now on has another codec.
+    Retuned {
+        track: usize,
+        spec: TrackSpec,
     },
     /// A sender report.
     Report {
@@ -93,6 +98,8 @@ pub struct Receiver {
     next_report: Option<Instant>,
     figures: Figures,
     outputs: VecDeque<Received>,
+    /// The peer takes feedback without a report before it (RFC 5506); `FFmpeg` takes no other.
+    reduced: bool,
     /// Room for a datagram to be opened in.
     scratch: Vec<u8>,
 }
@@ -114,6 +121,7 @@ impl Receiver {
             next_report: None,
             figures: Figures::default(),
             outputs: VecDeque::new(),
+            reduced: receiving.media.iter().filter(|media| media.payload.nack).all(|media| media.reduced_size),
             scratch: Vec::new(),
         }
     }
@@ -139,7 +147,7 @@ impl Receiver {
     /// Kind and payload type of the first.
     #[must_use]
     pub fn first(&self) -> Option<(Kind, u8)> {
-        self.tracks.first().map(|track| (track.spec.kind, track.payload_type))
+        self.tracks.first().map(|track| (track.spec.kind, track.payload_type()))
     }
 
     /// The handshake is done. Nobody else seals with these keys.
@@ -215,8 +223,11 @@ impl Receiver {
     /// False: it belongs to no track.
     fn on_rtp(&mut self, packet: &[u8], index: u64, now: Instant) -> bool {
         let Some(packet) = RtpView::parse(packet) else { return false };
-        let Some((at, way)) = track::find(&mut self.tracks, &packet, now) else { return false };
+        let Some(Found { track: at, way, retuned }) = track::find(&mut self.tracks, &packet, now) else { return false };
         let track = &mut self.tracks[at];
+        if retuned {
+            self.outputs.push_back(Received::Retuned { track: at, spec: track.spec.clone() });
+        }
         if let (Some(times), Some(number)) =
             (&mut self.arrival_times, extensions::transport_number(&track.extensions, &packet))
         {
@@ -245,14 +256,14 @@ impl Receiver {
         let before = track.missing.highest();
         match track.missing.on_packet(sequence, now) {
             Arrival::Repeated => return,
-            Arrival::Jump => self.outputs.push_back(Received::NeedsKeyFrame),
+            Arrival::Jump if track.spec.kind == Kind::Video => self.outputs.push_back(Received::NeedsKeyFrame),
             Arrival::Late { asked, waited } => {
                 self.figures.repaired += u64::from(asked > 0);
                 if let Some(waited) = waited {
                     self.round_trip.sample(waited);
                 }
             }
-            Arrival::Next => {}
+            Arrival::Next | Arrival::Jump => {}
         }
         if before.is_none_or(|before| sequence > before) {
             track.frame.advance(packet.timestamp, before);
@@ -283,8 +294,8 @@ impl Receiver {
                 Report::Bye { ssrc } => {
                     let of_ssrc = self.tracks.iter_mut().filter(|track| track.ssrc == Some(ssrc));
                     of_ssrc.for_each(|track| track.ended = true);
-                    // One alone may only pause.
-                    if self.tracks.iter().all(|track| track.ended) {
+                    // One alone may only pause; one that never sent has nothing to end.
+                    if self.tracks.iter().all(|track| track.ended || track.arrivals.is_none()) {
                         self.outputs.push_back(Received::Ended);
                     }
                 }
@@ -298,7 +309,7 @@ impl Receiver {
         for at in 0..self.tracks.len() {
             let track = &mut self.tracks[at];
             let due = track.missing.due(now, round_trip);
-            let (Some(ssrc), true) = (track.ssrc, track.nack) else { continue };
+            let (Some(ssrc), true) = (track.ssrc, track.nack()) else { continue };
             let offset = track.offset;
             self.figures.given_up += due.given_up;
             if due.needs_key_frame {
@@ -330,10 +341,13 @@ impl Receiver {
         });
     }
 
-    /// Send one feedback packet, behind an empty report: not every peer takes it alone (RFC 5506).
+    /// Send one feedback packet, behind an empty report where the peer does not take it alone.
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let reduced = self.reduced;
         self.seal(|buffer| {
-            rtcp::write_empty_report(buffer, OUR_SSRC);
+            if !reduced {
+                rtcp::write_empty_report(buffer, OUR_SSRC);
+            }
             write(buffer);
         })
     }

@@ -28,6 +28,7 @@ struct World {
     packets: Vec<(usize, SourcePacket)>,
     reports: Vec<(usize, u64, u32)>,
     feedback: Vec<(Instant, Vec<u8>)>,
+    retuned: Vec<(usize, Codec)>,
     key_frames_needed: usize,
     ended: bool,
 }
@@ -44,7 +45,9 @@ fn receiving(ssrcs: Option<u32>) -> Receiving {
             pli: kind == Kind::Video,
             transport_cc: true,
         },
+        others: vec![],
         extensions: ids(),
+        reduced_size: false,
         ssrc: ssrcs.filter(|_| kind == Kind::Video),
         rtx_ssrc: None,
     };
@@ -82,6 +85,7 @@ impl World {
             packets: vec![],
             reports: vec![],
             feedback: vec![],
+            retuned: vec![],
             key_frames_needed: 0,
             ended: false,
         }
@@ -138,6 +142,7 @@ impl World {
             match output {
                 Received::Packet { track, packet } => self.packets.push((track, packet)),
                 Received::Report { track, ntp, rtp_timestamp } => self.reports.push((track, ntp, rtp_timestamp)),
+                Received::Retuned { track, spec } => self.retuned.push((track, spec.codec)),
                 Received::NeedsKeyFrame => self.key_frames_needed += 1,
                 Received::Ended => self.ended = true,
                 Received::Feedback(mut sealed) => {
@@ -302,6 +307,82 @@ fn goodbye_counts_when_every_track_said_it() {
     let said: Vec<_> = world.feedback.iter().flat_map(|(_, packet)| rtcp::parse(packet)).collect();
     assert_eq!(said, [Report::KeyFrame { ssrc: 2000 }, Report::Bye { ssrc: OUR_SSRC }]);
     assert_eq!(world.receiver.figures().plis, 1);
+}
+
+#[test]
+fn who_sends_again_after_its_goodbye_has_only_paused_and_who_never_sent_has_nothing_to_end() {
+    let mut world = publisher();
+    let (audio, video) = (world.rtp(AUDIO_TYPE, 1000, 1, None, b"a"), world.video(1));
+    let bye = |world: &mut World, ssrc| {
+        let bye = world.rtcp(|b| rtcp::write_bye(b, &[ssrc]));
+        world.arrive(&bye);
+    };
+    world.arrive(&audio);
+    world.arrive(&video);
+    bye(&mut world, 2000);
+    let again = world.video(2);
+    world.arrive(&again);
+    bye(&mut world, 1000);
+    assert!(!world.ended, "video plays");
+    let mut one = publisher();
+    let only = one.video(1);
+    one.arrive(&only);
+    bye(&mut one, 2000);
+    assert!(one.ended, "no audio ever came");
+}
+
+#[test]
+fn feedback_stands_alone_where_the_peer_takes_it_so() {
+    for (reduced_size, first) in [(true, 206), (false, 201)] {
+        let mut receiving = receiving(None);
+        receiving.media[VIDEO].reduced_size = reduced_size;
+        let mut world = World::new(Receiver::new(&receiving, "us"));
+        let video = world.video(1);
+        world.arrive(&video);
+        world.receiver.request_key_frame(VIDEO);
+        world.collect();
+        assert_eq!(world.feedback[0].1[1], first, "{reduced_size}");
+    }
+}
+
+/// Pion sends VP8 where the answer says H.264 first.
+#[test]
+fn the_payload_type_that_comes_decides_the_codec_and_not_too_often() {
+    const H264_TYPE: u8 = 102;
+    let mut receiving = receiving(None);
+    let other = receiving.media[VIDEO].payload.clone();
+    receiving.media[VIDEO].payload.payload_type = H264_TYPE;
+    receiving.media[VIDEO].payload.rtx = None;
+    receiving.media[VIDEO].payload.format.codec = Codec::H264;
+    receiving.media[VIDEO].others = vec![other];
+    let mut world = World::new(Receiver::new(&receiving, "us"));
+    assert_eq!(world.receiver.specs()[VIDEO].codec, Codec::H264, "until it is known better");
+    let vp8 = world.video(1);
+    world.arrive(&vp8);
+    assert_eq!((&world.retuned[..], world.packets.len()), (&[(VIDEO, Codec::Vp8)][..], 1));
+    assert_eq!(world.receiver.specs()[VIDEO].codec, Codec::Vp8);
+    for (wait, packets) in [(1000, 1), (1000, 2)] {
+        world.wait(ms(wait));
+        let h264 = world.rtp(H264_TYPE, 2000, 1 + wait + packets, None, &[0x65]);
+        world.arrive(&h264);
+        assert_eq!((world.retuned.len(), world.packets.len() as u64), (packets as usize, packets), "{wait}");
+    }
+    assert_eq!(world.retuned[1], (VIDEO, Codec::H264));
+}
+
+#[test]
+fn a_leap_of_audio_asks_for_no_key_frame() {
+    let mut world = publisher();
+    for number in [1, 3000] {
+        let audio = world.rtp(AUDIO_TYPE, 1000, number, None, b"a");
+        world.arrive(&audio);
+    }
+    assert_eq!(world.key_frames_needed, 0);
+    for number in [1, 3000] {
+        let video = world.video(number);
+        world.arrive(&video);
+    }
+    assert_eq!(world.key_frames_needed, 1);
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use super::arrivals::Arrivals;
 use super::missing::Missing;
 use crate::border::TrackSpec;
-use crate::negotiation::{Extension, ExtensionIds, ReceivedMedia};
+use crate::negotiation::{Extension, ExtensionIds, NegotiatedPayload, ReceivedMedia};
 use crate::ring::MAX_JUMP;
 use crate::rtp::RtpView;
 
+/// Between two changes of a track's codec: each is told to the whole CDN.
+const CODEC_KEPT: Duration = Duration::from_secs(2);
 /// A track's packets come with another SSRC: believed once the one before was quiet for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -41,8 +43,6 @@ impl Frame {
 pub struct Track {
     pub spec: TrackSpec,
     pub extensions: ExtensionIds,
-    /// Whether the peer repairs what we ask for.
-    pub nack: bool,
     pub ssrc: Option<u32>,
     pub missing: Missing,
     pub frame: Frame,
@@ -52,8 +52,11 @@ pub struct Track {
     /// What the forwarder's numbers are above the peer's: another SSRC begins anew, the forwarder's numbers never do.
     pub offset: u64,
     pub mid: String,
-    pub payload_type: u8,
-    rtx: Option<u8>,
+    /// What it sends now.
+    payload: NegotiatedPayload,
+    /// What was agreed on besides.
+    others: Vec<NegotiatedPayload>,
+    codec_since: Option<Instant>,
     rtx_ssrc: Option<u32>,
     last_packet: Option<Instant>,
 }
@@ -61,17 +64,9 @@ pub struct Track {
 impl Track {
     #[must_use]
     pub fn new(media: &ReceivedMedia) -> Self {
-        let format = &media.payload.format;
         Self {
-            spec: TrackSpec {
-                kind: media.kind,
-                codec: format.codec,
-                clock_rate: format.codec.clock_rate(),
-                fmtp: format.fmtp.clone(),
-                pli: media.payload.pli,
-            },
+            spec: spec(&media.payload),
             extensions: media.extensions.clone(),
-            nack: media.payload.nack,
             ssrc: media.ssrc,
             missing: Missing::default(),
             frame: Frame::default(),
@@ -79,11 +74,23 @@ impl Track {
             ended: false,
             offset: 0,
             mid: media.mid.clone(),
-            payload_type: media.payload.payload_type,
-            rtx: media.payload.rtx,
+            payload: media.payload.clone(),
+            others: media.others.clone(),
+            codec_since: None,
             rtx_ssrc: media.rtx_ssrc,
             last_packet: None,
         }
+    }
+
+    /// Whether the peer repairs what we ask for.
+    #[must_use]
+    pub fn nack(&self) -> bool {
+        self.payload.nack
+    }
+
+    #[must_use]
+    pub fn payload_type(&self) -> u8 {
+        self.payload.payload_type
     }
 
     /// What `packet` is to this track; None: it belongs to another, or to nobody.
@@ -93,10 +100,22 @@ impl Track {
             return None;
         }
         match packet.payload_type {
-            own if own == self.payload_type => Some(Way::Media),
-            own if Some(own) == self.rtx => Some(Way::Repair),
-            _ => None,
+            own if own == self.payload.payload_type => Some(Way::Media),
+            own if Some(own) == self.payload.rtx => Some(Way::Repair),
+            other => self.others.iter().any(|payload| payload.payload_type == other).then_some(Way::Media),
         }
+    }
+
+    /// A media packet came as `payload_type`: the track's codec from now on. None: it is what it was. False: too soon.
+    fn follow(&mut self, payload_type: u8, now: Instant) -> Option<bool> {
+        let at = self.others.iter().position(|payload| payload.payload_type == payload_type)?;
+        if self.codec_since.is_some_and(|since| now < since + CODEC_KEPT) {
+            return Some(false);
+        }
+        self.codec_since = Some(now);
+        std::mem::swap(&mut self.payload, &mut self.others[at]);
+        self.spec = spec(&self.payload);
+        Some(true)
     }
 
     /// Whether `ssrc` is the track's, or becomes it.
@@ -131,6 +150,7 @@ impl Track {
     /// Note a media packet with the peer's number `sequence`.
     pub fn count(&mut self, sequence: u64, timestamp: u32, now: Instant) {
         self.last_packet = Some(now);
+        self.ended = false;
         match &mut self.arrivals {
             Some(arrivals) => arrivals.on_packet(sequence, timestamp, now),
             None => self.arrivals = Some(Arrivals::new(self.spec.clock_rate, sequence, timestamp, now)),
@@ -138,8 +158,33 @@ impl Track {
     }
 }
 
+/// What an authentic packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub track: usize,
+    pub way: Way,
+    /// The track has another codec from this packet on.
+    pub retuned: bool,
+}
+
 /// The track that an authentic packet belongs to.
-pub fn find(tracks: &mut [Track], packet: &RtpView<'_>, now: Instant) -> Option<(usize, Way)> {
+pub fn find(tracks: &mut [Track], packet: &RtpView<'_>, now: Instant) -> Option<Found> {
     let (index, way) = tracks.iter().enumerate().find_map(|(index, track)| Some((index, track.way(packet)?)))?;
-    tracks[index].accepts(way, packet.ssrc, now).then_some((index, way))
+    let track = &mut tracks[index];
+    if !track.accepts(way, packet.ssrc, now) {
+        return None;
+    }
+    let followed = if way == Way::Media { track.follow(packet.payload_type, now) } else { None };
+    (followed != Some(false)).then_some(Found { track: index, way, retuned: followed.is_some() })
+}
+
+fn spec(payload: &NegotiatedPayload) -> TrackSpec {
+    let codec = payload.format.codec;
+    TrackSpec {
+        kind: codec.kind(),
+        codec,
+        clock_rate: codec.clock_rate(),
+        fmtp: payload.format.fmtp.clone(),
+        pli: payload.pli,
+    }
 }

@@ -48,6 +48,11 @@ impl Refragmenter {
         Self { codec, since: None, next: 0, offset: 0, slots: 1, missing: BTreeMap::new() }
     }
 
+    /// What comes from now on has another codec; its numbers go on.
+    pub fn retune(&mut self, codec: Codec) {
+        self.codec = codec;
+    }
+
     /// The packets that stand for `packet`; none when it came before.
     #[must_use]
     pub fn push(&mut self, packet: SourcePacket) -> Vec<SourcePacket> {
@@ -62,7 +67,7 @@ impl Refragmenter {
         }
         if sequence >= self.next {
             self.reserve(sequence);
-            let packets = self.cut(&packet, sequence + self.offset, 1);
+            let packets = self.cut(&packet, sequence + self.offset, None);
             let count = packets.len() as u64;
             self.offset += count - 1;
             self.slots = self.slots.max(count.min(MAX_SLOTS));
@@ -70,7 +75,7 @@ impl Refragmenter {
             return packets;
         }
         match self.missing.remove(&sequence) {
-            Some(slots) => self.cut(&packet, slots.first, slots.count),
+            Some(slots) => self.cut(&packet, slots.first, Some(slots.count)),
             // It was there before the first cut, as it was, or is a late one of that time.
             None if self.since.is_some_and(|since| sequence < since) => vec![packet],
             None => Vec::new(),
@@ -91,13 +96,13 @@ impl Refragmenter {
         }
     }
 
-    /// `packet` as packets from number `first` on: exactly `count` when that is above 1.
-    fn cut(&self, packet: &SourcePacket, first: u64, count: u64) -> Vec<SourcePacket> {
-        let count = usize::try_from(count).unwrap_or(1);
-        let whole = fits(packet) && count == 1;
+    /// `packet` as packets from number `first` on: as many as it needs, or the `slots` that were kept free for it.
+    fn cut(&self, packet: &SourcePacket, first: u64, slots: Option<u64>) -> Vec<SourcePacket> {
+        let count = slots.map_or(1, |slots| usize::try_from(slots).unwrap_or(1));
+        let whole = count == 1 && (slots.is_some() || fits(packet));
         let pieces = if whole { None } else { pieces(self.codec, &packet.payload, room(&packet.extensions), count) };
         // What needs more numbers than it has, or cannot be cut, goes as it is.
-        let pieces = pieces.filter(|pieces| count == 1 || pieces.len() <= count);
+        let pieces = pieces.filter(|pieces| slots.is_none() || pieces.len() <= count);
         let payloads = pieces.unwrap_or_else(|| vec![packet.payload.to_vec()]);
         let last = payloads.len() - 1;
         // Numbers that are left over are used up by packets without a payload, or they would look lost.

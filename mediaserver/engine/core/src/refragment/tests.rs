@@ -183,6 +183,18 @@ fn nothing_is_renumbered_before_the_first_large_packet() {
     assert_eq!(cutter.push(packet(14, vec![9])), [], "a repetition");
 }
 
+/// The first large packet could not be cut, so one number was kept free for what was missing then.
+#[test]
+fn a_late_packet_takes_no_more_numbers_than_were_kept_free_for_it() {
+    let mut cutter = Refragmenter::new(Codec::H264);
+    let mut numbers = |sequence, payload| -> Vec<u64> {
+        cutter.push(packet(sequence, payload)).iter().map(|packet| packet.sequence).collect()
+    };
+    assert_eq!(numbers(10, with(&[0x1f], &bytes(ROOM))), [10], "no kind that is known");
+    assert_eq!(numbers(12, with(&[0x41], &bytes(90))), [12]);
+    assert_eq!(numbers(11, with(&[0x41], &bytes(2 * ROOM))), [11], "12 is another's");
+}
+
 #[test]
 fn whatever_is_lost_late_or_repeated_numbers_are_used_once_and_keep_their_order() {
     for seed in 0..200 {

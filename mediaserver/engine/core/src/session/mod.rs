@@ -159,7 +159,7 @@ impl Session {
         }
         if !self.is_connected() && now >= self.created + HANDSHAKE_TIMEOUT {
             self.end(CloseReason::HandshakeTimeout);
-        } else if self.is_connected() && now >= self.last_valid_check() + CONSENT_TIMEOUT {
+        } else if self.is_connected() && now >= self.last_consent() + CONSENT_TIMEOUT {
             self.end(CloseReason::ConsentExpired);
         } else {
             self.turn_ices(now);
@@ -178,11 +178,8 @@ impl Session {
     /// When `on_timeout` wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
-        let limit = if self.is_connected() {
-            self.last_valid_check() + CONSENT_TIMEOUT
-        } else {
-            self.created + HANDSHAKE_TIMEOUT
-        };
+        let limit =
+            if self.is_connected() { self.last_consent() + CONSENT_TIMEOUT } else { self.created + HANDSHAKE_TIMEOUT };
         let media = match &self.media {
             Media::Inbound(receiver) => receiver.next_deadline(),
             Media::Outbound(_) => None,
@@ -300,6 +297,7 @@ impl Session {
             self.outputs.push_back(match received {
                 Received::Packet { track, packet } => Output::Packet { track, packet },
                 Received::Report { track, ntp, rtp_timestamp } => Output::Report { track, ntp, rtp_timestamp },
+                Received::Retuned { track, spec } => Output::Retuned { track, spec },
                 Received::NeedsKeyFrame => Output::NeedsKeyFrame,
                 Received::Feedback(datagram) => {
                     let Some(to) = self.nominated else { continue };
@@ -340,8 +338,12 @@ impl Session {
         if let Some(nominated) = self.ice.path.nominated()
             && self.nominated != Some(nominated)
         {
-            self.nominated = Some(nominated);
+            let moved = self.nominated.replace(nominated).is_some();
             self.outputs.push_back(Output::Nominated(nominated));
+            if moved && self.is_connected() && self.role == Role::Publisher {
+                // What was under way meanwhile has gone elsewhere.
+                self.outputs.push_back(Output::NeedsKeyFrame);
+            }
         }
     }
 

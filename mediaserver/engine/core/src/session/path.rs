@@ -30,6 +30,7 @@ pub struct Path {
     follows: bool,
     nominated_alive: Instant,
     last_valid_check: Instant,
+    last_answer: Instant,
 }
 
 impl Path {
@@ -44,6 +45,7 @@ impl Path {
             follows,
             nominated_alive: now,
             last_valid_check: now,
+            last_answer: now,
         }
     }
 
@@ -53,7 +55,13 @@ impl Path {
         self.nominated
     }
 
-    /// When the peer last proved to be there.
+    /// When the peer last answered a check of ours. (Who has once seen its own requests can send them again from anywhere.)
+    #[must_use]
+    pub const fn last_answer(&self) -> Instant {
+        self.last_answer
+    }
+
+    /// When the peer last asked or answered.
     #[must_use]
     pub const fn last_valid_check(&self) -> Instant {
         self.last_valid_check
@@ -100,6 +108,7 @@ impl Path {
         let index = self.open_checks.iter().position(|(transaction, to, _)| (*transaction, *to) == check)?;
         let (.., sent) = self.open_checks.remove(index)?;
         self.note_alive(from, now);
+        self.last_answer = now;
         if !self.has_proved(from) {
             self.proved.push_back(from);
             if self.proved.len() > PROVED {

@@ -73,10 +73,11 @@ impl Session {
         std::iter::once(&self.ice).chain(&self.restarted)
     }
 
-    /// When the peer last proved to be there, on the old way or the new one.
-    pub(super) fn last_valid_check(&self) -> Instant {
-        let restarted = self.restarted.as_ref().map(|ice| ice.path.last_valid_check());
-        restarted.into_iter().fold(self.ice.path.last_valid_check(), Instant::max)
+    /// When the peer last consented, on the old way or the new one: by its answers where it is sent media (RFC 7675, 5.1). Who
+    /// sends them to us consents by asking as well: `FFmpeg` asks and does not answer any more.
+    pub(super) fn last_consent(&self) -> Instant {
+        let of = |ice: &Ice| if self.role.receives() { ice.path.last_valid_check() } else { ice.path.last_answer() };
+        self.ices().map(of).fold(of(&self.ice), Instant::max)
     }
 
     pub(super) fn turn_ices(&mut self, now: Instant) {

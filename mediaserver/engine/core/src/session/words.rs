@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::border::SourcePacket;
+use crate::border::{SourcePacket, TrackSpec};
 use crate::srtp::SrtpKeys;
 
 /// What a session is for.
@@ -82,6 +82,10 @@ pub enum Output {
     Packet {
         track: usize,
         packet: SourcePacket,
+    },
+    Retuned {
+        track: usize,
+        spec: TrackSpec,
     },
     Report {
         track: usize,

@@ -113,6 +113,66 @@ fn vp8_picture_ids_go_on_over_incarnations_and_repairs_say_the_same() {
     assert_eq!(world.player(viewer).packets[&RTX_SSRC][0].payload[2..], second_key.payload);
 }
 
+/// Not another source: the same one, in the same numbers.
+#[test]
+fn a_source_that_goes_on_in_another_codec_plays_on_with_those_who_have_it() {
+    let mut world = World::new(43);
+    let mut both = browser(true);
+    both.tracks[1].payloads.push(CodecPayload { codec: Codec::Vp8, payload_type: 98, rtx: None });
+    let (viewer, one) = (world.join(both, AeadAes128Gcm), world.join(browser(true), AeadAes128Gcm));
+    let mut publication = world.publish(100, 0);
+    world.play(&mut publication, 5, 30);
+    let spec =
+        TrackSpec { kind: Codec::Vp8.kind(), codec: Codec::Vp8, clock_rate: 90_000, fmtp: String::new(), pli: true };
+    world.forwarder.retune(publication.id, VIDEO, spec, world.now);
+    assert!(
+        world
+            .events()
+            .iter()
+            .any(|event| matches!(event, ForwarderEvent::Tracks { tracks, .. } if tracks[1].codec == Codec::Vp8))
+    );
+    play_vp8(&mut world, &mut publication, 5, (7, 7));
+    let packets = &world.player(viewer).packets[&VIDEO_SSRC];
+    assert!(contiguous(&world.player(viewer).numbers(VIDEO_SSRC)));
+    assert_eq!((packets.len(), packets[20].payload[0]), (5 * 4 + 5 * 2, 0x90));
+    assert_eq!(world.player(one).packets[&VIDEO_SSRC].len(), 20);
+    assert!(world.events().contains(&ForwarderEvent::CodecChanged { viewer: one }));
+}
+
+/// AV1 frames of one packet, the first a key frame, with dependency descriptors from `number` on.
+fn play_av1(world: &mut World, publication: &mut Publication, frames: u16, number: u16) {
+    for at in 0..frames {
+        let [high, low] = number.wrapping_add(at).to_be_bytes();
+        let first = if at == 0 { 0x18 } else { 0x10 };
+        let mut packet = World::packet(publication, VIDEO, first, 50, true);
+        packet.extensions.dependency_descriptor = Some([0xc0, high, low].into());
+        publication.timestamp[VIDEO] = publication.timestamp[VIDEO].wrapping_add(3000);
+        world.push(publication, VIDEO, [packet]);
+        world.settle();
+        world.wait(ms(33));
+    }
+}
+
+#[test]
+fn dependency_descriptors_pass_and_their_frames_are_counted_on_over_incarnations() {
+    let mut world = World::new(42);
+    let mut spec = browser(true);
+    spec.tracks[1].payloads[0].codec = Codec::Av1;
+    let without = world.join(spec.clone(), AeadAes128Gcm);
+    spec.tracks[1].extensions.insert(crate::negotiation::Extension::DependencyDescriptor, DESCRIPTOR_ID);
+    let viewer = world.join(spec, AeadAes128Gcm);
+    let mut first = world.publish_as(Codec::Av1, 100, 5000);
+    play_av1(&mut world, &mut first, 10, 65_530);
+    let mut second = world.publish_as(Codec::Av1, 7, 123);
+    play_av1(&mut world, &mut second, 10, 3);
+    let descriptors: Vec<Vec<u8>> =
+        world.player(viewer).packets[&VIDEO_SSRC].iter().map(|p| p.descriptor.clone().unwrap()).collect();
+    let expected: Vec<Vec<u8>> =
+        (0..20_u16).map(|at| [&[0xc0][..], &65_530_u16.wrapping_add(at).to_be_bytes()].concat()).collect();
+    assert_eq!(descriptors, expected);
+    assert!(world.player(without).packets[&VIDEO_SSRC].iter().all(|packet| packet.descriptor.is_none()));
+}
+
 #[test]
 fn a_replayed_vp8_picture_has_the_next_id_and_not_its_old_one() {
     let mut world = World::new(41);

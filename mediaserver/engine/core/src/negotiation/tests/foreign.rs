@@ -40,10 +40,16 @@ fn ffmpeg_publishes_as_the_dtls_server() {
     assert_eq!(lines(&whip::answer(&local(), &receiving), "a=setup"), vec!["a=setup:active"; 2]);
 }
 
-/// All it knows, VP8 first, whatever its track is: the stream's `codecs` decide.
+/// All it knows, VP8 first, whatever its track is: so it is answered with all that the stream takes, and sends what it has.
 #[test]
-fn pion_is_answered_by_the_streams_codecs() {
-    let of = |codecs| chosen(&publish(PION_PUBLISH, codecs).unwrap())[0];
-    assert_eq!(of(&[]), (Kind::Video, Codec::H264, 106, Some(107)));
-    assert_eq!(of(&[Codec::Vp8, Codec::Opus]), (Kind::Video, Codec::Vp8, 96, Some(97)));
+fn pion_is_answered_with_all_of_the_streams_codecs() {
+    let of = |codecs: &[Codec]| {
+        let receiving = publish(PION_PUBLISH, codecs).unwrap();
+        let others: Vec<Codec> = receiving.media[0].others.iter().map(|other| other.format.codec).collect();
+        (chosen(&receiving)[0], others)
+    };
+    let (first, others) = of(&[]);
+    assert_eq!(first, (Kind::Video, Codec::H264, 106, Some(107)));
+    assert!(others.starts_with(&[Codec::Vp8, Codec::Vp9, Codec::Av1]), "{others:?}");
+    assert_eq!(of(&[Codec::Vp8, Codec::Opus]), ((Kind::Video, Codec::Vp8, 96, Some(97)), vec![]));
 }
