@@ -47,6 +47,7 @@ impl Forwarder {
         let Some(viewer) = self.viewers.get_mut(id.0) else { return };
         viewer.queued = false;
         let Some(stream) = self.streams.get(viewer.stream) else { return };
+        let layer = viewer.layer();
         let before = self.outbox.bytes.len();
         let (outbox, config) = (&mut self.outbox, &self.config);
         let outcome = viewer.turn(&mut Turn { id, stream, sources: &self.sources, outbox, config, now, ntp });
@@ -63,10 +64,11 @@ impl Forwarder {
         if let Some(hopeless) = outcome.hopeless {
             self.give_up(id, hopeless);
         }
+        self.tell_layer(id, layer);
         if let Some(restart) = outcome.restart {
             self.restart(id, restart, now);
-        } else if outcome.wants_key_frame {
-            self.want_key_frame(stream, now);
+        } else if outcome.wants_key_frame.is_some() {
+            self.want_key_frame(stream, outcome.wants_key_frame, now);
         }
     }
 }

@@ -143,6 +143,18 @@ impl Node {
         self.settle(now);
     }
 
+    /// Which layer a viewer is to get; None: the best that its path carries. False: there is no such viewer.
+    pub fn choose_layer(&mut self, id: SessionId, rid: Option<&str>, now: Instant) -> bool {
+        let Some(entry) = self.sessions.get_mut(&id) else { return false };
+        let Media::Outbound(spec) = &mut entry.session.media else { return false };
+        spec.layer = rid.map(str::to_owned);
+        if let Some(viewer) = entry.viewer {
+            self.forwarder.choose_layer(viewer, rid, now);
+        }
+        self.settle(now);
+        true
+    }
+
     /// When `on_timeout` wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -280,9 +292,10 @@ impl Node {
                     self.forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
                 }
             }
-            Output::NeedsKeyFrame => {
-                let stream = entry.stream.clone();
-                self.forwarder.request_key_frame(&stream, now);
+            Output::NeedsKeyFrame { track } => {
+                if let Some(source) = entry.source {
+                    self.forwarder.on_source_gap(source, track, now);
+                }
             }
             Output::Connected(keys) => {
                 if let Media::Outbound(spec) = &entry.session.media {
@@ -392,11 +405,22 @@ impl Node {
                 self.turn(id, now, |session| session.request_key_frame(request.track));
             }
         }
+        while let Some(request) = self.forwarder.poll_layer_request() {
+            if let Some(id) = self.by_source.get(&request.source).copied() {
+                self.turn(id, now, |session| session.want_layer(request.track, request.wanted));
+            }
+        }
         while let Some(event) = self.forwarder.poll_event() {
             let (source, fact) = match event {
                 ForwarderEvent::Active { source } => (source, Fact::Active),
                 ForwarderEvent::Silent { source } => (source, Fact::Silent),
                 ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
+                ForwarderEvent::Layer { viewer, rid } => {
+                    if let Some(id) = self.by_viewer.get(&viewer).copied() {
+                        self.tell(id, Fact::Layer(rid));
+                    }
+                    continue;
+                }
                 ForwarderEvent::CodecChanged { viewer } => {
                     self.end_viewer(viewer, CloseReason::CodecChanged, now);
                     continue;

@@ -43,10 +43,12 @@ fn receiving(ssrcs: Option<u32>) -> Receiving {
             nack: kind == Kind::Video,
             pli: kind == Kind::Video,
             transport_cc: true,
+            remb: false,
         },
         extensions: ids(),
         ssrc: ssrcs.filter(|_| kind == Kind::Video),
         rtx_ssrc: None,
+        layers: vec![],
     };
     Receiving {
         peer: PeerTransport {
@@ -138,7 +140,7 @@ impl World {
             match output {
                 Received::Packet { track, packet } => self.packets.push((track, packet)),
                 Received::Report { track, ntp, rtp_timestamp } => self.reports.push((track, ntp, rtp_timestamp)),
-                Received::NeedsKeyFrame => self.key_frames_needed += 1,
+                Received::NeedsKeyFrame { .. } => self.key_frames_needed += 1,
                 Received::Ended => self.ended = true,
                 Received::Feedback(mut sealed) => {
                     let len = self.opener.open_rtcp(&mut sealed).expect("ours");

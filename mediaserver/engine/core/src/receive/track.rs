@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::arrivals::Arrivals;
 use super::missing::Missing;
-use crate::border::TrackSpec;
+use crate::border::{Layer, TrackSpec};
 use crate::negotiation::{Extension, ExtensionIds, ReceivedMedia};
 use crate::ring::MAX_JUMP;
 use crate::rtp::RtpView;
@@ -53,6 +53,10 @@ pub struct Track {
     pub offset: u64,
     pub mid: String,
     pub payload_type: u8,
+    /// A layer that the peer is not to send.
+    pub paused: bool,
+    /// How often that was changed.
+    pub pauses: u16,
     rtx: Option<u8>,
     rtx_ssrc: Option<u32>,
     last_packet: Option<Instant>,
@@ -60,7 +64,7 @@ pub struct Track {
 
 impl Track {
     #[must_use]
-    pub fn new(media: &ReceivedMedia) -> Self {
+    pub fn new(media: &ReceivedMedia, rid: Option<&str>) -> Self {
         let format = &media.payload.format;
         Self {
             spec: TrackSpec {
@@ -69,6 +73,7 @@ impl Track {
                 clock_rate: format.codec.clock_rate(),
                 fmtp: format.fmtp.clone(),
                 pli: media.payload.pli,
+                layer: rid.map(Layer::named),
             },
             extensions: media.extensions.clone(),
             nack: media.payload.nack,
@@ -80,6 +85,8 @@ impl Track {
             offset: 0,
             mid: media.mid.clone(),
             payload_type: media.payload.payload_type,
+            paused: false,
+            pauses: 0,
             rtx: media.payload.rtx,
             rtx_ssrc: media.rtx_ssrc,
             last_packet: None,
@@ -92,10 +99,24 @@ impl Track {
         if mid.is_some_and(|mid| mid != self.mid.as_bytes()) {
             return None;
         }
-        match packet.payload_type {
-            own if own == self.payload_type => Some(Way::Media),
-            own if Some(own) == self.rtx => Some(Way::Repair),
-            _ => None,
+        let way = match packet.payload_type {
+            own if own == self.payload_type => Way::Media,
+            own if Some(own) == self.rtx => Way::Repair,
+            _ => return None,
+        };
+        self.names(way, packet).then_some(way)
+    }
+
+    /// Whether a layer's packet says so, by its SSRC or its rid (RFC 8852); a track without layers need not be named.
+    fn names(&self, way: Way, packet: &RtpView<'_>) -> bool {
+        let Some(layer) = &self.spec.layer else { return true };
+        let (extension, known) = match way {
+            Way::Media => (Extension::Rid, self.ssrc),
+            Way::Repair => (Extension::RepairedRid, self.rtx_ssrc),
+        };
+        match self.extensions.id(extension).and_then(|id| packet.extension(id)) {
+            Some(rid) => rid == layer.rid.as_bytes(),
+            None => known == Some(packet.ssrc),
         }
     }
 

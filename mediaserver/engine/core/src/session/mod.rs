@@ -198,6 +198,14 @@ impl Session {
         }
     }
 
+    /// Have the peer, another node, send the layer that is `track`, or send it no more.
+    pub fn want_layer(&mut self, track: usize, wanted: bool) {
+        if let Media::Inbound(receiver) = &mut self.media {
+            receiver.want_layer(track, wanted);
+            self.take_received();
+        }
+    }
+
     /// Begin a session that we open: check the peer's `candidates`, as the controlling side.
     pub fn start(&mut self, candidates: Vec<Candidate>, now: Instant) {
         self.rtc.direct_api().set_ice_controlling(true);
@@ -300,7 +308,7 @@ impl Session {
             self.outputs.push_back(match received {
                 Received::Packet { track, packet } => Output::Packet { track, packet },
                 Received::Report { track, ntp, rtp_timestamp } => Output::Report { track, ntp, rtp_timestamp },
-                Received::NeedsKeyFrame => Output::NeedsKeyFrame,
+                Received::NeedsKeyFrame { track } => Output::NeedsKeyFrame { track },
                 Received::Feedback(datagram) => {
                     let Some(to) = self.nominated else { continue };
                     Output::Transmit { to, datagram }

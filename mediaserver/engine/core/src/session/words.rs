@@ -88,8 +88,10 @@ pub enum Output {
         ntp: u64,
         rtp_timestamp: u32,
     },
-    /// What the peer sent is lost in part, for good.
-    NeedsKeyFrame,
+    /// What the peer sent of a track is lost in part, for good.
+    NeedsKeyFrame {
+        track: usize,
+    },
     /// The last thing that is said.
     Closed(CloseReason),
 }

@@ -1,0 +1,142 @@
+//! What a viewer's path carries, by what the viewer reports.
+//!
+//! The rule stands behind [`Estimator`], so that another one (transport-wide feedback, say) can take its place.
+
+use std::time::{Duration, Instant};
+
+/// One thing that a viewer said, or that shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Feedback {
+    /// The receiver's own estimate, bit/s (draft-alvestrand-rmcat-remb-03).
+    Remb(u64),
+    /// Fraction lost since the last report, 0…1 (RFC 3550, 6.4.1).
+    Loss(f64),
+    RoundTrip(Duration),
+    /// It asks again and again for the same packet, or stopped asking.
+    GivenUp,
+}
+
+/// Turns feedback into the rate that fits.
+pub trait Estimator {
+    /// `sent`: what goes to the viewer at present, bit/s. None: nothing speaks against any rate yet.
+    fn estimate(&mut self, feedback: Feedback, sent: u64, now: Instant) -> Option<u64>;
+
+    /// Since when nothing has spoken of congestion; None: it never did.
+    fn congested(&self) -> Option<Instant>;
+}
+
+/// Loss above this is congestion; below the other, the path carries what is sent.
+const HEAVY_LOSS: f64 = 0.1;
+const LIGHT_LOSS: f64 = 0.02;
+/// A round trip that has grown by this over the shortest one is a queue that fills.
+const QUEUE: Duration = Duration::from_millis(150);
+/// As many reports of it in a row: one alone is a hiccup.
+const QUEUE_REPORTS: u32 = 2;
+/// The shortest round trip is forgotten after this: paths change.
+const SHORTEST_FOR: Duration = Duration::from_mins(1);
+/// One cut is waited for before the next: what is in the queue still speaks of the past.
+const BETWEEN_CUTS: Duration = Duration::from_millis(800);
+/// A receiver that estimated and says nothing any more has stopped doing so.
+const REMB_FOR: Duration = Duration::from_secs(15);
+/// A path that carries this much carries a little more.
+const HEADROOM: f64 = 1.05;
+
+/// REMB where the viewer sends it, bounded by loss, round trips and repairs that came to nothing.
+#[derive(Debug, Default)]
+pub struct RembAndLoss {
+    remb: Option<(u64, Instant)>,
+    /// Bound by losses.
+    bound: Option<f64>,
+    shortest: Option<(Duration, Instant)>,
+    queued: u32,
+    congested: Option<Instant>,
+    last_cut: Option<Instant>,
+}
+
+impl Estimator for RembAndLoss {
+    #[allow(clippy::cast_precision_loss)] // Rates.
+    fn estimate(&mut self, feedback: Feedback, sent: u64, now: Instant) -> Option<u64> {
+        match feedback {
+            Feedback::Remb(rate) => {
+                if rate < sent {
+                    self.congested = Some(now);
+                }
+                self.remb = Some((rate, now));
+            }
+            Feedback::Loss(lost) if lost > HEAVY_LOSS => self.cut(sent as f64 * (1.0 - lost.min(0.6)), now),
+            Feedback::Loss(lost) if lost < LIGHT_LOSS => {
+                self.bound = self.bound.map(|bound| bound.max(sent as f64 * HEADROOM));
+            }
+            Feedback::Loss(_) => {}
+            Feedback::RoundTrip(round_trip) => self.on_round_trip(round_trip, sent as f64, now),
+            Feedback::GivenUp => self.cut(sent as f64 * 0.85, now),
+        }
+        self.current(now)
+    }
+
+    fn congested(&self) -> Option<Instant> {
+        self.congested
+    }
+}
+
+impl RembAndLoss {
+    fn on_round_trip(&mut self, round_trip: Duration, sent: f64, now: Instant) {
+        let shortest = self
+            .shortest
+            .filter(|(known, at)| *known <= round_trip && now.saturating_duration_since(*at) < SHORTEST_FOR);
+        let (known, _) = *self.shortest.insert(shortest.unwrap_or((round_trip, now)));
+        self.queued = if round_trip > known * 2 + QUEUE { self.queued + 1 } else { 0 };
+        if self.queued >= QUEUE_REPORTS {
+            self.queued = 0;
+            self.cut(sent * 0.8, now);
+        }
+    }
+
+    fn cut(&mut self, bound: f64, now: Instant) {
+        self.congested = Some(now);
+        if self.last_cut.is_some_and(|last| now.saturating_duration_since(last) < BETWEEN_CUTS) {
+            return;
+        }
+        self.last_cut = Some(now);
+        self.bound = Some(self.bound.map_or(bound, |known| known.min(bound)));
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Rates are positive.
+    fn current(&self, now: Instant) -> Option<u64> {
+        let remb = self.remb.filter(|(_, at)| now.saturating_duration_since(*at) < REMB_FOR).map(|(rate, _)| rate);
+        let bound = self.bound.map(|bound| bound as u64);
+        remb.into_iter().chain(bound).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: u64 = 1_000_000;
+
+    #[test]
+    fn the_estimate_follows_remb_and_is_bounded_by_what_gets_lost() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut path = RembAndLoss::default();
+        for (name, ms, feedback, sent, expected) in [
+            ("nothing lost says nothing", 0, Feedback::Loss(0.0), SENT, None),
+            ("remb", 100, Feedback::Remb(2_000_000), SENT, Some(2_000_000)),
+            ("some loss is borne", 1000, Feedback::Loss(0.08), SENT, Some(2_000_000)),
+            ("heavy loss", 2000, Feedback::Loss(0.3), SENT, Some(700_000)),
+            ("the same congestion again", 2500, Feedback::Loss(0.3), SENT, Some(700_000)),
+            ("what gets through lifts it", 4000, Feedback::Loss(0.0), SENT, Some(1_050_000)),
+            ("but only so far", 5000, Feedback::Loss(0.0), 500_000, Some(1_050_000)),
+            ("given up", 6000, Feedback::GivenUp, SENT, Some(850_000)),
+            ("a round trip", 7000, Feedback::RoundTrip(Duration::from_millis(40)), SENT, Some(850_000)),
+            ("a hiccup", 8000, Feedback::RoundTrip(Duration::from_millis(400)), SENT, Some(850_000)),
+            ("a queue", 9000, Feedback::RoundTrip(Duration::from_millis(400)), SENT, Some(800_000)),
+            ("remb again", 10_000, Feedback::Remb(500_000), SENT, Some(500_000)),
+            ("a receiver that stopped saying it", 26_000, Feedback::Loss(0.05), SENT, Some(800_000)),
+        ] {
+            assert_eq!(path.estimate(feedback, sent, at(ms)), expected, "{name}");
+        }
+        assert_eq!(path.congested(), Some(at(10_000)));
+    }
+}
