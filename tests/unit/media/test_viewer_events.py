@@ -161,7 +161,7 @@ async def test_nothing_is_kept_of_those_who_have_gone(scene: Scene) -> None:
     scene.events.close(viewer, stream)
     assert (scene.events.count, scene.events.unasked) == (0, 0)
     kept = vars(scene.events)
-    assert [kept[name] for name in ("_open", "_streams", "_asked")] == [{}, {}, set()]
+    assert [kept[name] for name in ("_open", "_sessions", "_asked")] == [{}, {}, set()]
 
 
 async def test_reading_waits_for_news(scene: Scene) -> None:

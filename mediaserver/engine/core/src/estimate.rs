@@ -38,6 +38,11 @@ const SHORTEST_FOR: Duration = Duration::from_mins(1);
 const BETWEEN_CUTS: Duration = Duration::from_millis(800);
 /// A receiver that estimated and says nothing any more has stopped doing so.
 const REMB_FOR: Duration = Duration::from_secs(15);
+/// Percent of what is sent: below, REMB speaks of congestion (libwebrtc's falls to 85 % of what arrives). It begins at what
+/// arrives, and rises slowly to one and a half of that: while it does not fall, it only lags behind.
+const REMB_CONGESTED: u64 = 82;
+/// How long two reports without loss speak of the present.
+const CARRIED_FOR: Duration = Duration::from_secs(3);
 /// A path that carries this much carries a little more.
 const HEADROOM: f64 = 1.05;
 
@@ -47,6 +52,8 @@ pub struct RembAndLoss {
     remb: Option<(u64, Instant)>,
     /// Bound by losses.
     bound: Option<f64>,
+    /// What was sent before the latest reports, nothing of it lost: the receiver's estimate lags behind that.
+    carried: Option<(u64, u64, Instant)>,
     shortest: Option<(Duration, Instant)>,
     queued: u32,
     congested: Option<Instant>,
@@ -58,14 +65,18 @@ impl Estimator for RembAndLoss {
     fn estimate(&mut self, feedback: Feedback, sent: u64, now: Instant) -> Option<u64> {
         match feedback {
             Feedback::Remb(rate) => {
-                if rate < sent {
+                let falls = self.remb.is_some_and(|(before, _)| rate < before);
+                if falls && rate * 100 < sent * REMB_CONGESTED {
                     self.congested = Some(now);
+                    self.carried = None;
                 }
                 self.remb = Some((rate, now));
             }
             Feedback::Loss(lost) if lost > HEAVY_LOSS => self.cut(sent as f64 * (1.0 - lost.min(0.6)), now),
             Feedback::Loss(lost) if lost < LIGHT_LOSS => {
                 self.bound = self.bound.map(|bound| bound.max(sent as f64 * HEADROOM));
+                let before = self.carried.map_or(0, |(_, last, _)| last);
+                self.carried = Some((before.min(sent), sent, now));
             }
             Feedback::Loss(_) => {}
             Feedback::RoundTrip(round_trip) => self.on_round_trip(round_trip, sent as f64, now),
@@ -94,6 +105,7 @@ impl RembAndLoss {
 
     fn cut(&mut self, bound: f64, now: Instant) {
         self.congested = Some(now);
+        self.carried = None;
         if self.last_cut.is_some_and(|last| now.saturating_duration_since(last) < BETWEEN_CUTS) {
             return;
         }
@@ -101,9 +113,13 @@ impl RembAndLoss {
         self.bound = Some(self.bound.map_or(bound, |known| known.min(bound)));
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Rates are positive.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)] // Rates.
     fn current(&self, now: Instant) -> Option<u64> {
         let remb = self.remb.filter(|(_, at)| now.saturating_duration_since(*at) < REMB_FOR).map(|(rate, _)| rate);
+        let lately = |at: Instant| now.saturating_duration_since(at) < CARRIED_FOR;
+        let carried =
+            self.carried.filter(|(.., at)| lately(*at)).map_or(0, |(rate, ..)| (rate as f64 * HEADROOM) as u64);
+        let remb = remb.map(|remb| remb.max(carried));
         let bound = self.bound.map(|bound| bound as u64);
         remb.into_iter().chain(bound).min()
     }
@@ -132,11 +148,16 @@ mod tests {
             ("a round trip", 7000, Feedback::RoundTrip(Duration::from_millis(40)), SENT, Some(850_000)),
             ("a hiccup", 8000, Feedback::RoundTrip(Duration::from_millis(400)), SENT, Some(850_000)),
             ("a queue", 9000, Feedback::RoundTrip(Duration::from_millis(400)), SENT, Some(800_000)),
+            ("remb a little below", 9500, Feedback::Remb(850_000), SENT, Some(800_000)),
+            ("remb that rises", 9700, Feedback::Remb(860_000), 2 * SENT, Some(800_000)),
             ("remb again", 10_000, Feedback::Remb(500_000), SENT, Some(500_000)),
-            ("a receiver that stopped saying it", 26_000, Feedback::Loss(0.05), SENT, Some(800_000)),
+            ("what it carries all the same", 11_000, Feedback::Loss(0.0), SENT, Some(500_000)),
+            ("for two reports", 12_000, Feedback::Loss(0.0), SENT, Some(1_050_000)),
+            ("is not carried any more", 13_000, Feedback::Remb(490_000), SENT, Some(490_000)),
+            ("a receiver that stopped saying it", 29_000, Feedback::Loss(0.05), SENT, Some(1_050_000)),
         ] {
             assert_eq!(path.estimate(feedback, sent, at(ms)), expected, "{name}");
         }
-        assert_eq!(path.congested(), Some(at(10_000)));
+        assert_eq!(path.congested(), Some(at(13_000)));
     }
 }

@@ -14,8 +14,13 @@ const TRIAL: Duration = Duration::from_secs(8);
 /// A layer fits when the estimate is this much above its rate, going up, and it must fall this far below to go down (percent).
 const ABOVE: u64 = 115;
 const BELOW: u64 = 97;
-/// A probe is this long, and grows in that time to the whole difference.
-const PROBE: Duration = Duration::from_secs(4);
+/// A probe is this long at most (a receiver's estimate rises by 8 % a second), and grows to the whole difference in the other time.
+const PROBE: Duration = Duration::from_secs(10);
+const PROBE_GROWS: Duration = Duration::from_secs(2);
+/// An estimate below a layer's rate counts while congestion shows; without any it only says that little was sent.
+const SHOWS: Duration = Duration::from_millis(2500);
+/// What was congested so long ago says nothing of any rate.
+const REMEMBERED: Duration = Duration::from_mins(2);
 
 /// A layer that could be sent, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,9 @@ impl LayerPolicy {
     /// What to send: index into `choices` (the least first, never empty). `current`: what is sent now; None: nothing yet, or it
     /// is no more.
     pub fn choose(&mut self, choices: &[Choice], current: Option<usize>, path: Path, now: Instant) -> usize {
+        let since_congested = path.congested.map(|at| now.saturating_duration_since(at));
+        let path =
+            Path { estimate: path.estimate.filter(|_| since_congested.is_some_and(|past| past < REMEMBERED)), ..path };
         let Some(current) = current else {
             self.probing = None;
             self.changed = Some(now);
@@ -65,7 +73,8 @@ impl LayerPolicy {
         // What the path was thought to carry before a try says nothing against it.
         let trying = self.rose.is_some_and(|rose| now.saturating_duration_since(rose) < TRIAL);
         let fits_now = path.estimate.is_none_or(|estimate| fits(choices[current], estimate, BELOW));
-        if !fits_now && !trying && current > 0 {
+        let congested = since_congested.is_some_and(|past| past < SHOWS);
+        if !fits_now && congested && !trying && current > 0 {
             return self.go_down(fitting(&choices[..current], path.estimate), now);
         }
         if current + 1 < choices.len() && self.may_rise(path, now) && self.tries(choices[current + 1], path, now) {
@@ -83,9 +92,9 @@ impl LayerPolicy {
         let (Some(since), Some(next)) = (self.probing, choices.get(current + 1)) else { return 0 };
         let rate = |choice: &Choice| u64::from(choice.bitrate.unwrap_or(0));
         let difference = (rate(next) * (ABOVE + 5) / 100).saturating_sub(rate(&choices[current]));
-        let grown = now.saturating_duration_since(since).as_millis().min(PROBE.as_millis() / 2);
-        let share = u64::try_from(grown * 100 / (PROBE.as_millis() / 2)).unwrap_or(100);
-        difference * (share + 25).min(100) / 100
+        let grown = now.saturating_duration_since(since).as_millis() * 100 / PROBE_GROWS.as_millis();
+        let share = u64::try_from(grown).unwrap_or(100);
+        difference * share.saturating_add(25).min(100) / 100
     }
 
     #[must_use]

@@ -21,7 +21,8 @@ fn ms(ms: u64) -> Duration {
 enum Viewer {
     /// Receiver reports alone.
     Reports,
-    /// An estimate too, that never exceeds one and a half of what it gets (as libwebrtc's does).
+    /// An estimate too: it begins at what arrives, rises by 8 % a second to one and a half of that, and falls to 85 % of it when
+    /// a queue fills (as libwebrtc's does).
     Remb,
     /// Receiver reports, and no RTX: nothing to probe with.
     Plain,
@@ -41,6 +42,7 @@ struct World {
     /// Of the last second: bits sent and lost.
     sent: f64,
     lost: f64,
+    remb: Option<f64>,
     /// (s, to) of each change.
     changes: Vec<(u64, usize)>,
 }
@@ -58,6 +60,7 @@ impl World {
             queue: 0.0,
             sent: 0.0,
             lost: 0.0,
+            remb: None,
             changes: vec![],
         }
     }
@@ -89,8 +92,10 @@ impl World {
         tell(Feedback::RoundTrip(round_trip));
         tell(Feedback::Loss(loss));
         if self.viewer == Viewer::Remb {
-            let most = if queued > ms(50) { received * 0.85 } else { received * 1.5 + 10_000.0 };
-            tell(Feedback::Remb(most as u64));
+            let raised = self.remb.map_or(received, |remb| (remb * 1.08).min((received * 1.5 + 10_000.0).max(remb)));
+            let remb = if queued > ms(50) { received * 0.85 } else { raised };
+            self.remb = Some(remb);
+            tell(Feedback::Remb(remb as u64));
         }
         (self.sent, self.lost) = (0.0, 0.0);
     }
@@ -135,13 +140,24 @@ fn behind_a_bottleneck_it_settles_without_swinging_and_comes_up_when_that_goes()
 fn what_nobody_speaks_against_is_the_best_and_a_viewer_that_begins_gets_what_fits() {
     let now = Instant::now();
     for (estimate, expected) in [(None, 2), (Some(2_000_000), 2), (Some(600_000), 1), (Some(1), 0)] {
-        let path = Path { estimate, ..Path::default() };
+        let path = Path { estimate, congested: Some(now), ..Path::default() };
         assert_eq!(LayerPolicy::default().choose(&choices(), None, path, now), expected, "{estimate:?}");
     }
     let mut unknown = choices();
     unknown[2].bitrate = None;
     let path = Path { estimate: Some(10_000_000), ..Path::default() };
     assert_eq!(LayerPolicy::default().choose(&unknown, None, path, now), 2);
+}
+
+#[test]
+fn an_estimate_without_congestion_only_says_how_little_was_sent() {
+    let start = Instant::now();
+    let mut policy = LayerPolicy::default();
+    let path = Path { estimate: Some(100_000), congested: None, probes: true };
+    assert_eq!(policy.choose(&choices(), None, path, start), 2);
+    assert_eq!(policy.choose(&choices(), Some(2), path, start + ms(5000)), 2);
+    let congested = Path { congested: Some(start + ms(6000)), ..path };
+    assert_eq!(policy.choose(&choices(), Some(2), congested, start + ms(6000)), 0);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::srtp::IndexUse;
 /// How often a viewer's layer is thought over when nothing special happens.
 const REVIEW: Duration = Duration::from_millis(100);
 const PROBE_STEP: Duration = Duration::from_millis(20);
-const RATE_WINDOW: Duration = Duration::from_millis(500);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// A key frame asked for so soon after repairs were means that those came to nothing.
 const GIVES_UP: Duration = Duration::from_secs(2);
 
