@@ -16,7 +16,7 @@ LAYERS: Final = ("h", "m", "l")
 # A camera whose picture flashes where `flash_and_tone` looks, while its microphone hears a tone: once a second, 100 ms.
 _FLASHING_CAMERA: Final = """
 navigator.mediaDevices.getUserMedia = async () => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+  const canvas = Object.assign(document.createElement("canvas"), { width: 960, height: 540 });
   const pen = canvas.getContext("2d");
   const context = new AudioContext({ sampleRate: 48000 });
   const [tone, gain, out] = [context.createOscillator(), context.createGain(), context.createMediaStreamDestination()];
@@ -29,9 +29,9 @@ navigator.mediaDevices.getUserMedia = async () => {
     const second = Math.floor(context.currentTime), on = context.currentTime - second < 0.1;
     gain.gain.value = on ? 0.5 : 0;
     pen.fillStyle = on ? "#fff" : "#000";
-    pen.fillRect(0, 0, 640, 360);
+    pen.fillRect(0, 0, 960, 540);
     pen.fillStyle = `hsl(${drawn++ % 360} 80% 50%)`;
-    for (let i = 0; i < 40; i++) pen.fillRect((drawn * 7 + i * 97) % 640, 180 + (i * 53) % 170, 40, 20);
+    for (let i = 0; i < 40; i++) pen.fillRect((drawn * 7 + i * 97) % 960, 270 + (i * 53) % 250, 40, 20);
   }, 1000 / 30);
   return new MediaStream([...canvas.captureStream(30).getVideoTracks(), ...out.stream.getAudioTracks()]);
 };

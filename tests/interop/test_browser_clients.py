@@ -66,11 +66,12 @@ def test_chromium_publishes_and_plays(cdn: BareCdn, chromium: Chromium, codec: s
     note(Row(name, "plays", codecs, "ECDSA", None, "picture and sound, decoded by itself"))
 
 
-def test_chromium_s_layers_are_narrowed_to_one(cdn: BareCdn, chromium: Chromium) -> None:
-    """An offer of three layers is answered, and one of them is carried."""
+def test_chromium_s_layers_are_taken(cdn: BareCdn, chromium: Chromium) -> None:
+    """An offer of three layers is answered with all of them, and the best is played."""
     page = chromium.open(f"{door(cdn)}/play/c_simulcast#manual")
     made = publish(page, cdn, "c_simulcast", codec="vp8", simulcast=True)
     assert "a=simulcast:send" in made["offer"]
+    assert "a=simulcast:recv q;h;f" in made["answer"]
     seen = our_player_sees(cdn, "c_simulcast")
     stop(page)
     page.close()

@@ -1,5 +1,7 @@
 #![allow(clippy::cast_possible_truncation)] // Low bits are meant.
 
+mod layers;
+
 use super::*;
 use crate::negotiation::{Codec, ExtensionIds, Format, Kind, NegotiatedPayload, PeerTransport, ReceivedMedia, Setup};
 use crate::random::Random;
