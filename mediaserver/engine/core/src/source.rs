@@ -304,17 +304,20 @@ impl Source {
     /// True: a layer has just stopped while another goes on.
     #[must_use]
     pub fn layer_stops(&mut self, now: Instant) -> bool {
-        let alive = |track: &SourceTrack| track.watch.silent_from().is_some_and(|from| from > now);
-        if !self.tracks.iter().any(alive) {
-            return false;
-        }
+        let newest = self.newest_layer();
         let mut stops = false;
         for track in &mut self.tracks {
-            if let Some(layer) = &mut track.spec.layer {
+            if let Some(layer) = track.spec.layer.as_mut().filter(|_| outlived(&track.watch, newest)) {
                 stops |= track.watch.falls_silent(layer, now);
             }
         }
         stops
+    }
+
+    /// When the layer would count as not sent that came last.
+    fn newest_layer(&self) -> Option<Instant> {
+        let layers = self.tracks.iter().filter(|track| track.spec.layer.is_some());
+        layers.filter_map(|track| track.watch.silent_from()).max()
     }
 
     /// When something must be done without a packet.
@@ -323,9 +326,9 @@ impl Source {
         let gathers = self.tracks.iter().filter_map(|track| track.gather.as_ref()?.deadline());
         let silence = self.last_packet.filter(|_| !self.silent).map(|last| last + SILENCE);
         let live = |track: &&SourceTrack| track.spec.layer.as_ref().is_some_and(|layer| layer.live);
-        let layers = self.tracks.iter().filter(live).filter_map(|track| track.watch.silent_from());
-        // All at once is no layer's silence but the source's.
-        let layers = layers.filter(|from| self.last_packet.is_some_and(|last| last + layer::SILENCE > *from));
+        let newest = self.newest_layer();
+        let layers = self.tracks.iter().filter(live).filter(|track| outlived(&track.watch, newest));
+        let layers = layers.filter_map(|track| track.watch.silent_from());
         gathers.chain(silence).chain(layers).min()
     }
 
@@ -343,6 +346,11 @@ impl Source {
         let media_age = self.last_packet.map(|last| now.saturating_duration_since(last));
         SourceStats { media_age, ..self.counters.clone() }
     }
+}
+
+/// Whether another layer goes on without this one: all at once is no layer's silence but the source's.
+fn outlived(watch: &LayerWatch, newest: Option<Instant>) -> bool {
+    watch.silent_from().zip(newest).is_some_and(|(own, newest)| own + layer::SILENCE / 2 <= newest)
 }
 
 /// A packet as the ring keeps it.

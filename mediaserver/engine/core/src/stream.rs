@@ -83,11 +83,6 @@ impl Stream {
     }
 
     #[must_use]
-    pub fn newest(&self) -> Option<&Burst> {
-        self.log.back()
-    }
-
-    #[must_use]
     pub fn burst(&self, position: u64) -> Option<&Burst> {
         self.log.get(usize::try_from(position.checked_sub(self.log_start)?).ok()?)
     }

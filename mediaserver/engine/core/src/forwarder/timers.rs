@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Forwarder;
 use super::starts::answers;
-use crate::border::{ForwarderEvent, KeyFrameRequest, SourceId, ViewerId};
+use crate::border::{ForwarderEvent, KeyFrameRequest, SourceId};
 use crate::viewer::Viewer;
 
 impl Forwarder {
@@ -86,18 +86,15 @@ impl Forwarder {
             if burst.starts_key_frame {
                 stream.budget(burst.track).on_key_frame();
             }
-            stream.push(burst, self.config.late_limit * 2);
-            let turns: Vec<ViewerId> = stream.turns().collect();
-            let Some(burst) = stream.newest() else { continue };
-            for id in turns {
+            for id in stream.turns() {
                 let idle = |viewer: &&mut Viewer| !viewer.queued && viewer.destination.is_some();
-                if let Some(viewer) =
-                    self.viewers.get_mut(id.0).filter(idle).filter(|viewer| viewer.is_stirred_by(burst))
-                {
+                let stirred = |viewer: &&mut Viewer| viewer.is_stirred_by(&burst);
+                if let Some(viewer) = self.viewers.get_mut(id.0).filter(idle).filter(stirred) {
                     viewer.queued = true;
                     self.queue.push_back(id);
                 }
             }
+            stream.push(burst, self.config.late_limit * 2);
         }
         self.bursts = bursts;
     }

@@ -178,7 +178,11 @@ impl Viewer {
 
     /// Think over which layer of the source on air is sent. Some: it is to be gone over to, when it has a key frame.
     pub fn review_layers(&mut self, id: SourceId, source: &Source, now: Instant) -> Option<Switch> {
-        if self.has_rids() || !self.tracks.iter().any(|track| track.kind == Kind::Video) {
+        if !source.has_layers() {
+            (self.layers.playing, self.layers.target, self.layers.probe) = (None, None, None);
+            return None;
+        }
+        if self.has_rids() || self.video_track().is_none() {
             return None;
         }
         let on_air = self.layers.playing.is_some_and(|playing| playing.source == id);
@@ -189,9 +193,6 @@ impl Viewer {
         self.layers.reviewed = Some(now);
         let tracks = source.layers();
         if tracks.is_empty() {
-            if !source.has_layers() {
-                (self.layers.playing, self.layers.target, self.layers.probe) = (None, None, None);
-            }
             return None;
         }
         let (chosen, tries) = self.chosen(id, source, &tracks, now);
@@ -258,7 +259,11 @@ impl Viewer {
         if due > turn.now {
             return;
         }
-        let playing = self.layers.playing.map(|playing| playing.track);
+        let Some(playing) = self.layers.playing.filter(|playing| turn.stream.on_air == Some(playing.source)) else {
+            self.layers.probe = None;
+            return;
+        };
+        let playing = Some(playing.track);
         let current = self.layers.choices.iter().position(|choice| Some(choice.track) == playing).unwrap_or(0);
         let rate = self.layers.policy.probe_rate(&self.layers.choices, current, turn.now);
         let elapsed = turn.now.saturating_duration_since(due).min(PROBE_STEP * 5) + PROBE_STEP;

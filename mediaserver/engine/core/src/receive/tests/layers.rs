@@ -77,7 +77,11 @@ fn each_layer_is_repaired_and_asked_for_key_frames_by_itself() {
     let lost = [&11_u16.to_be_bytes()[..], &[0x10, 1, 7]].concat();
     let unnamed = world.named(RTX_TYPE, 51, 1, (0, ""), &lost);
     world.arrive(&unnamed);
-    assert_eq!((world.numbers(1), world.numbers(2)), (vec![10, 12], vec![500, 502, 501]), "whose the other is nobody knows");
+    assert_eq!(
+        (world.numbers(1), world.numbers(2)),
+        (vec![10, 12], vec![500, 502, 501]),
+        "whose the other is nobody knows"
+    );
 }
 
 #[test]
@@ -85,16 +89,16 @@ fn only_another_node_is_told_which_layers_are_wanted_and_again_with_each_report(
     for is_node in [false, true] {
         let mut world = simulcast();
         if is_node {
-            world.receiver = std::mem::replace(&mut world.receiver, Receiver::new(&receiving(None), "c")).without_arrival_times();
+            world.receiver =
+                std::mem::replace(&mut world.receiver, Receiver::new(&receiving(None), "c")).without_arrival_times();
         }
         world.hear(VIDEO_TYPE, 50, 10, (RID, "h"));
         world.receiver.want_layer(1, false);
         world.receiver.want_layer(0, false);
         world.collect();
         world.wait(ms(2200));
-        let paused = |(_, packet): &(Instant, Vec<u8>)| {
-            rtcp::parse(packet).contains(&Report::Pause { ssrc: 50, paused: true })
-        };
+        let paused =
+            |(_, packet): &(Instant, Vec<u8>)| rtcp::parse(packet).contains(&Report::Pause { ssrc: 50, paused: true });
         assert_eq!(world.feedback.iter().filter(|said| paused(said)).count(), if is_node { 4 } else { 0 });
     }
 }
