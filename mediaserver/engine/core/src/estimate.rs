@@ -41,6 +41,8 @@ const REMB_FOR: Duration = Duration::from_secs(15);
 /// Percent of what is sent: below, REMB speaks of congestion (libwebrtc's falls to 85 % of what arrives). It begins at what
 /// arrives, and rises slowly to one and a half of that: while it does not fall, it only lags behind.
 const REMB_CONGESTED: u64 = 82;
+/// How long such a fall must last.
+const DIP: Duration = Duration::from_millis(1500);
 /// How long two reports without loss speak of the present.
 const CARRIED_FOR: Duration = Duration::from_secs(3);
 /// A path that carries this much carries a little more.
@@ -54,6 +56,8 @@ pub struct RembAndLoss {
     bound: Option<f64>,
     /// What was sent before the latest reports, nothing of it lost: the receiver's estimate lags behind that.
     carried: Option<(u64, u64, Instant)>,
+    /// A fall of REMB below what is sent, and when.
+    dip: Option<(u64, Instant)>,
     shortest: Option<(Duration, Instant)>,
     queued: u32,
     congested: Option<Instant>,
@@ -64,21 +68,14 @@ impl Estimator for RembAndLoss {
     #[allow(clippy::cast_precision_loss)] // Rates.
     fn estimate(&mut self, feedback: Feedback, sent: u64, now: Instant) -> Option<u64> {
         match feedback {
-            Feedback::Remb(rate) => {
-                let falls = self.remb.is_some_and(|(before, _)| rate < before);
-                if falls && rate * 100 < sent * REMB_CONGESTED {
-                    self.congested = Some(now);
-                    self.carried = None;
-                }
-                self.remb = Some((rate, now));
-            }
+            Feedback::Remb(rate) => self.on_remb(rate, sent, now),
             Feedback::Loss(lost) if lost > HEAVY_LOSS => self.cut(sent as f64 * (1.0 - lost.min(0.6)), now),
             Feedback::Loss(lost) if lost < LIGHT_LOSS => {
                 self.bound = self.bound.map(|bound| bound.max(sent as f64 * HEADROOM));
                 let before = self.carried.map_or(0, |(_, last, _)| last);
                 self.carried = Some((before.min(sent), sent, now));
             }
-            Feedback::Loss(_) => {}
+            Feedback::Loss(_) => self.confirm_dip(now),
             Feedback::RoundTrip(round_trip) => self.on_round_trip(round_trip, sent as f64, now),
             Feedback::GivenUp => self.cut(sent as f64 * 0.85, now),
         }
@@ -91,11 +88,36 @@ impl Estimator for RembAndLoss {
 }
 
 impl RembAndLoss {
+    /// Receivers take a jitter of their own for a queue now and then: a fall counts when it lasts, repeats itself or is not alone.
+    fn on_remb(&mut self, rate: u64, sent: u64, now: Instant) {
+        let falls = self.remb.is_some_and(|(before, _)| rate < before);
+        let low = rate * 100 < sent * REMB_CONGESTED;
+        self.remb = Some((rate, now));
+        match self.dip {
+            None if falls && low => self.dip = Some((rate, now)),
+            Some((dip, _)) if !low || rate * 100 > dip * 103 => self.dip = None,
+            Some((dip, at)) if rate * 100 < dip * 97 || now.saturating_duration_since(at) >= DIP => {
+                self.confirm_dip(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn confirm_dip(&mut self, now: Instant) {
+        if self.dip.take().is_some() {
+            self.congested = Some(now);
+            self.carried = None;
+        }
+    }
+
     fn on_round_trip(&mut self, round_trip: Duration, sent: f64, now: Instant) {
         let shortest = self
             .shortest
             .filter(|(known, at)| *known <= round_trip && now.saturating_duration_since(*at) < SHORTEST_FOR);
         let (known, _) = *self.shortest.insert(shortest.unwrap_or((round_trip, now)));
+        if round_trip > known * 2 + QUEUE / 3 {
+            self.confirm_dip(now);
+        }
         self.queued = if round_trip > known * 2 + QUEUE { self.queued + 1 } else { 0 };
         if self.queued >= QUEUE_REPORTS {
             self.queued = 0;
@@ -159,5 +181,39 @@ mod tests {
             assert_eq!(path.estimate(feedback, sent, at(ms)), expected, "{name}");
         }
         assert_eq!(path.congested(), Some(at(13_000)));
+    }
+
+    #[test]
+    fn a_fall_of_remb_counts_when_it_lasts_repeats_itself_or_is_not_alone() {
+        let start = Instant::now();
+        let told: [(&str, &[(u64, Feedback)], bool); 6] = [
+            (
+                "a hiccup",
+                &[(200, Feedback::Remb(500_000)), (800, Feedback::Remb(520_000)), (3000, Feedback::Remb(520_000))],
+                false,
+            ),
+            (
+                "it lasts",
+                &[(200, Feedback::Remb(500_000)), (900, Feedback::Remb(505_000)), (1700, Feedback::Remb(510_000))],
+                true,
+            ),
+            ("again", &[(200, Feedback::Remb(500_000)), (400, Feedback::Remb(450_000))], true),
+            ("with loss", &[(200, Feedback::Remb(500_000)), (400, Feedback::Loss(0.03))], true),
+            (
+                "with delay",
+                &[(200, Feedback::Remb(500_000)), (400, Feedback::RoundTrip(Duration::from_millis(150)))],
+                true,
+            ),
+            ("without loss", &[(200, Feedback::Remb(500_000)), (400, Feedback::Loss(0.0))], false),
+        ];
+        for (name, feedback, congested) in told {
+            let mut path = RembAndLoss::default();
+            path.estimate(Feedback::RoundTrip(Duration::from_millis(20)), SENT, start);
+            path.estimate(Feedback::Remb(1_500_000), SENT, start);
+            for (ms, feedback) in feedback {
+                path.estimate(*feedback, SENT, start + Duration::from_millis(*ms));
+            }
+            assert_eq!(path.congested().is_some(), congested, "{name}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
 use crate::timeline;
 use layers::Layers;
-pub use layers::{Playing, Switch};
+pub use layers::{Playing, Switch, Why};
 pub use start::Restart;
 
 /// A key frame sent less than this ago answers a PLI.

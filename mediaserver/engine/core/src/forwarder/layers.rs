@@ -108,6 +108,14 @@ impl Forwarder {
         used
     }
 
+    /// Somebody goes over to another layer, which another node may have to send first.
+    pub(super) fn look_at_layers_soon(&mut self, stream: Id) {
+        let on_air = self.streams.get(stream).and_then(|stream| stream.on_air);
+        if let Some(source) = on_air.and_then(|id| self.sources.get_mut(id.0)) {
+            source.looked = None;
+        }
+    }
+
     /// Have another node send the layers that somebody watches, and no others. While nobody watches anything all stays as it is:
     /// the next viewer may be near.
     pub(super) fn ask_for_layers(&mut self, now: Instant) {

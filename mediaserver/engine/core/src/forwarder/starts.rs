@@ -8,11 +8,11 @@ use crate::negotiation::Kind;
 use crate::replay::{self, Backlog};
 use crate::slots::Id;
 use crate::source::Source;
-use crate::viewer::Restart;
+use crate::viewer::{Restart, Why};
 
 /// A running viewer's wish is answered from the log when the key frame is not older than this: it has most of it already.
 const FRESH_ENOUGH: Duration = Duration::from_secs(1);
-/// A layer of which nobody knows whether the path carries it is not begun with more of a burst than this.
+/// A layer to which only the path leads is not begun with more of a burst than this.
 const BARELY_PAST: Duration = Duration::from_millis(100);
 
 impl Forwarder {
@@ -28,6 +28,7 @@ impl Forwarder {
             return;
         }
         let track = self.track_of(id, restart);
+        self.look_at_layers_soon(stream);
         if !self.replay(id, restart, now) {
             self.want_key_frame(stream, track, now);
         }
@@ -37,7 +38,9 @@ impl Forwarder {
         let Some(viewer) = self.viewers.get_mut(id.0) else { return };
         let Some(on_air) = self.streams.get(viewer.stream).and_then(|stream| stream.on_air) else { return };
         if let Some(source) = self.sources.get(on_air.0) {
+            let before = viewer.layer();
             let _ = viewer.review_layers(on_air, source, now);
+            self.tell_layer(id, before);
         }
     }
 
@@ -68,7 +71,7 @@ impl Forwarder {
         let key = stream.newest_key_frame(self.track_of(id, restart));
         let (position, resumes) = viewer.restart_at(restart, key, now)?;
         let longest = match restart {
-            Restart::Switch(switch) if switch.tries => BARELY_PAST,
+            Restart::Switch(switch) if switch.why != Why::Wanted => BARELY_PAST,
             Restart::Asked | Restart::Switch(_) => FRESH_ENOUGH,
             Restart::Join | Restart::Cut(_) => replay::LONGEST,
         };

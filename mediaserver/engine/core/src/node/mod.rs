@@ -400,14 +400,15 @@ impl Node {
 
     /// Take what the forwarder wants of sources and tells.
     fn settle(&mut self, now: Instant) {
-        while let Some(request) = self.forwarder.poll_source_request() {
-            if let Some(id) = self.by_source.get(&request.source).copied() {
-                self.turn(id, now, |session| session.request_key_frame(request.track));
-            }
-        }
+        // A layer that is not sent has no key frame to ask for.
         while let Some(request) = self.forwarder.poll_layer_request() {
             if let Some(id) = self.by_source.get(&request.source).copied() {
                 self.turn(id, now, |session| session.want_layer(request.track, request.wanted));
+            }
+        }
+        while let Some(request) = self.forwarder.poll_source_request() {
+            if let Some(id) = self.by_source.get(&request.source).copied() {
+                self.turn(id, now, |session| session.request_key_frame(request.track));
             }
         }
         while let Some(event) = self.forwarder.poll_event() {

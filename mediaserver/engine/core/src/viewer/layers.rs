@@ -31,8 +31,18 @@ pub struct Playing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch {
     pub track: usize,
-    /// Nobody asked: what is in the log is not worth a burst on a path that is only hoped to carry it.
-    pub tries: bool,
+    pub why: Why,
+}
+
+/// Why a viewer is to get another layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It asked for it, or the one that it had is no more.
+    Wanted,
+    /// Its path may carry more.
+    Hope,
+    /// Its path does not carry what it gets: that ends at once, so that the key frame gets through.
+    Congestion,
 }
 
 #[derive(Debug, Default)]
@@ -195,19 +205,18 @@ impl Viewer {
         if tracks.is_empty() {
             return None;
         }
-        let (chosen, tries) = self.chosen(id, source, &tracks, now);
-        self.turn_to(Playing { source: id, track: chosen }, tries)
+        let (track, why) = self.chosen(id, source, &tracks, now);
+        self.turn_to(Playing { source: id, track }, why)
     }
 
-    /// (track, whether that is a try).
-    fn chosen(&mut self, id: SourceId, source: &Source, tracks: &[usize], now: Instant) -> (usize, bool) {
+    fn chosen(&mut self, id: SourceId, source: &Source, tracks: &[usize], now: Instant) -> (usize, Why) {
         let layer = |track: usize| source.tracks[track].spec.layer.as_ref();
         let wished = self.layers.wish.as_ref();
         if let Some(&track) =
             tracks.iter().find(|track| wished.is_some() && layer(**track).map(|layer| &layer.rid) == wished)
         {
             self.layers.probe = None;
-            return (track, false);
+            return (track, Why::Wanted);
         }
         let bitrate = |track| layer(track).and_then(|layer| layer.bitrate);
         let choices: Vec<Choice> = tracks.iter().map(|&track| Choice { track, bitrate: bitrate(track) }).collect();
@@ -220,12 +229,17 @@ impl Viewer {
         self.layers.choices = choices;
         let probes = self.layers.policy.is_probing();
         self.layers.probe = probes.then(|| self.layers.probe.unwrap_or(now));
-        (tracks[at], current.is_some_and(|current| at > current))
+        let why = match current {
+            Some(current) if at > current => Why::Hope,
+            Some(current) if at < current => Why::Congestion,
+            _ => Why::Wanted,
+        };
+        (tracks[at], why)
     }
 
-    fn turn_to(&mut self, chosen: Playing, tries: bool) -> Option<Switch> {
-        let switch = Some(Switch { track: chosen.track, tries });
-        let plays = self.plays_video();
+    fn turn_to(&mut self, chosen: Playing, why: Why) -> Option<Switch> {
+        let switch = Some(Switch { track: chosen.track, why });
+        let plays = self.plays_video() && why != Why::Congestion;
         let layers = &mut self.layers;
         match layers.playing.filter(|playing| playing.source == chosen.source) {
             Some(playing) if playing == chosen => {
@@ -240,6 +254,7 @@ impl Viewer {
             // Nothing is shown that could go on until the key frame comes.
             _ => {
                 (layers.playing, layers.target) = (Some(chosen), None);
+                self.interrupt_video();
                 switch
             }
         }

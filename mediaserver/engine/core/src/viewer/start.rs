@@ -58,7 +58,7 @@ impl Viewer {
         }
     }
 
-    fn interrupt_video(&mut self) {
+    pub(super) fn interrupt_video(&mut self) {
         self.tracks.iter_mut().filter(|track| track.kind == Kind::Video).for_each(Outgoing::interrupt);
     }
 
