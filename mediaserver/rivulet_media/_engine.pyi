@@ -11,6 +11,16 @@ from typing import Literal, NotRequired, Self, TypedDict, final, type_check_only
 __all__ = ["Engine", "EngineError", "LimitError", "OfferError", "UnknownSessionError", "UnsupportedError", "playable"]
 
 @type_check_only
+class Layer(TypedDict):
+    """One of several encodings of a track."""
+
+    rid: str
+    width: NotRequired[int]  # of its newest key frame, where that says it (VP8, VP9, H.264)
+    height: NotRequired[int]
+    bitrate: NotRequired[int | None]  # bit/s, as seen
+    live: bool  # whether it is sent now
+
+@type_check_only
 class Track(TypedDict):
     """One track of a publication, as it stands in a stream's table entry (docs/contract.md, "Stream entry")."""
 
@@ -19,6 +29,7 @@ class Track(TypedDict):
     clock_rate: int  # Hz
     channels: NotRequired[int]  # audio only
     fmtp: str  # as published; H.264: profile-level-id from the SPS once one was seen
+    layers: NotRequired[list[Layer]]  # simulcast, as the publisher lists them; absent: one, without a name
 
 @type_check_only
 class SessionStats(TypedDict):
@@ -41,6 +52,8 @@ class SessionStats(TypedDict):
     plis: int  # key frames asked for: by the peer or by us
     cut: int  # times that a queue was too late: caught up with from the stream's log, or cut to the next key frame
     longest_gap_ms: int  # longest time between two video packets sent (viewer) or received, since start
+    layer: str | None  # viewer: the rid of the layer that it gets (None: the stream has no layers)
+    estimate_bps: int | None  # viewer: what its path is thought to carry (None: nothing speaks against any rate)
 
 @type_check_only
 class StreamStats(TypedDict):
@@ -79,14 +92,16 @@ class Event(TypedDict):
     tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
     active    {session, stream, incarnation}           first RTP packet, or the first after "silent"
     silent    {session, stream, incarnation}           3 s without an RTP packet from the source
+    layer     {session, stream, layer}                 this viewer gets this layer of the stream (its rid) from now on
     """
 
-    type: Literal["connected", "closed", "tracks", "active", "silent"]
+    type: Literal["connected", "closed", "tracks", "active", "silent", "layer"]
     session: str
     stream: str
     incarnation: NotRequired[str]
     reason: NotRequired[str]
     tracks: NotRequired[list[Track]]
+    layer: NotRequired[str]
 
 class EngineError(Exception):
     """Base of what the engine refuses; the message is a sentence for the peer."""
@@ -145,10 +160,11 @@ class Engine:
         *,
         relay: bool = False,
         candidates: Sequence[tuple[str, int]] | None = None,
+        layer: str | None = None,
     ) -> tuple[str, str]:
         """Answer a WHEP offer for `tracks`: (session, answer SDP). The stream need not have a source yet.
 
-        `relay`: the viewer is another node (AES-GCM only, fixed profile). `candidates`: instead of the node's own.
+        `relay`: the viewer is another node (AES-GCM only, fixed profile). `candidates`: instead of the node's own. `layer`: as with `choose_layer`.
         """
 
     def pull(self, stream: str, incarnation: str, tracks: Sequence[Track]) -> tuple[str, str]:
@@ -159,6 +175,12 @@ class Engine:
 
     def patch(self, session: str, fragment: str) -> str | None:
         """A trickle or ICE-restart fragment (application/trickle-ice-sdpfrag). Trickle: None. Restart: our fragment with new credentials."""
+
+    def choose_layer(self, session: str, rid: str | None) -> None:
+        """Have a viewer get this layer of its stream from that layer's next key frame on; None: the best that its path carries.
+
+        A name that the stream does not have counts as None until it has. UnknownSessionError.
+        """
 
     def close(self, session: str) -> None:
         """End a session and tell the peer (RTCP BYE, DTLS close_notify). UnknownSessionError when it is gone already."""

@@ -9,6 +9,7 @@ from rivulet_media.publishing import Publishing
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
 from rivulet_media.tracks import from_engine
+from rivulet_media.viewer_events import ViewerEvents
 
 if TYPE_CHECKING:
     from rivulet_media._engine import Event
@@ -18,13 +19,20 @@ class EngineEvents:
     """Reads `engine`'s events on the running loop, from `start` to `stop`."""
 
     def __init__(
-        self, engine: Engine, sessions: Sessions, closing: Closing, publishing: Publishing, relaying: Relaying
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        closing: Closing,
+        publishing: Publishing,
+        relaying: Relaying,
+        viewers: ViewerEvents,
     ) -> None:
         self._engine = engine
         self._sessions = sessions
         self._closing = closing
         self._publishing = publishing
         self._relaying = relaying
+        self._viewers = viewers
 
     def start(self) -> None:
         """Listen to the eventfd."""
@@ -49,8 +57,16 @@ class EngineEvents:
                 reason = event.get("reason", "failed")
                 if not self._relaying.closed(session, reason):
                     self._closing.lost(session, reason)
+            case "layer":
+                self._gets_layer(session, event.get("layer"))
             case "active" | "silent" | "tracks":
                 self._of_source(event)
+
+    def _gets_layer(self, session_id: str, rid: str | None) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None and session.kind == "viewer":
+            session.layer = rid
+            self._viewers.layers_changed(session)
 
     def _of_source(self, event: "Event") -> None:
         session = self._sessions.get(event["session"])

@@ -88,7 +88,9 @@ class Node:
         self.publishing = Publishing(engine, self.sessions, self.table, self.closing, clock)
         pull = WhepPull(self._http, engine, self.table, self._settings.join_token, self._linked_urls)
         self.relaying = Relaying(engine, self.sessions, self.table, self.closing, pull)
-        self._engine_events = EngineEvents(engine, self.sessions, self.closing, self.publishing, self.relaying)
+        self._engine_events = EngineEvents(
+            engine, self.sessions, self.closing, self.publishing, self.relaying, self.events
+        )
         self._load = Load(self.sessions, self.relaying, clock())
         self._links: DirectorLinks | None = None
         self.sessions.listen(self._session_ended)

@@ -16,7 +16,10 @@ REMEMBERED_MOST = 10_000
 
 @dataclass
 class Session:
-    """A session that others opened here. `peer`: subject of a publisher, node of a relay; `client`: its address."""
+    """A session that others opened here. `peer`: subject of a publisher, node of a relay; `client`: its address.
+
+    Of a viewer: `chosen_layer`, the rid that it asked for (None: the best that fits); `layer`, the one that it gets.
+    """
 
     id: str
     kind: Kind
@@ -24,6 +27,8 @@ class Session:
     peer: str = ""
     client: str = ""
     restarts: int = field(default=0, compare=False)
+    chosen_layer: str | None = field(default=None, compare=False)
+    layer: str | None = field(default=None, compare=False)
 
     @property
     def etag(self) -> str:

@@ -74,6 +74,17 @@ class NodeEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One of several encodings of a track (simulcast), as far as its packets have shown; `bitrate` in bit/s."""
+
+    rid: str
+    width: int | None = None
+    height: int | None = None
+    bitrate: int | None = None
+    live: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Track:
     """One track as published."""
 
@@ -82,6 +93,7 @@ class Track:
     clock_rate: int
     channels: int | None = None
     fmtp: str = ""
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

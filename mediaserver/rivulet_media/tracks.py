@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rivulet_media.table import Track
+from rivulet_media.table import Layer, Track
 
 if TYPE_CHECKING:
     from rivulet_media import _engine
@@ -21,6 +21,7 @@ def from_engine(tracks: Sequence["_engine.Track"]) -> tuple[Track, ...]:
             clock_rate=track["clock_rate"],
             channels=track.get("channels"),
             fmtp=track["fmtp"],
+            layers=tuple(_layer_from_engine(layer) for layer in track.get("layers", [])),
         )
         for track in tracks
     )
@@ -42,6 +43,20 @@ def offered_codecs(offer: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in ("rtx", "red", "ulpfec", "flexfec-03")]
 
 
+def _layer_from_engine(layer: "_engine.Layer") -> Layer:
+    return Layer(
+        rid=layer["rid"],
+        width=layer.get("width"),
+        height=layer.get("height"),
+        bitrate=layer.get("bitrate"),
+        live=layer["live"],
+    )
+
+
+def _layer_to_engine(layer: Layer) -> "_engine.Layer":
+    return {"rid": layer.rid, "live": layer.live}
+
+
 def _to_engine(track: Track) -> "_engine.Track":
     described: _engine.Track = {
         "kind": track.kind,
@@ -51,4 +66,6 @@ def _to_engine(track: Track) -> "_engine.Track":
     }
     if track.channels is not None:
         described["channels"] = track.channels
+    if track.layers:
+        described["layers"] = [_layer_to_engine(layer) for layer in track.layers]
     return described

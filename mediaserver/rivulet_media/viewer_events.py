@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from rivulet_media.node_table import NodeTable
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.table import Delta
+from rivulet_media.table import Delta, Layer, StreamEntry
 
-EVENT_NAMES = ("active", "inactive", "reconnect", "ended")
+EVENT_NAMES = ("active", "inactive", "layers", "reconnect", "ended")
 # A player that connects again has a new one before its old one is known to be broken.
 MOST_STREAMS = 2
 # What a reader that has stalled may be behind; it can come again and is told how things are then.
@@ -25,7 +26,7 @@ class Event:
     """One event with its JSON members."""
 
     name: str
-    data: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 ACTIVE, INACTIVE, RECONNECT = Event("active"), Event("inactive"), Event("reconnect")
@@ -41,6 +42,7 @@ class EventStream:
         self._news = asyncio.Event()
         self._over = False
         self._state: Event | None = None
+        self._layers: Mapping[str, Any] | None = None
 
     def put(self, event: Event) -> None:
         """For the reader, when it is one of those it wants. Never waits."""
@@ -54,6 +56,12 @@ class EventStream:
         if state is not None and state != self._state:
             self._state = state
             self.put(state)
+
+    def layers_are(self, layers: Mapping[str, Any] | None) -> None:
+        """The stream's layers and the viewer's are said when they have changed."""
+        if layers is not None and layers != self._layers:
+            self._layers = layers
+            self.put(Event("layers", layers))
 
     def end(self) -> None:
         """What is unread is the last."""
@@ -81,7 +89,7 @@ class ViewerEvents:
     def __init__(self, sessions: Sessions, table: NodeTable) -> None:
         self._table = table
         self._open: dict[str, list[EventStream]] = {}
-        self._streams: dict[str, str] = {}
+        self._sessions: dict[str, Session] = {}
         self._asked: set[str] = set()
         sessions.listen(self._session_ended)
         table.listen(self._table_changed)
@@ -99,12 +107,13 @@ class ViewerEvents:
     def open(self, session: Session, names: Collection[str]) -> EventStream:
         """Events of a living session, from how things are now on."""
         mine = self._open.setdefault(session.id, [])
-        self._streams[session.id] = session.stream
+        self._sessions[session.id] = session
         if len(mine) == MOST_STREAMS:
             mine.pop(0).end()
         opened = EventStream(names)
         mine.append(opened)
         opened.state_is(self._state(session.stream))
+        opened.layers_are(self._layers(session))
         if session.id in self._asked:
             opened.put(RECONNECT)
         return opened
@@ -129,7 +138,15 @@ class ViewerEvents:
         """Whoever has not moved may stay."""
         self._asked.clear()
 
+    def layers_changed(self, session: Session) -> None:
+        """The stream's layers, or the one that the viewer gets, may have changed."""
+        for stream in self._open.get(session.id, ()):
+            stream.layers_are(self._layers(session))
+
     # Inside
+
+    def _layers(self, session: Session) -> dict[str, Any] | None:
+        return layers_of(session, self._table.table.stream(session.stream))
 
     def _state(self, stream: str) -> Event | None:
         entry = self._table.table.stream(stream)
@@ -137,10 +154,11 @@ class ViewerEvents:
 
     def _table_changed(self, _: Delta) -> None:
         """Also a node that is down changes what its streams are."""
-        states = {stream: self._state(stream) for stream in set(self._streams.values())}
-        for session, stream in self._streams.items():
-            for each in self._open[session]:
-                each.state_is(states[stream])
+        states = {stream: self._state(stream) for stream in {session.stream for session in self._sessions.values()}}
+        for session in self._sessions.values():
+            for each in self._open[session.id]:
+                each.state_is(states[session.stream])
+            self.layers_changed(session)
 
     def _session_ended(self, session: Session, reason: str) -> None:
         for stream in self._open.get(session.id, ()):
@@ -150,5 +168,24 @@ class ViewerEvents:
 
     def _forget(self, session: str) -> None:
         self._open.pop(session, None)
-        self._streams.pop(session, None)
+        self._sessions.pop(session, None)
         self._asked.discard(session)
+
+
+def layers_of(session: Session, entry: StreamEntry | None) -> dict[str, Any] | None:
+    """What a viewer is told of its stream's layers (docs/contract.md §4.1); None: it has none."""
+    layers = [layer for track in (entry.tracks if entry else ()) for layer in track.layers]
+    if not layers:
+        return None
+    video = {
+        "active": [_described(layer) for layer in layers if layer.live],
+        "inactive": [{"id": layer.rid} for layer in layers if not layer.live],
+        "current": session.layer,
+        "chosen": session.chosen_layer,
+    }
+    return {"video": video}
+
+
+def _described(layer: Layer) -> dict[str, Any]:
+    facts = {"width": layer.width, "height": layer.height, "bitrate": layer.bitrate}
+    return {"id": layer.rid, **{name: fact for name, fact in facts.items() if fact is not None}}

@@ -9,6 +9,7 @@ from rivulet_scene.waiting import until
 from target import SDP, SILENT, SMALL, VIDEO_ONLY, Endpoint, Target, published
 
 REFUSED = (400, 422)
+RID, REPAIRED_RID = (f"urn:ietf:params:rtp-hdrext:sdes:{name}" for name in ("rtp-stream-id", "repaired-rtp-stream-id"))
 OURS = ("director", "other region")
 
 
@@ -209,11 +210,15 @@ def test_a_token_opens(endpoint: Endpoint) -> None:
 
 @line("O", "simulcast (RFC 8853) is answered by `a=simulcast:recv`", whip="4.8")
 def test_simulcast_is_taken_or_left_out(endpoint: Endpoint) -> None:
-    layers = ("a=rid:h send", "a=rid:l send", "a=simulcast:send h;l")
+    named = tuple(f"a=extmap:{number} {uri}" for number, uri in ((10, RID), (11, REPAIRED_RID)))
+    layers = ("a=rid:h send", "a=rid:l send", "a=simulcast:send h;l", *named)
     answer = endpoint.post(endpoint.offer.with_sections(AUDIO, Section("video", VIDEO.codecs, more=layers)).text)
     assert answer.status == 201, answer.body
-    if not Answered.read(answer.body).value("simulcast"):
+    taken = Answered.read(answer.body).value("simulcast")
+    if not taken:
         pytest.skip("not offered: one layer is taken")
+    assert taken == "recv h;l"
+    assert all(uri in answer.body for uri in (RID, REPAIRED_RID))
 
 
 @line("M", "extensions stand in Link and nobody needs them", whip="4.9", whep="4.10")

@@ -105,11 +105,12 @@ def test_av1_plays_by_its_dependency_descriptors(cdn: BareCdn, chromium: Chromiu
     note(Row(name, "plays", "AV1, Opus", "ECDSA", None, sees, "dependency descriptors"))
 
 
-def test_chromium_s_layers_are_narrowed_to_one(cdn: BareCdn, chromium: Chromium) -> None:
-    """An offer of three layers is answered, and one of them is carried."""
+def test_chromium_s_layers_are_taken(cdn: BareCdn, chromium: Chromium) -> None:
+    """An offer of three layers is answered with all of them, and the best is played."""
     page = chromium.open(f"{door(cdn)}/play/c_simulcast#manual")
     made = publish(page, cdn, "c_simulcast", codec="vp8", simulcast=True)
     assert "a=simulcast:send" in made["offer"]
+    assert "a=simulcast:recv q;h;f" in made["answer"]
     seen = our_player_sees(cdn, "c_simulcast")
     stop(page)
     page.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.resources
+from dataclasses import replace
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -13,7 +14,7 @@ from rivulet_media.director.directory import Directory
 from rivulet_media.director.event_streams import EventStreams
 from rivulet_media.director.passing import Call
 from rivulet_media.director.resources import Limits
-from rivulet_media.director.signalling import SessionPlace, Signalling
+from rivulet_media.director.signalling import SessionPart, SessionPlace, Signalling
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.problems import MAX_BODY
 from rivulet_media.rate_limit import Rate, RateLimit, of_address
@@ -46,13 +47,15 @@ async def read_call(request: web.Request, *, authorization: str, client: str, pa
     except TimeoutError as error:
         raise RefusedError("bad-request", f"the body did not come within {BODY_SECONDS:g} s") from error
     call = Call.of(request.method, request.headers, body)
+    if layer := request.query.get("layer"):
+        call = replace(call, headers={**call.headers, "Rivulet-Layer": layer[:16]})
     return Call(call.method, call.headers, body, authorization, client, passed)
 
 
-def session_place(request: web.Request, *, events: bool = False) -> SessionPlace:
+def session_place(request: web.Request, part: SessionPart = "") -> SessionPlace:
     """The session that the path names."""
     info = request.match_info
-    return SessionPlace(info["slot"], info["incarnation"], info["session"], events)
+    return SessionPlace(info["slot"], info["incarnation"], info["session"], part)
 
 
 class FrontDoor:
@@ -80,6 +83,9 @@ class FrontDoor:
         app.router.add_get(f"{session}/events", self._events, allow_head=False)
         app.router.add_post(f"{session}/events", self._choose_events)
         app.router.add_route("OPTIONS", f"{session}/events", self._events_options)
+        for method in ("GET", "POST", "DELETE"):
+            app.router.add_route(method, f"{session}/layer", self._layer)
+        app.router.add_route("OPTIONS", f"{session}/layer", self._events_options)
         app.router.add_get("/", self._balancer)
         app.router.add_get("/v1/ice-servers", self._ice_servers)
         app.router.add_get("/v1/streams/{stream}", self._stream)
@@ -135,13 +141,17 @@ class FrontDoor:
         return web.Response(status=200, headers={"Accept-Patch": SDP_FRAGMENT, **PREFLIGHT})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        call, place = await self._client_call(request), session_place(request, events=True)
+        call, place = await self._client_call(request), session_place(request, "events")
         source = self._signalling.events(call, place, request.query.get("events", ""))
         return await self._event_streams.pass_on(request, source)
 
     async def _choose_events(self, request: web.Request) -> web.Response:
         call = await self._client_call(request)
-        return response(await self._signalling.session(call, session_place(request, events=True)))
+        return response(await self._signalling.session(call, session_place(request, "events")))
+
+    async def _layer(self, request: web.Request) -> web.Response:
+        call = await self._client_call(request)
+        return response(await self._signalling.session(call, session_place(request, "layer")))
 
     async def _events_options(self, _: web.Request) -> web.Response:
         return web.Response(status=200, headers={"Accept-Post": "application/json", **PREFLIGHT})

@@ -59,6 +59,7 @@ class Internal:
         router.add_route("*", passed_session, self._passed_session)
         router.add_get(f"{passed_session}/events", self._passed_events, allow_head=False)
         router.add_post(f"{passed_session}/events", self._passed_choice_of_events)
+        router.add_route("*", f"{passed_session}/layer", self._passed_layer)
         router.add_post("/v1/pass/relay/{slot}/{incarnation}/{stream}", self._passed_relay)
         router.add_get("/v1/table", self._table)
         router.add_get("/v1/turn-peers", self._turn_peers)
@@ -158,13 +159,17 @@ class Internal:
         return response(await self.signalling.session(call, session_place(request)))
 
     async def _passed_events(self, request: web.Request) -> web.StreamResponse:
-        call, place = await self._passed_call(request), session_place(request, events=True)
+        call, place = await self._passed_call(request), session_place(request, "events")
         source = self.signalling.events(call, place, request.query.get("events", ""))
         return await self.event_streams.pass_on(request, source)
 
     async def _passed_choice_of_events(self, request: web.Request) -> web.Response:
         call = await self._passed_call(request)
-        return response(await self.signalling.session(call, session_place(request, events=True)))
+        return response(await self.signalling.session(call, session_place(request, "events")))
+
+    async def _passed_layer(self, request: web.Request) -> web.Response:
+        call = await self._passed_call(request)
+        return response(await self.signalling.session(call, session_place(request, "layer")))
 
     async def _passed_relay(self, request: web.Request) -> web.Response:
         call, info = await self._passed_call(request), request.match_info

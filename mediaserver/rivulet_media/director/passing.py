@@ -17,7 +17,7 @@ NODE_TIMEOUT = ClientTimeout(total=10.0, connect=2.0, sock_connect=2.0)
 PEER_TIMEOUT = ClientTimeout(total=15.0, connect=3.0, sock_connect=3.0)
 ANSWER_BYTES = 1024 * 1024
 
-_TO_NODE = ("Content-Type", "If-Match", "Accept", "Rivulet-Node", "Rivulet-Cluster")
+_TO_NODE = ("Content-Type", "If-Match", "Accept", "Rivulet-Node", "Rivulet-Cluster", "Rivulet-Layer")
 _FROM_NODE = (
     "Content-Type",
     "Location",

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote
 
 from rivulet_media.director import choice
@@ -41,14 +42,17 @@ class Keys:
     turn_secret: str
 
 
+SessionPart = Literal["", "events", "layer"]
+
+
 @dataclass(frozen=True)
 class SessionPlace:
-    """A session as its URL names it, or its events."""
+    """A session as its URL names it, or its events or layer."""
 
     slot: str
     incarnation: str
     session: str
-    events: bool = False
+    part: SessionPart = ""
 
     @property
     def node(self) -> str:
@@ -58,7 +62,7 @@ class SessionPlace:
     @property
     def path(self) -> str:
         """The same path on every listener but for what stands before it."""
-        return f"session/{self.node}/{self.session}" + ("/events" if self.events else "")
+        return f"session/{self.node}/{self.session}" + (f"/{self.part}" if self.part else "")
 
 
 class Signalling:
@@ -106,7 +110,7 @@ class Signalling:
         return await self._first_answer(edges, f"/whep/{stream}", call, {})
 
     async def session(self, call: Call, place: SessionPlace) -> Answer:
-        """GET, PATCH or DELETE of one session, or POST to its events, at the node that has it."""
+        """What is asked of one session, its events or its layer, at the node that has it."""
         node, path = self._session_node(place), place.path
         if node.region != self._directory.region:
             return await self._to_region(node.region, path, call)

@@ -1,9 +1,10 @@
 // WHIP (RFC 9725) and WHEP from a browser, and what the pages have in common. A page tells what happens; this knows the protocol.
 
 const EVENTS = "urn:ietf:params:whep:ext:core:server-sent-events";
+const LAYER = "urn:ietf:params:whep:ext:core:layer";
 /** A director that has just started refuses them for some seconds. */
 const REFUSED_EVENTS_MS = 5000;
-const EVENT_NAMES = ["active", "inactive", "reconnect", "ended"];
+const EVENT_NAMES = ["active", "inactive", "layers", "reconnect", "ended"];
 
 export const element = (id) => document.getElementById(id);
 
@@ -45,6 +46,8 @@ export class Session {
     const found = links(response.headers.get("Link"));
     const events = found.find(({ rel }) => rel === EVENTS);
     const session = new Session(new URL(response.headers.get("Location"), response.url).href, events && new URL(events.url, response.url).href, token);
+    const layer = found.find(({ rel }) => rel === LAYER);
+    session.layer = layer && new URL(layer.url, response.url).href;
     try {
       connection.setConfiguration({ ...connection.getConfiguration(), iceServers: iceServers(found) });
       await connection.setLocalDescription(offer);
@@ -66,6 +69,14 @@ export class Session {
       handlers.broken?.();
       setTimeout(() => this.listen(handlers), REFUSED_EVENTS_MS);
     };
+  }
+
+  /** Get this layer from now on; null: the best that the way here carries. Throws Refusal. */
+  async choose(rid) {
+    const headers = { ...authorization(this.token), "Content-Type": "application/json" };
+    const asked = rid === null ? { method: "DELETE", headers } : { method: "POST", headers, body: JSON.stringify({ encodingId: rid }) };
+    const response = await fetch(this.layer, asked);
+    if (!response.ok) throw new Refusal(await problem(response), response.status);
   }
 
   /** Why the server has ended the session, "gone" when it does not know it; null while it lives, or when nobody answers. */

@@ -7,6 +7,7 @@ from rivulet_media.signalling.requests import SDP, SDP_FRAGMENT
 from rivulet_media.viewer_events import EVENT_NAMES
 
 EVENTS_REL = "urn:ietf:params:whep:ext:core:server-sent-events"
+LAYER_REL = "urn:ietf:params:whep:ext:core:layer"
 
 
 def session_path(ref: str, session: str) -> str:
@@ -28,6 +29,7 @@ def created(session: Session, ref: str, answer: str) -> web.Response:
         "Accept-Patch": SDP_FRAGMENT,
     }
     if session.kind == "viewer":
-        link = f'<{events_path(ref, session.id)}>; rel="{EVENTS_REL}"; events="{",".join(EVENT_NAMES)}"'
-        headers["Link"] = link
+        events = f'<{events_path(ref, session.id)}>; rel="{EVENTS_REL}"; events="{",".join(EVENT_NAMES)}"'
+        layer = f'<{session_path(ref, session.id)}/layer>; rel="{LAYER_REL}"'
+        headers["Link"] = f"{events}, {layer}"
     return web.Response(status=201, headers=headers, text=None, body=answer.encode())

@@ -1,5 +1,7 @@
 """`/whep/{stream}`: viewers. An edge answers from the stream's table entry, while the relay is being opened."""
 
+import re
+
 from aiohttp import hdrs, web
 
 from rivulet_media._engine import EngineError
@@ -12,6 +14,7 @@ from rivulet_media.table import NodeEntry, StreamEntry
 from rivulet_media.tracks import named, offered_codecs, to_engine
 
 TRACKS_SECONDS = 2.0
+_RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 
 class Whep:
@@ -35,11 +38,12 @@ class Whep:
         sdp = await read_text(request, SDP)
         entry = await self._with_tracks(stream)
         node = desk.admission.check_viewer()
+        layer = _asked_layer(request)
         try:
-            session_id, answer = desk.engine.play(stream, to_engine(entry.tracks), sdp)
+            session_id, answer = desk.engine.play(stream, to_engine(entry.tracks), sdp, layer=layer)
         except EngineError as error:
             raise refusal_of(error, published=named(entry.tracks), offered=offered_codecs(sdp)) from error
-        session = Session(session_id, "viewer", stream, client=client)
+        session = Session(session_id, "viewer", stream, client=client, chosen_layer=layer)
         desk.sessions.add(session)
         if entry.origin != node.ref:
             desk.relaying.watch(stream)
@@ -99,6 +103,12 @@ class Whep:
                 )
             entry = self._standing(stream)
         return entry
+
+
+def _asked_layer(request: web.Request) -> str | None:
+    """`?layer=` of those who cannot ask later; a director passes it on as a header."""
+    rid = request.query.get("layer") or request.headers.get("Rivulet-Layer") or ""
+    return rid if _RID.fullmatch(rid) else None
 
 
 def _unknown(stream: str) -> RefusedError:

@@ -1,10 +1,11 @@
 import asyncio
+import dataclasses
 
 import pytest
 
 from rivulet_media.node_table import NodeTable
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.table import NodeEntry, Pod, StreamEntry, StreamState
+from rivulet_media.table import Layer, NodeEntry, Pod, StreamEntry, StreamState, Track
 from rivulet_media.viewer_events import (
     ACTIVE,
     EVENT_NAMES,
@@ -42,7 +43,7 @@ class Scene:
         self.table.hear(nodes=[ORIGIN])
         self.stream_is("live")
 
-    def stream_is(self, state: StreamState) -> None:
+    def stream_is(self, state: StreamState, *layers: Layer) -> None:
         self._version += 1
         entry = StreamEntry(
             stream="s",
@@ -51,6 +52,7 @@ class Scene:
             origin=ORIGIN.ref,
             region="eu",
             state=state,
+            tracks=(Track(kind="video", codec="vp8", clock_rate=90_000, layers=layers),),
         )
         self.table.hear(streams=[entry])
 
@@ -91,6 +93,24 @@ async def test_what_changes_nothing_for_the_viewer_is_not_said(scene: Scene) -> 
     await read(stream)
     scene.stream_is("live")
     assert await read(stream) == ()
+
+
+async def test_layers_are_said_with_what_is_known_of_them_and_when_something_changes(scene: Scene) -> None:
+    viewer = scene.viewer()
+    high, low = Layer(rid="h", width=1280, height=720, bitrate=900_000, live=True), Layer(rid="l")
+    scene.stream_is("live", high, low)
+    stream = scene.events.open(viewer, EVENT_NAMES)
+    described = {"id": "h", "width": 1280, "height": 720, "bitrate": 900_000}
+    layers = {"active": [described], "inactive": [{"id": "l"}], "current": None, "chosen": None}
+    assert await read(stream) == (ACTIVE, Event("layers", {"video": layers}))
+    scene.stream_is("live", high, low)
+    assert await read(stream) == ()
+    viewer.layer, viewer.chosen_layer = "h", "l"
+    scene.events.layers_changed(viewer)
+    assert await read(stream) == (Event("layers", {"video": {**layers, "current": "h", "chosen": "l"}}),)
+    scene.stream_is("live", high, dataclasses.replace(low, live=True))
+    (event,) = await read(stream) or ()
+    assert (event.data["video"]["active"], event.data["video"]["inactive"]) == ([described, {"id": "l"}], [])
 
 
 async def test_the_end_is_said_with_its_reason_and_is_the_last(scene: Scene) -> None:
@@ -161,7 +181,7 @@ async def test_nothing_is_kept_of_those_who_have_gone(scene: Scene) -> None:
     scene.events.close(viewer, stream)
     assert (scene.events.count, scene.events.unasked) == (0, 0)
     kept = vars(scene.events)
-    assert [kept[name] for name in ("_open", "_streams", "_asked")] == [{}, {}, set()]
+    assert [kept[name] for name in ("_open", "_sessions", "_asked")] == [{}, {}, set()]
 
 
 async def test_reading_waits_for_news(scene: Scene) -> None:

@@ -76,6 +76,29 @@ pub struct TrackSpec {
     pub fmtp: String,
     /// Whether the source answers PLI.
     pub pli: bool,
+    /// Some: one of several encodings of the same picture (simulcast), each a track to the engine.
+    pub layer: Option<Layer>,
+}
+
+/// One encoding of a picture, as far as its packets have shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// RFC 8851.
+    pub rid: Arc<str>,
+    /// Width and height in pixels.
+    pub size: Option<(u16, u16)>,
+    /// Bit/s, headers included.
+    pub bitrate: Option<u32>,
+    /// Whether it is sent now.
+    pub live: bool,
+}
+
+impl Layer {
+    /// Of which nothing has been seen.
+    #[must_use]
+    pub fn named(rid: &str) -> Self {
+        Self { rid: rid.into(), size: None, bitrate: None, live: false }
+    }
 }
 
 /// Header extensions that pass through, parsed; ids differ per session.
@@ -127,6 +150,8 @@ pub struct ViewerTrack {
     pub ssrc: u32,
     pub rtx_ssrc: Option<u32>,
     pub extensions: ExtensionIds,
+    /// The layer that it is for good; None: whichever is chosen.
+    pub rid: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +160,16 @@ pub struct ViewerSpec {
     pub cname: String,
     /// The viewer is another node.
     pub relay: bool,
+    /// The rid of the layer that it asked for; None: the best that fits.
+    pub layer: Option<String>,
+}
+
+/// A layer that another node is to send, or not to send any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerRequest {
+    pub source: SourceId,
+    pub track: usize,
+    pub wanted: bool,
 }
 
 /// Something to be asked of a source's peer: a PLI for `track`.
@@ -154,6 +189,8 @@ pub enum ForwarderEvent {
     Tracks { source: SourceId, tracks: Vec<TrackSpec> },
     /// The stream's video comes in a codec that this viewer did not agree to. Said once.
     CodecChanged { viewer: ViewerId },
+    /// The viewer gets this layer of its stream from now on.
+    Layer { viewer: ViewerId, rid: Arc<str> },
     /// More than 30 % of what the viewer was sent was lost, for 10 s; never said of a relay.
     TooLossy { viewer: ViewerId },
     /// A defect of ours came to light over this viewer.
@@ -185,6 +222,10 @@ pub struct ViewerStats {
     pub longest_gap: Duration,
     /// Packets of tracks that the viewer has no payload type for.
     pub unplayable: u64,
+    /// The rid of the layer that it gets; None: there are none.
+    pub layer: Option<Arc<str>>,
+    /// What its path is thought to carry, bit/s.
+    pub estimate: Option<u64>,
 }
 
 /// Counters since the source started.

@@ -14,6 +14,7 @@
 //! Fan-out: a source's bursts go into the stream's log once; each viewer reads the log at its own position and seals a burst only
 //! when its turn to send has come. So what waits in a full node costs nothing, and what is cut has used no number.
 
+mod layers;
 #[cfg(test)]
 mod nonces;
 #[cfg(test)]
@@ -30,8 +31,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::border::{
-    ForwarderConfig, ForwarderEvent, KeyFrameRequest, SourceId, SourceKind, SourcePacket, SourceStats, StreamKey,
-    StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
+    ForwarderConfig, ForwarderEvent, KeyFrameRequest, LayerRequest, SourceId, SourceKind, SourcePacket, SourceStats,
+    StreamKey, StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
 };
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
@@ -67,6 +68,7 @@ pub struct Forwarder {
     bursts: Vec<Burst>,
     scratch: Vec<u8>,
     requests: VecDeque<KeyFrameRequest>,
+    layer_requests: VecDeque<LayerRequest>,
     events: VecDeque<ForwarderEvent>,
     totals: Totals,
     started: u64,
@@ -93,6 +95,7 @@ impl Forwarder {
             bursts: Vec::new(),
             scratch: Vec::new(),
             requests: VecDeque::new(),
+            layer_requests: VecDeque::new(),
             events: VecDeque::new(),
             totals: Totals::default(),
             started: 0,
@@ -113,7 +116,8 @@ impl Forwarder {
             SourceKind::Relay => self.config.gather_relay,
         };
         let tracks = tracks.iter().enumerate().map(|(at, spec)| {
-            let ordinal = tracks[..at].iter().filter(|other| other.kind == spec.kind).count();
+            let whole = |other: &&TrackSpec| other.kind == spec.kind && other.layer.is_none();
+            let ordinal = tracks[..at].iter().filter(whole).count();
             // Who starts with an old key frame may miss some of that too.
             let replayed = if spec.kind == Kind::Video { replay::LONGEST } else { Duration::ZERO };
             SourceTrack::new(spec.clone(), ordinal, self.config.history + replayed, hold)
@@ -121,7 +125,9 @@ impl Forwarder {
         let tracks = tracks.collect();
         let stream = self.stream(stream);
         self.started += 1;
-        let source = SourceId(self.sources.insert(Source::new(stream, incarnation, self.started, tracks)));
+        let mut source = Source::new(stream, incarnation, self.started, tracks);
+        source.relay = kind == SourceKind::Relay;
+        let source = SourceId(self.sources.insert(source));
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.sources.push(source);
         }
@@ -221,7 +227,8 @@ impl Forwarder {
     pub fn on_viewer_datagram(&mut self, viewer: ViewerId, datagram: &[u8], now: Instant) {
         let ntp = timeline::ntp(self.clock, now);
         let Some(entry) = self.viewers.get_mut(viewer.0) else { return };
-        let Some(stream) = self.streams.get(entry.stream) else { return };
+        let id = entry.stream;
+        let Some(stream) = self.streams.get(id) else { return };
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
         let Some(outcome) = entry.on_datagram(&mut self.scratch, stream, (now, ntp)) else {
@@ -234,6 +241,9 @@ impl Forwarder {
         }
         if let Some(restart) = outcome.restart {
             self.restart(viewer, restart, now);
+        }
+        if let Some(rid) = outcome.wants_layer {
+            self.want_layer(id, &rid, now);
         }
         if let Some(hopeless) = outcome.hopeless {
             self.give_up(viewer, hopeless);
@@ -268,7 +278,7 @@ impl Forwarder {
     /// Ask the source on air for a key frame, within the stream's budget.
     pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
         if let Some(&stream) = self.names.get(stream) {
-            self.want_key_frame(stream, now);
+            self.want_key_frame(stream, None, now);
         }
     }
 
@@ -283,7 +293,9 @@ impl Forwarder {
 
     #[must_use]
     pub fn viewer_stats(&self, viewer: ViewerId, now: Instant) -> Option<ViewerStats> {
-        Some(self.viewers.get(viewer.0)?.stats(now))
+        let viewer = self.viewers.get(viewer.0)?;
+        let layer = viewer.layer().and_then(|playing| self.rid_of(playing));
+        Some(ViewerStats { layer, ..viewer.stats(now) })
     }
 
     #[must_use]
@@ -354,7 +366,7 @@ impl Forwarder {
         if current.is_none_or(|current| current.order < order) {
             stream.on_air = Some(source);
             if !stream.viewers.is_empty() {
-                self.want_key_frame(id, now);
+                self.want_key_frame(id, None, now);
             }
         }
     }

@@ -24,6 +24,13 @@ pub fn profile_level_id(payload: &[u8]) -> Option<String> {
     Some(format!("{profile:02x}{constraints:02x}{level:02x}"))
 }
 
+/// The SPS in this H.264 payload, without its NAL unit header; None also where it is fragmented.
+#[must_use]
+pub fn sps(payload: &[u8]) -> Option<&[u8]> {
+    let unit = h264_units(payload).find(|unit| unit.head.is_none() && unit.first().is_some_and(|b| b & 31 == 7))?;
+    unit.bytes.get(1..)
+}
+
 /// `fmtp` with its `profile-level-id` replaced.
 #[must_use]
 pub fn with_profile_level_id(fmtp: &str, id: &str) -> String {

@@ -3,10 +3,14 @@
 pub mod border;
 pub mod dtls;
 pub mod egress;
+pub mod estimate;
 pub mod forwarder;
+mod frame_size;
 pub mod fuzz;
 pub mod gather;
 pub mod key_frame;
+mod layer;
+pub mod layer_policy;
 mod lossiness;
 pub mod mapping;
 pub mod negotiation;

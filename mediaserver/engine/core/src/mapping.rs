@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::border::SourceId;
+use crate::negotiation::Codec;
 use crate::picture::Shift;
 use crate::ring::Packet;
 
@@ -26,6 +27,7 @@ pub struct Segment {
     /// None: everything of it is sent live.
     pub squeeze: Option<Squeeze>,
     pub pictures: Shift,
+    pub codec: Codec,
     pub payload_type: u8,
     pub rtx_payload_type: Option<u8>,
 }
@@ -157,6 +159,7 @@ mod tests {
             timestamp_offset: 0,
             squeeze: None,
             pictures: Shift::default(),
+            codec: Codec::H264,
             payload_type: 96,
             rtx_payload_type: None,
         }

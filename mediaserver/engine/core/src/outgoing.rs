@@ -86,6 +86,12 @@ pub struct Outgoing {
     broken: bool,
     last: Option<Sent>,
     first_timestamp: u32,
+    /// The layer that it is for good.
+    pub rid: Option<String>,
+    /// A layer that the peer wants no more of for now (RFC 7728).
+    pub paused: bool,
+    pub last_key_frame: Option<Instant>,
+    pub last_pli: Option<Instant>,
 }
 
 /// Random beginnings of a track (RFC 3550, 5.1).
@@ -115,6 +121,10 @@ impl Outgoing {
             broken: true,
             last: None,
             first_timestamp: beginnings.timestamp,
+            rid: track.rid,
+            paused: false,
+            last_key_frame: None,
+            last_pli: None,
         }
     }
 
@@ -129,18 +139,24 @@ impl Outgoing {
         self.payloads.iter().any(|payload| payload.codec == codec)
     }
 
+    /// Whether what it sends now can be repaired as RTX.
+    #[must_use]
+    pub fn can_repair(&self) -> bool {
+        self.rtx_ssrc.is_some() && self.mapping.current().is_some_and(|segment| segment.rtx_payload_type.is_some())
+    }
+
     /// Packets were left out: begin a new segment.
     pub fn interrupt(&mut self) {
         self.broken = true;
     }
 
-    /// `replay`: the one that the burst is part of.
-    pub fn admit(&mut self, burst: &Burst, replay: Option<&Replay>) -> Admission {
+    /// `replay`: the one that the burst is part of. `offset`: the timestamp offset at which another layer of the same source goes on.
+    pub fn admit(&mut self, burst: &Burst, replay: Option<&Replay>, offset: Option<u32>) -> Admission {
         let first = &burst.packets[0];
-        let current = self.mapping.current().filter(|segment| {
-            let codec = segment.payload_type == payload.payload_type;
-            segment.source == burst.source && segment.track == burst.track && codec
-        });
+        let goes_on = |segment: &&Segment| {
+            segment.source == burst.source && segment.track == burst.track && segment.codec == burst.codec
+        };
+        let current = self.mapping.current().filter(goes_on);
         let jumps = self.last.is_some_and(|last| first.sequence > last.sequence + MAX_JUMP);
         if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
             return Admission::Continue(*segment);
@@ -155,7 +171,10 @@ impl Outgoing {
             return Admission::Wait;
         }
         self.broken = false;
-        let segment = self.segment(burst, payload, current, replay);
+        let offset =
+            offset.filter(|offset| self.is_near(first.timestamp.wrapping_add(*offset), first, burst.clock_rate));
+        let kept = current.map(|segment| segment.timestamp_offset).or(offset);
+        let segment = self.segment(burst, payload, kept, replay);
         // In the midst of a group of pictures its numbers go on as they are.
         let pictures = current.filter(|_| resumes).map_or_else(|| self.pictures(first), |segment| segment.pictures);
         self.mapping.start(Segment { pictures, ..segment });
@@ -165,16 +184,9 @@ impl Outgoing {
         self.mapping.current().map_or(Admission::Wait, |segment| Admission::Begin(*segment))
     }
 
-    /// The segment that begins with `burst`; `current`: the one before, of the same track.
-    fn segment(
-        &self,
-        burst: &Burst,
-        payload: CodecPayload,
-        current: Option<Segment>,
-        replay: Option<&Replay>,
-    ) -> Segment {
+    /// The segment that begins with `burst`; `kept`: its timestamp offset, where that goes on from the same source.
+    fn segment(&self, burst: &Burst, payload: CodecPayload, kept: Option<u32>, replay: Option<&Replay>) -> Segment {
         let first = &burst.packets[0];
-        let kept = current.map(|segment| segment.timestamp_offset);
         let timestamp_offset =
             kept.unwrap_or_else(|| self.next_timestamp(first, burst.clock_rate).wrapping_sub(first.timestamp));
         Segment {
@@ -185,6 +197,7 @@ impl Outgoing {
             timestamp_offset,
             squeeze: (burst.kind == Kind::Video).then(|| self.squeeze(burst, timestamp_offset, replay)).flatten(),
             pictures: Shift::default(),
+            codec: payload.codec,
             payload_type: payload.payload_type,
             rtx_payload_type: payload.rtx,
         }
@@ -213,6 +226,12 @@ impl Outgoing {
         let last = self.last.and_then(|last| last.picture);
         let picture = picture_of(first);
         last.zip(picture).map_or_else(Shift::default, |(last, picture)| Shift::between(last, picture))
+    }
+
+    /// Whether a timestamp is where time has led to: clocks of two layers may contradict each other.
+    fn is_near(&self, timestamp: u32, first: &Packet, rate: u32) -> bool {
+        let distance = timestamp.wrapping_sub(self.next_timestamp(first, rate)).cast_signed();
+        distance.unsigned_abs() <= rate.saturating_mul(3)
     }
 
     /// Another source goes on where the last one stopped, plus the time that passed.

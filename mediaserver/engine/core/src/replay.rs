@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::border::SourceId;
 use crate::negotiation::Kind;
+use crate::source::Burst;
 use crate::stream::Stream;
 
 /// Nobody starts further back than either of these.
@@ -30,6 +32,7 @@ pub struct Backlog {
     pub bytes: usize,
     /// The source's timestamp of what is captured now.
     pub live: u32,
+    pub track: (SourceId, usize),
 }
 
 impl Backlog {
@@ -55,6 +58,8 @@ pub struct Replay {
     pub due: Instant,
     pub speed: u32,
     pub live: u32,
+    /// The source's track: of several layers one.
+    pub track: (SourceId, usize),
     /// The viewer has everything before the first burst: that need not be a key frame.
     pub resumes: bool,
     began: Instant,
@@ -79,13 +84,20 @@ impl Replay {
     #[must_use]
     pub fn new(backlog: &Backlog, speed: u32, resumes: bool, now: Instant) -> Self {
         let from = now.checked_sub(backlog.age).unwrap_or(now);
-        let Backlog { position, live, .. } = *backlog;
-        Self { cursor: position, due: now, speed, live, resumes, began: now, from }
+        let Backlog { position, live, track, .. } = *backlog;
+        Self { cursor: position, due: now, speed, live, track, resumes, began: now, from }
+    }
+
+    /// Whether the burst is among what is replayed: of the layer where there are some, of another source's video too.
+    #[must_use]
+    pub fn has(&self, burst: &Burst) -> bool {
+        let (source, track) = self.track;
+        burst.kind == Kind::Video && (burst.rid.is_none() || burst.source == source && burst.track == track)
     }
 
     /// Find the next video burst before `edge`, the viewer's position in the live log; more than `late_limit` too late is too late.
     pub fn advance(&mut self, stream: &Stream, edge: u64, now: Instant, late_limit: Duration) -> Progress {
-        let newer = stream.newest_key_frame().filter(|key| self.cursor < *key && *key < edge);
+        let newer = stream.newest_key_frame(Some(self.track.1)).filter(|key| self.cursor < *key && *key < edge);
         if let Some(burst) = newer.and_then(|key| stream.burst(key)) {
             self.cursor = newer.unwrap_or(self.cursor);
             (self.due, self.began, self.from) = (now, now, burst.emitted);
@@ -94,7 +106,7 @@ impl Replay {
         while self.cursor < edge {
             match stream.burst(self.cursor) {
                 None => return Progress::Lost,
-                Some(burst) if burst.kind == Kind::Video => {
+                Some(burst) if self.has(burst) => {
                     let lived = burst.emitted.saturating_duration_since(self.from);
                     self.due = self.began + lived * 100 / self.speed.max(1);
                     let late = now.saturating_duration_since(self.due) > late_limit;
@@ -145,7 +157,8 @@ mod tests {
     use super::*;
 
     fn backlog(ms: u64, bytes: usize) -> Backlog {
-        Backlog { position: 0, age: Duration::from_millis(ms), bytes, live: 0 }
+        let track = (SourceId(crate::slots::Slots::default().insert(())), 0);
+        Backlog { position: 0, age: Duration::from_millis(ms), bytes, live: 0, track }
     }
 
     #[test]

@@ -10,6 +10,8 @@ const PAYLOAD_FEEDBACK: u8 = 206;
 const NACK: u8 = 1;
 const PLI: u8 = 1;
 const FIR: u8 = 4;
+/// RFC 7728, 8.
+const PAUSE_RESUME: u8 = 9;
 const APPLICATION: u8 = 15;
 
 /// One thing that a compound packet says.
@@ -29,6 +31,11 @@ pub enum Report {
     /// PLI or FIR.
     KeyFrame {
         ssrc: u32,
+    },
+    /// A stream is to be sent no more for now, or again (RFC 7728).
+    Pause {
+        ssrc: u32,
+        paused: bool,
     },
     /// Receiver's estimate, bit/s.
     Remb {
@@ -78,6 +85,7 @@ pub fn parse(mut compound: &[u8]) -> Vec<Report> {
             RECEIVER_REPORT => blocks(head[0] & 31, body.get(4..).unwrap_or_default(), &mut reports),
             BYE => byes(head[0] & 31, body, &mut reports),
             TRANSPORT_FEEDBACK if head[0] & 31 == NACK => nack(body, &mut reports),
+            TRANSPORT_FEEDBACK if head[0] & 31 == PAUSE_RESUME => pauses(body, &mut reports),
             PAYLOAD_FEEDBACK => payload_feedback(head[0] & 31, body, &mut reports),
             _ => {}
         }
@@ -141,6 +149,17 @@ fn nack(body: &[u8], reports: &mut Vec<Report>) {
         std::iter::once(first).chain(others)
     });
     reports.push(Report::Nack { ssrc: word(&body[4..]), lost: lost.collect() });
+}
+
+/// Items of a target, a kind (0: pause, 1: resume) and words of no interest.
+fn pauses(body: &[u8], reports: &mut Vec<Report>) {
+    let mut items = body.get(8..).unwrap_or_default();
+    while let Some((item, rest)) = items.split_at_checked(8) {
+        if item[4] >> 4 <= 1 {
+            reports.push(Report::Pause { ssrc: word(item), paused: item[4] >> 4 == 0 });
+        }
+        items = rest.get(usize::from(item[5]) * 4..).unwrap_or_default();
+    }
 }
 
 fn payload_feedback(format: u8, body: &[u8], reports: &mut Vec<Report>) {
@@ -254,6 +273,16 @@ pub fn write_pli(buffer: &mut Vec<u8>, sender: u32, media: u32) {
     buffer.extend_from_slice(&media.to_be_bytes());
 }
 
+/// What is to be sent of `media` from now on (RFC 7728, 8): `id` counts the changes.
+pub fn write_pause(buffer: &mut Vec<u8>, sender: u32, media: u32, paused: bool, id: u16) {
+    write_head(buffer, PAUSE_RESUME, TRANSPORT_FEEDBACK, 4);
+    buffer.extend_from_slice(&sender.to_be_bytes());
+    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&media.to_be_bytes());
+    let [high, low] = id.to_be_bytes();
+    buffer.extend_from_slice(&[u8::from(!paused) << 4, 0, high, low]);
+}
+
 /// `lost`: ascending. Numbers at most 16 apart share an item.
 #[allow(clippy::cast_possible_truncation)] // A NACK of a datagram's size has fewer items than 65,535.
 pub fn write_nack(buffer: &mut Vec<u8>, sender: u32, media: u32, lost: &[u16]) {
@@ -318,6 +347,8 @@ mod tests {
             ("description", written(|b| write_description(b, &[1, 2], "name")), vec![]),
             ("bye", written(|b| write_bye(b, &[1, 2])), vec![Report::Bye { ssrc: 1 }, Report::Bye { ssrc: 2 }]),
             ("pli", written(|b| write_pli(b, 1, 2)), vec![Report::KeyFrame { ssrc: 2 }]),
+            ("pause", written(|b| write_pause(b, 1, 2, true, 3)), vec![Report::Pause { ssrc: 2, paused: true }]),
+            ("resume", written(|b| write_pause(b, 1, 2, false, 4)), vec![Report::Pause { ssrc: 2, paused: false }]),
             (
                 "nack",
                 written(|b| write_nack(b, 1, 2, &[65535, 0, 15, 16, 40])),

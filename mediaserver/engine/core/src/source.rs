@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::border::{SourceId, SourcePacket, SourceStats, TrackSpec};
+use crate::frame_size;
 use crate::gather::Gather;
 use crate::key_frame;
+use crate::layer::{self, LayerWatch};
 use crate::negotiation::{Codec, Kind};
 use crate::picture;
 use crate::refragment::{self, Refragmenter};
@@ -25,8 +27,10 @@ const LEARNT: Duration = Duration::from_secs(2);
 pub struct Burst {
     pub source: SourceId,
     pub track: usize,
-    /// Which of the source's tracks of this kind it is.
+    /// Which of the source's tracks of this kind it is; layers of one are the same.
     pub ordinal: usize,
+    /// Of a layer.
+    pub rid: Option<Arc<str>>,
     pub kind: Kind,
     pub codec: Codec,
     pub clock_rate: u32,
@@ -50,6 +54,12 @@ pub struct SourceTrack {
     /// None: audio is never held.
     gather: Option<Gather>,
     key_timestamp: Option<u32>,
+    last_key_frame: Option<Instant>,
+    gop: Option<Duration>,
+    /// Of a layer.
+    watch: LayerWatch,
+    /// A layer that we have asked the source not to send.
+    pub paused: bool,
 }
 
 impl SourceTrack {
@@ -57,7 +67,40 @@ impl SourceTrack {
     pub fn new(spec: TrackSpec, ordinal: usize, history: Duration, hold: Duration) -> Self {
         let gather = (spec.kind == Kind::Video).then(|| Gather::new(hold));
         let refragmenter = Refragmenter::new(spec.codec);
-        Self { spec, ring: Ring::new(history), ordinal, refragmenter, gather, key_timestamp: None }
+        Self {
+            spec,
+            ring: Ring::new(history),
+            ordinal,
+            refragmenter,
+            gather,
+            key_timestamp: None,
+            last_key_frame: None,
+            gop: None,
+            watch: LayerWatch::new(),
+            paused: false,
+        }
+    }
+
+    /// Whether it comes, or would if it were asked for; a track without layers does.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.paused || self.spec.layer.as_ref().is_none_or(|layer| layer.live)
+    }
+
+    /// Another node is to send the layer, or to send it no more.
+    pub fn want(&mut self, wanted: bool, now: Instant) {
+        self.paused = !wanted;
+        if let Some(layer) = self.spec.layer.as_mut().filter(|_| wanted) {
+            self.watch.expect(layer, now);
+        }
+    }
+
+    /// Note a packet of a layer; true: what is known of it has changed.
+    fn watch(&mut self, payload: &[u8], now: Instant) -> bool {
+        let Some(layer) = &mut self.spec.layer else { return false };
+        let size = frame_size::find(self.spec.codec, payload);
+        let larger = LayerWatch::on_key_frame(layer, size);
+        self.watch.on_packet(layer, payload.len(), now) || larger
     }
 
     /// Bursts that a packet completes.
@@ -120,9 +163,13 @@ pub struct Source {
     pub order: u64,
     pub tracks: Vec<SourceTrack>,
     pub timeline: Timeline,
+    /// Another node sends it.
+    pub relay: bool,
+    pub began: Option<Instant>,
+    /// When it was last looked which of its layers somebody watches.
+    pub looked: Option<Instant>,
     pub last_packet: Option<Instant>,
     pub silent: bool,
-    pub last_key_frame: Option<Instant>,
     counters: SourceStats,
     last_video: Option<Instant>,
     last_learnt: Option<Instant>,
@@ -146,9 +193,11 @@ impl Source {
             order,
             timeline: Timeline::new(tracks.iter().map(|track| track.spec.clock_rate).collect()),
             tracks,
+            relay: false,
+            began: None,
+            looked: None,
             last_packet: None,
             silent: false,
-            last_key_frame: None,
             counters: SourceStats::default(),
             last_video: None,
             last_learnt: None,
@@ -174,9 +223,11 @@ impl Source {
             self.last_learnt = Some(now.0);
         }
         self.silent = false;
+        self.began.get_or_insert(now.0);
         self.last_packet = Some(now.0);
         self.count(track, packet.payload.len(), now.0);
         self.timeline.on_packet(track, packet.timestamp, now.1);
+        let noticed = Noticed { tracks: noticed.tracks | self.tracks[track].watch(&packet.payload, now.0), ..noticed };
         for packet in self.tracks[track].refragmenter.push(packet) {
             self.counters.oversized += u64::from(!refragment::fits(&packet));
             for held in self.tracks[track].push(as_kept(packet, now.0)) {
@@ -210,16 +261,18 @@ impl Source {
         let slot = &mut self.tracks[track];
         let Some(Emission { packets, follow, starts_key_frame }) = slot.emit(held) else { return };
         let TrackSpec { kind, codec, clock_rate, .. } = slot.spec;
-        let ordinal = slot.ordinal;
+        let (ordinal, rid) = (slot.ordinal, slot.spec.layer.as_ref().map(|layer| layer.rid.clone()));
         if starts_key_frame {
+            slot.gop = slot.last_key_frame.map(|last| now.saturating_duration_since(last));
+            slot.last_key_frame = Some(now);
             self.counters.key_frames += 1;
-            self.counters.gop = self.last_key_frame.map(|last| now.saturating_duration_since(last));
-            self.last_key_frame = Some(now);
+            self.counters.gop = slot.gop;
         }
         out.push(Burst {
             source: id,
             track,
             ordinal,
+            rid,
             kind,
             codec,
             clock_rate,
@@ -245,10 +298,45 @@ impl Source {
         self.counters.key_frame_requests += 1;
     }
 
-    /// When the next key frame is due by the rhythm of the last ones.
+    /// When the track's next key frame is due by the rhythm of the last ones.
     #[must_use]
-    pub fn next_key_frame(&self) -> Option<Instant> {
-        Some(self.last_key_frame? + self.counters.gop?)
+    pub fn next_key_frame(&self, track: usize) -> Option<Instant> {
+        let track = self.tracks.get(track)?;
+        Some(track.last_key_frame? + track.gop?)
+    }
+
+    /// The layers that can be sent on, the least first; empty: the source has none.
+    #[must_use]
+    pub fn layers(&self) -> Vec<usize> {
+        let named = self.tracks.iter().enumerate().filter_map(|(at, track)| Some((at, track.spec.layer.as_ref()?)));
+        let available = named.filter(|(at, _)| self.tracks[*at].is_available());
+        let mut layers: Vec<_> = available.map(|(at, layer)| (layer::rank(layer, at), at)).collect();
+        layers.sort_unstable();
+        layers.into_iter().map(|(_, at)| at).collect()
+    }
+
+    #[must_use]
+    pub fn has_layers(&self) -> bool {
+        self.tracks.iter().any(|track| track.spec.layer.is_some())
+    }
+
+    /// True: a layer has just stopped while another goes on.
+    #[must_use]
+    pub fn layer_stops(&mut self, now: Instant) -> bool {
+        let newest = self.newest_layer();
+        let mut stops = false;
+        for track in &mut self.tracks {
+            if let Some(layer) = track.spec.layer.as_mut().filter(|_| outlived(&track.watch, newest)) {
+                stops |= track.watch.falls_silent(layer, now);
+            }
+        }
+        stops
+    }
+
+    /// When the layer would count as not sent that came last.
+    fn newest_layer(&self) -> Option<Instant> {
+        let layers = self.tracks.iter().filter(|track| track.spec.layer.is_some());
+        layers.filter_map(|track| track.watch.silent_from()).max()
     }
 
     /// When something must be done without a packet.
@@ -256,7 +344,11 @@ impl Source {
     pub fn deadline(&self) -> Option<Instant> {
         let gathers = self.tracks.iter().filter_map(|track| track.gather.as_ref()?.deadline());
         let silence = self.last_packet.filter(|_| !self.silent).map(|last| last + SILENCE);
-        gathers.chain(silence).min()
+        let live = |track: &&SourceTrack| track.spec.layer.as_ref().is_some_and(|layer| layer.live);
+        let newest = self.newest_layer();
+        let layers = self.tracks.iter().filter(live).filter(|track| outlived(&track.watch, newest));
+        let layers = layers.filter_map(|track| track.watch.silent_from());
+        gathers.chain(silence).chain(layers).min()
     }
 
     /// True once, when the source has just become silent.
@@ -273,6 +365,11 @@ impl Source {
         let media_age = self.last_packet.map(|last| now.saturating_duration_since(last));
         SourceStats { media_age, ..self.counters.clone() }
     }
+}
+
+/// Whether another layer goes on without this one: all at once is no layer's silence but the source's.
+fn outlived(watch: &LayerWatch, newest: Option<Instant>) -> bool {
+    watch.silent_from().zip(newest).is_some_and(|(own, newest)| own + layer::SILENCE / 2 <= newest)
 }
 
 /// A packet as the ring keeps it.

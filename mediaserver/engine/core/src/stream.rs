@@ -16,12 +16,13 @@ pub struct Stream {
     pub on_air: Option<SourceId>,
     pub sources: Vec<SourceId>,
     pub viewers: Vec<ViewerId>,
-    pub budget: PliBudget,
+    /// By the source's track: layers are asked for one by one.
+    budgets: Vec<(usize, PliBudget)>,
     log: VecDeque<Burst>,
     log_start: u64,
     log_bytes: usize,
-    /// Position of the newest burst with which a viewer may start.
-    newest_key_frame: Option<u64>,
+    /// Positions of the newest bursts with which a viewer may start, one for each layer.
+    newest_key_frames: Vec<(SourceId, usize, u64)>,
     turn: usize,
 }
 
@@ -33,11 +34,11 @@ impl Stream {
             on_air: None,
             sources: Vec::new(),
             viewers: Vec::new(),
-            budget: PliBudget::default(),
+            budgets: Vec::new(),
             log: VecDeque::new(),
             log_start: 0,
             log_bytes: 0,
-            newest_key_frame: None,
+            newest_key_frames: Vec::new(),
             turn: 0,
         }
     }
@@ -60,7 +61,10 @@ impl Stream {
             self.log_start += 1;
         }
         if burst.starts_key_frame {
-            self.newest_key_frame = Some(self.log_end());
+            let (end, start) = (self.log_end(), self.log_start);
+            let same = |(source, track): (SourceId, usize)| source == burst.source && track == burst.track;
+            self.newest_key_frames.retain(|&(source, track, at)| at >= start && !same((source, track)));
+            self.newest_key_frames.push((burst.source, burst.track, end));
         }
         self.log_bytes += burst.bytes;
         self.log.push_back(burst);
@@ -83,10 +87,33 @@ impl Stream {
         self.log.get(usize::try_from(position.checked_sub(self.log_start)?).ok()?)
     }
 
-    /// The newest burst with which a viewer may start.
+    /// The newest burst with which a viewer may start; `track`: of the source on air, None: any.
     #[must_use]
-    pub fn newest_key_frame(&self) -> Option<u64> {
-        self.newest_key_frame.filter(|position| *position >= self.log_start)
+    pub fn newest_key_frame(&self, track: Option<usize>) -> Option<u64> {
+        let of_track = |(source, of, _): &&(SourceId, usize, u64)| {
+            track.is_none_or(|track| *of == track && self.on_air == Some(*source))
+        };
+        let positions = self.newest_key_frames.iter().filter(of_track).map(|(.., position)| *position);
+        positions.max().filter(|position| *position >= self.log_start)
+    }
+
+    /// How often the source may be asked for key frames of `track`.
+    pub fn budget(&mut self, track: usize) -> &mut PliBudget {
+        let at = self.budgets.iter().position(|(of, _)| *of == track).unwrap_or_else(|| {
+            self.budgets.push((track, PliBudget::default()));
+            self.budgets.len() - 1
+        });
+        &mut self.budgets[at].1
+    }
+
+    pub fn budgets(&mut self) -> impl Iterator<Item = (usize, &mut PliBudget)> {
+        self.budgets.iter_mut().map(|(track, budget)| (*track, budget))
+    }
+
+    /// When the first of the budgets has something to ask.
+    #[must_use]
+    pub fn budget_deadline(&self) -> Option<Instant> {
+        self.budgets.iter().filter_map(|(_, budget)| budget.deadline()).min()
     }
 
     /// What a viewer that goes on at `position` is behind the live edge. None: what stands there is not the video on air.
@@ -102,7 +129,8 @@ impl Stream {
         }
         let since = now.saturating_duration_since(newest.emitted);
         let live = newest.packets.last()?.timestamp.wrapping_add(replay::ticks(since, first.clock_rate));
-        Some(Backlog { position, age: now.saturating_duration_since(first.emitted), bytes, live })
+        let (age, track) = (now.saturating_duration_since(first.emitted), (first.source, first.track));
+        Some(Backlog { position, age, bytes, live, track })
     }
 
     /// Everybody, another one first each time.
@@ -112,11 +140,11 @@ impl Stream {
         first.iter().chain(later).copied()
     }
 
-    /// Want a key frame; one that is `due` within a moment by itself is waited for first.
-    pub fn want_key_frame(&mut self, due: Option<Instant>, now: Instant) {
+    /// Want a key frame of `track`; one that is `due` within a moment by itself is waited for first.
+    pub fn want_key_frame(&mut self, track: usize, due: Option<Instant>, now: Instant) {
         const MOMENT: Duration = Duration::from_millis(100);
         const GRACE: Duration = Duration::from_millis(50);
         let soon = due.filter(|due| *due + GRACE > now && *due <= now + MOMENT);
-        self.budget.want(soon.map_or(now, |due| due + GRACE));
+        self.budget(track).want(soon.map_or(now, |due| due + GRACE));
     }
 }

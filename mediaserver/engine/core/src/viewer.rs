@@ -1,5 +1,6 @@
 //! One session that we send to: its place in the stream's log, its tracks, what it asks for.
 
+mod layers;
 mod start;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::border::{ForwarderConfig, ViewerId, ViewerSpec, ViewerStats};
+use crate::estimate::Feedback;
 use crate::lossiness::Lossiness;
 use crate::mapping::Segment;
 use crate::negotiation::Kind;
@@ -23,6 +25,8 @@ use crate::source::{Burst, Source};
 use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
 use crate::timeline;
+use layers::Layers;
+pub use layers::{Playing, Switch, Why};
 pub use start::Restart;
 
 /// A key frame sent less than this ago answers a PLI.
@@ -55,11 +59,10 @@ pub struct Viewer {
     estranged: bool,
     transport_cc: u16,
     lossiness: Lossiness,
+    layers: Layers,
     stats: ViewerStats,
     last_sent: Option<Instant>,
     last_video: Option<Instant>,
-    last_key_frame: Option<Instant>,
-    last_pli: Option<Instant>,
 }
 
 /// What a turn needs besides the viewer.
@@ -75,12 +78,14 @@ pub struct Turn<'a> {
 }
 
 /// What a turn or a datagram found out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// There is more to send.
     pub more: bool,
-    /// A key frame is missed.
-    pub wants_key_frame: bool,
+    /// A key frame of this track of the source's is missed.
+    pub wants_key_frame: Option<usize>,
+    /// One of this layer is asked for, by another node.
+    pub wants_layer: Option<String>,
     /// It should go on from a key frame that has been: an old one helps as well.
     pub restart: Option<Restart>,
     pub hopeless: Option<Hopeless>,
@@ -125,11 +130,10 @@ impl Viewer {
             estranged: false,
             transport_cc: 0,
             lossiness: Lossiness::default(),
+            layers: Layers::wishing(spec.layer),
             stats: ViewerStats::default(),
             last_sent: None,
             last_video: None,
-            last_key_frame: None,
-            last_pli: None,
         }
     }
 
@@ -154,7 +158,7 @@ impl Viewer {
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         let replay = self.replay.as_ref().map(|replay| replay.due);
-        self.reports.next().into_iter().chain(replay).min()
+        self.reports.next().into_iter().chain(replay).chain(self.layers.probe).min()
     }
 
     /// Seal what is due: repairs, one burst, reports.
@@ -169,6 +173,10 @@ impl Viewer {
         }
         turn.outbox.close_run();
         let mut outcome = Outcome { restart: self.cut_late(turn), ..Outcome::default() };
+        if let Some(switch) = self.review_on_air(turn) {
+            outcome.restart = outcome.restart.or(Some(Restart::Switch(switch)));
+        }
+        self.pass_over(turn.stream);
         if let Some(burst) = turn.stream.burst(self.cursor) {
             self.cursor += 1;
             if self.replay.is_none() || burst.kind != Kind::Video {
@@ -178,12 +186,29 @@ impl Viewer {
         if self.replay.is_some() {
             self.go_on_replaying(destination, turn, &mut outcome);
         }
+        self.send_probe(destination, turn);
         if self.reports.is_due(turn.now) {
             self.send_report(destination, turn);
         }
         let replay_is_due = self.replay.as_ref().is_some_and(|replay| replay.due <= turn.now);
         outcome.more = self.cursor < turn.stream.log_end() || replay_is_due;
         outcome
+    }
+
+    /// Which layer it gets, by what is on air.
+    fn review_on_air(&mut self, turn: &Turn<'_>) -> Option<Switch> {
+        let id = turn.stream.on_air?;
+        self.review_layers(id, turn.sources.get(id.0)?, turn.now)
+    }
+
+    /// Bursts of layers that it does not get.
+    fn pass_over(&mut self, stream: &Stream) {
+        while let Some(burst) = stream.burst(self.cursor)
+            && burst.rid.is_some()
+            && self.hears(burst).is_none()
+        {
+            self.cursor += 1;
+        }
     }
 
     /// Leave out what waited too long. Where video is interrupted by that, how it may go on.
@@ -197,15 +222,16 @@ impl Viewer {
         while let Some(burst) = turn.stream.burst(self.cursor)
             && turn.now.saturating_duration_since(burst.emitted) > turn.config.late_limit
         {
-            if burst.kind == Kind::Video {
+            let heard = self.hears(burst);
+            if burst.kind == Kind::Video && heard.is_some() {
                 from = from.or(Some(self.cursor));
             }
             self.cursor += 1;
             if self.replay.is_some() && burst.kind == Kind::Video {
                 continue;
             }
-            if let Some(track) = track_of(&mut self.tracks, burst) {
-                track.interrupt();
+            if let Some(at) = heard {
+                self.tracks[at].interrupt();
             }
         }
         let cut = playing && !self.plays_video();
@@ -214,15 +240,19 @@ impl Viewer {
     }
 
     fn send_burst(&mut self, burst: &Burst, destination: SocketAddr, turn: &mut Turn<'_>, outcome: &mut Outcome) {
-        let Some(at) = index_of(&self.tracks, burst) else { return };
-        let (segment, follow) = match self.tracks[at].admit(burst, self.replay.as_ref()) {
+        let Some(at) = self.hears(burst) else { return };
+        if self.layers.target == Some(burst.track) && burst.rid.is_some() {
+            self.layers.take_target(burst);
+        }
+        let offset = self.layer_offset(at, burst, turn);
+        let (segment, follow) = match self.tracks[at].admit(burst, self.replay.as_ref(), offset) {
             Admission::Continue(segment) => (segment, &[][..]),
             Admission::Begin(segment) => {
                 self.reports.restart(turn.now);
                 (segment, &burst.follow[..])
             }
             Admission::Wait => {
-                outcome.wants_key_frame = true;
+                outcome.wants_key_frame = Some(burst.track);
                 return;
             }
             Admission::Unplayable => {
@@ -248,17 +278,17 @@ impl Viewer {
         if let Some(last) = last {
             self.tracks[at].note(&segment, last);
         }
-        self.note_burst(burst, turn.now);
+        self.note_burst(at, burst, turn.now);
     }
 
-    fn note_burst(&mut self, burst: &Burst, now: Instant) {
+    fn note_burst(&mut self, at: usize, burst: &Burst, now: Instant) {
         self.last_sent = Some(now);
         if burst.kind == Kind::Video {
             let gap = self.last_video.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
             self.stats.longest_gap = self.stats.longest_gap.max(gap);
             self.last_video = Some(now);
             if burst.starts_key_frame {
-                self.last_key_frame = Some(now);
+                self.tracks[at].last_key_frame = Some(now);
             }
         }
     }
@@ -359,10 +389,14 @@ impl Viewer {
         for report in rtcp::parse(&datagram[..len]) {
             match report {
                 Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
-                Report::KeyFrame { ssrc } if self.on_pli(ssrc, stream, now.0) => outcome.restart = Some(Restart::Asked),
+                Report::KeyFrame { ssrc } => self.on_pli(ssrc, stream, now.0, &mut outcome),
+                Report::Pause { ssrc, paused } => self.on_pause(ssrc, paused),
                 Report::Block(block) if self.on_block(block, now) => outcome.hopeless = Some(Hopeless::TooLossy),
-                Report::Remb { bitrate } => self.stats.remb = Some(bitrate),
-                Report::KeyFrame { .. } | Report::Block(_) | Report::Sender { .. } | Report::Bye { .. } => {}
+                Report::Remb { bitrate } => {
+                    self.stats.remb = Some(bitrate);
+                    self.note_feedback(Feedback::Remb(bitrate), now.0);
+                }
+                Report::Block(_) | Report::Sender { .. } | Report::Bye { .. } => {}
             }
         }
         outcome.more = !self.repairs.is_empty();
@@ -372,6 +406,7 @@ impl Viewer {
     fn on_nack(&mut self, ssrc: u32, lost: &[u16], now: Instant) {
         let Some(at) = self.tracks.iter().position(|track| track.ssrc == ssrc) else { return };
         self.stats.nacks += lost.len() as u64;
+        self.layers.note_nack(now);
         for &low in lost {
             if let Some((number, ..)) = self.tracks[at].mapping.resolve(low) {
                 self.repairs.want(Repair { track: at, number }, self.stats.rtt, now);
@@ -379,22 +414,29 @@ impl Viewer {
         }
     }
 
-    /// Whether it should be given a key frame.
-    fn on_pli(&mut self, ssrc: u32, stream: &Stream, now: Instant) -> bool {
-        if !self.tracks.iter().any(|track| track.ssrc == ssrc && track.kind == Kind::Video) {
-            return false;
-        }
+    /// A key frame is asked for: whether it should be given one.
+    fn on_pli(&mut self, ssrc: u32, stream: &Stream, now: Instant, outcome: &mut Outcome) {
+        let video = |track: &Outgoing| track.ssrc == ssrc && track.kind == Kind::Video;
+        let Some(at) = self.tracks.iter().position(video) else { return };
         self.stats.plis += 1;
         let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
-        if within(self.last_key_frame, FRESH_KEY_FRAME)
-            || within(self.last_pli, PLI_SPACING)
+        let track = &self.tracks[at];
+        let layer = self.layers.playing.map(|playing| playing.track);
+        if within(track.last_key_frame, FRESH_KEY_FRAME)
+            || within(track.last_pli, PLI_SPACING)
             || self.replay.is_some()
-            || stream.newest_key_frame().is_some_and(|key| key >= self.cursor)
+            || track.rid.is_none() && stream.newest_key_frame(layer).is_some_and(|key| key >= self.cursor)
         {
-            return false;
+            return;
         }
-        self.last_pli = Some(now);
-        true
+        self.tracks[at].last_pli = Some(now);
+        outcome.wants_layer.clone_from(&self.tracks[at].rid);
+        if outcome.wants_layer.is_none() {
+            outcome.restart = Some(Restart::Asked);
+        }
+        if self.layers.gives_up(now) {
+            self.note_feedback(Feedback::GivenUp, now);
+        }
     }
 
     /// Whether the loss has been too much for too long: of video where there is any, for it has packets enough to tell.
@@ -407,7 +449,12 @@ impl Viewer {
         let round = ((ntp >> 16) as u32).wrapping_sub(block.last_report).wrapping_sub(block.delay);
         // Above half a minute it is not a round trip but a confused peer.
         if block.last_report != 0 && round < 30 << 16 {
-            self.stats.rtt = Some(timeline::from_short(round));
+            let round_trip = timeline::from_short(round);
+            self.stats.rtt = Some(round_trip);
+            self.note_feedback(Feedback::RoundTrip(round_trip), now);
+        }
+        if kind == Kind::Video {
+            self.note_feedback(Feedback::Loss(f64::from(block.fraction_lost) / 256.0), now);
         }
         let tells = kind == Kind::Video || self.tracks.iter().all(|track| track.kind == Kind::Audio);
         tells && !self.relay && self.lossiness.note(block.fraction_lost, now)
@@ -416,7 +463,7 @@ impl Viewer {
     #[must_use]
     pub fn stats(&self, now: Instant) -> ViewerStats {
         let media_age = self.last_sent.map(|last| now.saturating_duration_since(last));
-        ViewerStats { remote: self.destination, media_age, ..self.stats.clone() }
+        ViewerStats { remote: self.destination, media_age, estimate: self.layers.estimate(), ..self.stats.clone() }
     }
 }
 
@@ -427,11 +474,13 @@ fn report_timestamp(track: &Outgoing, turn: &Turn<'_>) -> Option<u32> {
     Some(source.timeline.timestamp(segment.track, turn.ntp)?.wrapping_add(segment.timestamp_offset))
 }
 
+/// Which of `tracks` is for the burst: where layers have tracks of their own that layer's, else by kind and order.
 fn index_of(tracks: &[Outgoing], burst: &Burst) -> Option<usize> {
-    let of_kind = tracks.iter().enumerate().filter(|(_, track)| track.kind == burst.kind);
-    of_kind.map(|(at, _)| at).nth(burst.ordinal)
-}
-
-fn track_of<'a>(tracks: &'a mut [Outgoing], burst: &Burst) -> Option<&'a mut Outgoing> {
-    index_of(tracks, burst).map(|at| &mut tracks[at])
+    let mut of_kind = tracks.iter().enumerate().filter(|(_, track)| track.kind == burst.kind);
+    match &burst.rid {
+        Some(rid) if tracks.iter().any(|track| track.rid.is_some()) => {
+            of_kind.find(|(_, track)| track.rid.as_deref() == Some(rid)).map(|(at, _)| at)
+        }
+        _ => of_kind.map(|(at, _)| at).nth(burst.ordinal),
+    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use rivulet_core::border::{StreamStats, TrackSpec};
-use rivulet_core::negotiation::{Codec, Format, Kind, Refusal, Track};
+use rivulet_core::border::{Layer, StreamStats, TrackSpec};
+use rivulet_core::negotiation::{Codec, Format, Kind, Refusal, Track, simulcast};
 use rivulet_core::node::{Fact, NodeEvent, SessionId, SessionStats};
 
 use crate::errors::Failure;
@@ -18,6 +18,15 @@ pub struct TrackArgument {
     kind: String,
     codec: String,
     fmtp: String,
+    #[pyo3(default)]
+    layers: Vec<LayerArgument>,
+}
+
+/// A `Layer` as Python gives it; what else is known of it is of no use here.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct LayerArgument {
+    rid: String,
 }
 
 pub fn tracks(arguments: Vec<TrackArgument>) -> Result<Vec<Track>, Failure> {
@@ -25,7 +34,9 @@ pub fn tracks(arguments: Vec<TrackArgument>) -> Result<Vec<Track>, Failure> {
         let codec = Codec::from_name(&argument.codec).filter(|codec| codec.kind().name() == argument.kind);
         let unknown = || Refusal::Unsupported(format!("{} {} is not carried", argument.codec, argument.kind));
         let codec = codec.ok_or_else(unknown)?;
-        Ok(Track { kind: codec.kind(), format: Format { codec, fmtp: argument.fmtp } })
+        let rids = argument.layers.into_iter().map(|layer| layer.rid);
+        let layers = rids.filter(|rid| simulcast::is_rid(rid)).take(simulcast::MAX_LAYERS).collect();
+        Ok(Track { kind: codec.kind(), format: Format { codec, fmtp: argument.fmtp }, layers })
     };
     arguments.into_iter().map(track).collect()
 }
@@ -57,6 +68,10 @@ fn event_dict<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound<'py, Py
             dict.set_item("tracks", track_list(py, tracks)?)?;
             "tracks"
         }
+        Fact::Layer(rid) => {
+            dict.set_item("layer", &**rid)?;
+            "layer"
+        }
         Fact::Active => "active",
         Fact::Silent => "silent",
     };
@@ -69,7 +84,12 @@ fn event_dict<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound<'py, Py
 
 fn track_list<'py>(py: Python<'py>, tracks: &[TrackSpec]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
+    let mut layers = None;
     for track in tracks {
+        if let (Some(layers), Some(layer)) = (&layers, &track.layer) {
+            add_layer(py, layers, layer)?;
+            continue;
+        }
         let dict = PyDict::new(py);
         dict.set_item("kind", track.kind.name())?;
         dict.set_item("codec", track.codec.name())?;
@@ -78,9 +98,28 @@ fn track_list<'py>(py: Python<'py>, tracks: &[TrackSpec]) -> PyResult<Bound<'py,
             dict.set_item("channels", 2)?;
         }
         dict.set_item("fmtp", &track.fmtp)?;
+        if let Some(layer) = &track.layer {
+            let first = PyList::empty(py);
+            add_layer(py, &first, layer)?;
+            dict.set_item("layers", &first)?;
+            layers = Some(first);
+        }
         list.append(dict)?;
     }
     Ok(list)
+}
+
+/// The layers of one track, which the engine has as tracks of their own, as the publisher lists them.
+fn add_layer(py: Python<'_>, list: &Bound<'_, PyList>, layer: &Layer) -> PyResult<()> {
+    let dict = PyDict::new(py);
+    dict.set_item("rid", &*layer.rid)?;
+    if let Some((width, height)) = layer.size {
+        dict.set_item("width", width)?;
+        dict.set_item("height", height)?;
+    }
+    dict.set_item("bitrate", layer.bitrate)?;
+    dict.set_item("live", layer.live)?;
+    list.append(dict)
 }
 
 pub fn figures<'py>(py: Python<'py>, figures: &Figures) -> PyResult<Bound<'py, PyDict>> {
@@ -128,6 +167,8 @@ fn session_dict<'py>(py: Python<'py>, stats: &SessionStats) -> PyResult<Bound<'p
     dict.set_item("plis", stats.plis)?;
     dict.set_item("cut", stats.cut)?;
     dict.set_item("longest_gap_ms", milliseconds(stats.longest_gap))?;
+    dict.set_item("layer", stats.layer.as_deref())?;
+    dict.set_item("estimate_bps", stats.estimate)?;
     Ok(dict)
 }
 

@@ -13,7 +13,7 @@ use rivulet_udp::Buffers;
 
 use crate::convert::{self, TrackArgument};
 use crate::errors::{Failure, UnknownSessionError};
-use crate::handle::{Handle, Settings};
+use crate::handle::{Handle, PlayOptions, Settings};
 use crate::random;
 
 /// Raise `OfferError` or `UnsupportedError` when a viewer's `offer` cannot play `tracks`.
@@ -99,7 +99,8 @@ impl Engine {
         Ok(named(made))
     }
 
-    #[pyo3(signature = (stream, tracks, offer, *, relay=false, candidates=None))]
+    #[pyo3(signature = (stream, tracks, offer, *, relay=false, candidates=None, layer=None))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments")]
     fn play(
         &self,
         py: Python<'_>,
@@ -108,12 +109,14 @@ impl Engine {
         offer: &str,
         relay: bool,
         candidates: Option<Vec<(String, u16)>>,
+        layer: Option<String>,
     ) -> PyResult<(String, String)> {
         let tracks: Vec<Track> = convert::tracks(tracks)?;
         let role = if relay { Role::RelayOut } else { Role::Viewer };
         let candidates: Option<Vec<SocketAddr>> =
             candidates.map(|given| given.into_iter().map(address).collect::<PyResult<_>>()).transpose()?;
-        let made = py.detach(|| self.handle.play(stream, &tracks, offer, role, candidates))?;
+        let with = PlayOptions { candidates, layer };
+        let made = py.detach(|| self.handle.play(stream, &tracks, offer, role, with))?;
         Ok(named(made))
     }
 
@@ -150,6 +153,12 @@ impl Engine {
 
     fn request_keyframe(&self, py: Python<'_>, stream: &str) -> PyResult<()> {
         Ok(py.detach(|| self.handle.request_key_frame(stream))?)
+    }
+
+    #[pyo3(signature = (session, rid))]
+    fn choose_layer(&self, py: Python<'_>, session: &str, rid: Option<String>) -> PyResult<()> {
+        let id = session_id(session)?;
+        Ok(py.detach(|| self.handle.choose_layer(id, rid))?)
     }
 
     fn trace(&self, py: Python<'_>, session: &str, seconds: u64, max_bytes: usize) -> PyResult<()> {

@@ -40,6 +40,14 @@ pub struct Figures {
     pub thread: ThreadCounters,
 }
 
+/// What a viewer's session may be given besides.
+#[derive(Default)]
+pub struct PlayOptions {
+    pub candidates: Option<Vec<SocketAddr>>,
+    /// The rid of the layer that is asked for.
+    pub layer: Option<String>,
+}
+
 pub struct Handle {
     pub events: Arc<EventQueue>,
     pub local: SocketAddr,
@@ -103,16 +111,17 @@ impl Handle {
         tracks: &[Track],
         offer: &str,
         role: Role,
-        candidates: Option<Vec<SocketAddr>>,
+        with: PlayOptions,
     ) -> Result<(SessionId, String), Failure> {
         let now = Instant::now();
+        let PlayOptions { candidates, layer } = with;
         let offer = Offer::parse(offer)?;
         let sources = random::local_sources();
         let sending = whep::negotiate(&offer, tracks, &sources)?;
         let local = self.local_transport(candidates);
         let answer = whep::answer(&local, &sources, &offer, &sending);
         let agent = agent::transport(&self.crypto, &local, &sending.peer, now)?;
-        let media = Media::Outbound(viewer_spec(&sending, sources.cname, role));
+        let media = Media::Outbound(viewer_spec(&sending, sources.cname, role, layer));
         let session = Session::new(Parts { role, media, local, peer: sending.peer, agent }, now);
         let id = self.add(session, stream, None)?;
         Ok((id, answer))
@@ -159,6 +168,11 @@ impl Handle {
     pub fn request_key_frame(&self, stream: &str) -> Result<(), Failure> {
         let stream = stream.to_owned();
         self.call(move |data, now| data.node.request_key_frame(&stream, now))
+    }
+
+    pub fn choose_layer(&self, id: SessionId, rid: Option<String>) -> Result<(), Failure> {
+        let known = self.call(move |data, now| data.node.choose_layer(id, rid.as_deref(), now))?;
+        if known { Ok(()) } else { Err(Failure::UnknownSession) }
     }
 
     pub fn start_trace(&self, id: SessionId, time: Duration, room: usize) -> Result<(), Failure> {
@@ -248,7 +262,7 @@ fn wall_clock() -> WallClock {
     WallClock { at: Instant::now(), since_unix_epoch }
 }
 
-fn viewer_spec(sending: &Sending, cname: String, role: Role) -> ViewerSpec {
+fn viewer_spec(sending: &Sending, cname: String, role: Role, layer: Option<String>) -> ViewerSpec {
     let tracks = sending.media.iter().map(|media| ViewerTrack {
         kind: media.kind,
         mid: media.mid.clone(),
@@ -260,6 +274,7 @@ fn viewer_spec(sending: &Sending, cname: String, role: Role) -> ViewerSpec {
         ssrc: media.ssrc,
         rtx_ssrc: media.rtx_ssrc,
         extensions: media.extensions.clone(),
+        rid: media.rid.clone(),
     });
-    ViewerSpec { tracks: tracks.collect(), cname, relay: role == Role::RelayOut }
+    ViewerSpec { tracks: tracks.collect(), cname, relay: role == Role::RelayOut, layer }
 }

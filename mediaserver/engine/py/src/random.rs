@@ -47,8 +47,8 @@ pub fn local_transport(fingerprint: String) -> LocalTransport {
 pub fn local_sources() -> LocalSources {
     let first = u32::from_ne_bytes(bytes()).max(1);
     let step = u32::from_ne_bytes(bytes()) | 1;
-    let ssrcs = [0, 1, 2, 3].map(|n: u32| match first.wrapping_add(step.wrapping_mul(n)) {
-        // 0 is what probes use; an odd step gives four different numbers, and this one is none of them.
+    let ssrcs = [0, 1, 2, 3, 4, 5, 6, 7].map(|n: u32| match first.wrapping_add(step.wrapping_mul(n)) {
+        // 0 is what probes use; an odd step gives different numbers, and this one is none of them.
         0 => first.wrapping_sub(step),
         ssrc => ssrc,
     });

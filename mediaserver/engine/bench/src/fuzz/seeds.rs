@@ -273,8 +273,11 @@ fn offers() -> Vec<Vec<u8>> {
         fingerprint: ["AB"; 32].join(":"),
         candidates: vec![SocketAddr::from(([198, 51, 100, 1], 7000))],
     };
-    let tracks = [Codec::Vp9, Codec::Opus]
-        .map(|codec| Track { kind: codec.kind(), format: Format { codec, fmtp: "profile-id=0".to_owned() } });
+    let tracks = [Codec::Vp9, Codec::Opus].map(|codec| Track {
+        kind: codec.kind(),
+        format: Format { codec, fmtp: "profile-id=0".to_owned() },
+        layers: vec![],
+    });
     let ours = relay::offer(&local, &tracks).unwrap_or_default();
     samples.iter().map(|text| text.as_bytes().to_vec()).chain([ours.into_bytes()]).collect()
 }

@@ -123,8 +123,12 @@ fn negotiated(relay: bool) -> (ViewerSpec, Receiver) {
         fingerprint: vec!["00"; 32].join(":"),
         candidates: Vec::new(),
     };
-    let tracks = [Track { kind: Codec::H264.kind(), format: Format { codec: Codec::H264, fmtp: String::new() } }];
-    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [10, 20, 30, 40] };
+    let tracks = [Track {
+        kind: Codec::H264.kind(),
+        format: Format { codec: Codec::H264, fmtp: String::new() },
+        layers: vec![],
+    }];
+    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [10, 20, 30, 40, 50, 60, 70, 80] };
     let offer = Offer::parse(&relay::offer(&local("a"), &tracks).expect("a track")).expect("our own");
     let sending = whep::negotiate(&offer, &tracks, &sources).expect("playable");
     let answer = whep::answer(&local("b"), &sources, &offer, &sending);
@@ -140,8 +144,9 @@ fn negotiated(relay: bool) -> (ViewerSpec, Receiver) {
         ssrc: media.ssrc,
         rtx_ssrc: media.rtx_ssrc,
         extensions: media.extensions.clone(),
+        rid: media.rid.clone(),
     });
-    let spec = ViewerSpec { tracks: tracks.collect(), cname: sources.cname, relay };
+    let spec = ViewerSpec { tracks: tracks.collect(), cname: sources.cname, relay, layer: None };
     (spec, Receiver::new(&receiving, "r").without_arrival_times())
 }
 
@@ -196,6 +201,7 @@ pub fn play(scene: &Scene) -> Option<Outcome> {
         clock_rate: Codec::H264.clock_rate(),
         fmtp: String::new(),
         pli: true,
+        layer: None,
     };
     let forwarder = |seed| Forwarder::new(ForwarderConfig::default(), clock, seed);
     let (mut origin, mut edge) = (forwarder(scene.seed), forwarder(scene.seed + 1));
@@ -226,14 +232,14 @@ pub fn play(scene: &Scene) -> Option<Outcome> {
                 Received::Report { track, ntp, rtp_timestamp } => {
                     edge.on_source_report(relayed, track, ntp, rtp_timestamp, now);
                 }
-                Received::NeedsKeyFrame => edge.request_key_frame(&stream, now),
+                Received::NeedsKeyFrame { .. } => edge.request_key_frame(&stream, now),
                 Received::Retuned { .. } | Received::Ended | Received::Feedback(_) => {}
             }
         }
         for received in last.turn(&mut edge, now) {
             match received {
                 Received::Packet { packet, .. } => picture.on_packet(&packet.payload, now),
-                Received::NeedsKeyFrame => last.receiver.request_key_frame(0),
+                Received::NeedsKeyFrame { .. } => last.receiver.request_key_frame(0),
                 _ => {}
             }
         }

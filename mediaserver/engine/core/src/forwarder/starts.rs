@@ -4,24 +4,52 @@ use std::time::{Duration, Instant};
 
 use super::Forwarder;
 use crate::border::ViewerId;
+use crate::negotiation::Kind;
 use crate::replay::{self, Backlog};
 use crate::slots::Id;
-use crate::viewer::Restart;
+use crate::source::Source;
+use crate::viewer::{Restart, Why};
 
 /// A running viewer's wish is answered from the log when the key frame is not older than this: it has most of it already.
 const FRESH_ENOUGH: Duration = Duration::from_secs(1);
+/// A layer to which only the path leads is not begun with more of a burst than this.
+const BARELY_PAST: Duration = Duration::from_millis(100);
 
 impl Forwarder {
     /// Have a viewer go on from the newest key frame if that is near enough; if not, ask the source for one.
     pub(super) fn restart(&mut self, id: ViewerId, restart: Restart, now: Instant) {
-        let Some(viewer) = self.viewers.get(id.0).filter(|viewer| viewer.wants_video()) else { return };
+        if restart == Restart::Join {
+            self.choose_first_layer(id, now);
+        }
+        let wants = |viewer: &&crate::viewer::Viewer| viewer.wants_video() && !viewer.has_rids();
+        let Some(viewer) = self.viewers.get(id.0).filter(wants) else { return };
         let stream = viewer.stream;
         if restart == Restart::Join && (viewer.destination.is_none() || viewer.plays_video()) {
             return;
         }
+        let track = self.track_of(id, restart);
+        self.look_at_layers_soon(stream);
         if !self.replay(id, restart, now) {
-            self.want_key_frame(stream, now);
+            self.want_key_frame(stream, track, now);
         }
+    }
+
+    fn choose_first_layer(&mut self, id: ViewerId, now: Instant) {
+        let Some(viewer) = self.viewers.get_mut(id.0) else { return };
+        let Some(on_air) = self.streams.get(viewer.stream).and_then(|stream| stream.on_air) else { return };
+        if let Some(source) = self.sources.get(on_air.0) {
+            let before = viewer.layer();
+            let _ = viewer.review_layers(on_air, source, now);
+            self.tell_layer(id, before);
+        }
+    }
+
+    /// The track of the source on air with which the viewer goes on; None: there is only one.
+    fn track_of(&self, id: ViewerId, restart: Restart) -> Option<usize> {
+        if let Restart::Switch(switch) = restart {
+            return Some(switch.track);
+        }
+        self.viewers.get(id.0)?.layer().map(|playing| playing.track)
     }
 
     fn replay(&mut self, id: ViewerId, restart: Restart, now: Instant) -> bool {
@@ -40,16 +68,32 @@ impl Forwarder {
     fn backlog(&self, id: ViewerId, restart: Restart, now: Instant) -> Option<(Backlog, bool)> {
         let viewer = self.viewers.get(id.0)?;
         let stream = self.streams.get(viewer.stream)?;
-        let (position, resumes) = viewer.restart_at(restart, stream.newest_key_frame(), now)?;
-        let longest = if restart == Restart::Asked { FRESH_ENOUGH } else { replay::LONGEST };
+        let key = stream.newest_key_frame(self.track_of(id, restart));
+        let (position, resumes) = viewer.restart_at(restart, key, now)?;
+        let longest = match restart {
+            Restart::Switch(switch) if switch.why != Why::Wanted => BARELY_PAST,
+            Restart::Asked | Restart::Switch(_) => FRESH_ENOUGH,
+            Restart::Join | Restart::Cut(_) => replay::LONGEST,
+        };
         let backlog = stream.backlog(position, now).filter(|backlog| backlog.is_within(longest))?;
         viewer.can_play(stream.burst(position)?).then_some((backlog, resumes))
     }
 
-    /// A key frame, within the stream's budget.
-    pub(super) fn want_key_frame(&mut self, stream: Id, now: Instant) {
+    /// A key frame of `track` (None: of the only one, or of the best layer) within the stream's budget.
+    pub(super) fn want_key_frame(&mut self, stream: Id, track: Option<usize>, now: Instant) {
         let Some(stream) = self.streams.get_mut(stream) else { return };
         let Some(source) = stream.on_air.and_then(|source| self.sources.get(source.0)) else { return };
-        stream.want_key_frame(source.next_key_frame(), now);
+        let Some(track) = track.filter(|track| answers(source, *track)).or_else(|| first_video(source)) else { return };
+        stream.want_key_frame(track, source.next_key_frame(track), now);
     }
+}
+
+/// Whether the source can be asked for key frames of `track`.
+pub(super) fn answers(source: &Source, track: usize) -> bool {
+    source.tracks.get(track).is_some_and(|track| track.spec.kind == Kind::Video && track.spec.pli)
+}
+
+fn first_video(source: &Source) -> Option<usize> {
+    let best = source.layers().last().copied();
+    best.into_iter().chain(0..source.tracks.len()).find(|track| answers(source, *track))
 }

@@ -184,6 +184,7 @@ impl World {
             clock_rate: codec.clock_rate(),
             fmtp: String::new(),
             pli: true,
+            layer: None,
         };
         let tracks = [track(Kind::Audio, Codec::Opus), track(Kind::Video, video)];
         let incarnation = format!("incarnation {}", self.started);
@@ -330,6 +331,7 @@ pub fn browser(rtx: bool) -> ViewerSpec {
         ssrc: AUDIO_SSRC,
         rtx_ssrc: None,
         extensions: ids.clone(),
+        rid: None,
     };
     let video = ViewerTrack {
         kind: Kind::Video,
@@ -338,6 +340,7 @@ pub fn browser(rtx: bool) -> ViewerSpec {
         ssrc: VIDEO_SSRC,
         rtx_ssrc: rtx.then_some(RTX_SSRC),
         extensions: ids,
+        rid: None,
     };
-    ViewerSpec { tracks: vec![audio, video], cname: "cname".into(), relay: false }
+    ViewerSpec { tracks: vec![audio, video], cname: "cname".into(), relay: false, layer: None }
 }

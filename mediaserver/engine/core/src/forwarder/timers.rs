@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 use super::Forwarder;
+use super::starts::answers;
 use crate::border::{ForwarderEvent, KeyFrameRequest, SourceId};
-use crate::negotiation::Kind;
+use crate::viewer::Viewer;
 
 impl Forwarder {
     /// When `on_timeout` is due; it may be past.
@@ -13,7 +14,7 @@ impl Forwarder {
     pub fn next_deadline(&self) -> Option<Instant> {
         let sources = self.sources.iter().filter_map(|(_, source)| source.deadline());
         let budgets = self.streams.iter().filter(|(_, stream)| stream.on_air.is_some());
-        let budgets = budgets.filter_map(|(_, stream)| stream.budget.deadline());
+        let budgets = budgets.filter_map(|(_, stream)| stream.budget_deadline());
         let wake = self.wake_times.peek().map(|Reverse((at, _))| *at);
         sources.chain(budgets).chain(wake).chain(self.paced_until).min()
     }
@@ -21,6 +22,8 @@ impl Forwarder {
     pub fn on_timeout(&mut self, now: Instant) {
         self.release_held(now);
         self.notice_silence(now);
+        self.notice_stopped_layers(now);
+        self.ask_for_layers(now);
         self.ask_for_key_frames(now);
         self.wake_viewers(now);
         self.paced_until = self.paced_until.filter(|until| *until > now);
@@ -45,14 +48,13 @@ impl Forwarder {
         for (_, stream) in self.streams.iter_mut() {
             let Some(id) = stream.on_air else { continue };
             let Some(source) = self.sources.get_mut(id.0) else { continue };
-            let video = source.tracks.iter().position(|track| track.spec.kind == Kind::Video && track.spec.pli);
-            let Some(track) = video else {
-                stream.budget.on_key_frame();
-                continue;
-            };
-            if stream.budget.ask(now) {
-                source.asked_for_key_frame();
-                self.requests.push_back(KeyFrameRequest { source: id, track });
+            for (track, budget) in stream.budgets() {
+                if !answers(source, track) {
+                    budget.on_key_frame();
+                } else if budget.ask(now) {
+                    source.asked_for_key_frame();
+                    self.requests.push_back(KeyFrameRequest { source: id, track });
+                }
             }
         }
     }
@@ -82,17 +84,17 @@ impl Forwarder {
                 continue;
             };
             if burst.starts_key_frame {
-                stream.budget.on_key_frame();
+                stream.budget(burst.track).on_key_frame();
             }
-            stream.push(burst, self.config.late_limit * 2);
             for id in stream.turns() {
-                if let Some(viewer) =
-                    self.viewers.get_mut(id.0).filter(|viewer| !viewer.queued && viewer.destination.is_some())
-                {
+                let idle = |viewer: &&mut Viewer| !viewer.queued && viewer.destination.is_some();
+                let stirred = |viewer: &&mut Viewer| viewer.is_stirred_by(&burst);
+                if let Some(viewer) = self.viewers.get_mut(id.0).filter(idle).filter(stirred) {
                     viewer.queued = true;
                     self.queue.push_back(id);
                 }
             }
+            stream.push(burst, self.config.late_limit * 2);
         }
         self.bursts = bursts;
     }

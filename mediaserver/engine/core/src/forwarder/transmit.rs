@@ -45,6 +45,7 @@ impl Forwarder {
     }
 
     fn take_turn(&mut self, id: ViewerId, now: Instant, ntp: u64) {
+        let layer = self.viewers.get(id.0).and_then(Viewer::layer);
         let before = self.outbox.bytes.len();
         let Some(outcome) = self.serve(id, now, ntp, Viewer::turn) else { return };
         let Some(viewer) = self.viewers.get_mut(id.0) else { return };
@@ -61,10 +62,11 @@ impl Forwarder {
         if let Some(hopeless) = outcome.hopeless {
             self.give_up(id, hopeless);
         }
+        self.tell_layer(id, layer);
         if let Some(restart) = outcome.restart {
             self.restart(id, restart, now);
-        } else if outcome.wants_key_frame {
-            self.want_key_frame(stream, now);
+        } else if outcome.wants_key_frame.is_some() {
+            self.want_key_frame(stream, outcome.wants_key_frame, now);
         }
     }
     /// Let a viewer do something. A panic over it is its end, and nobody else's.

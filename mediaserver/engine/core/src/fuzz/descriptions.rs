@@ -42,8 +42,9 @@ pub fn sdp(_: &mut Ground, data: &[u8]) {
 }
 
 fn play(offer: &Offer, codec: Codec, bound: usize) {
-    let track = |codec: Codec| Track { kind: codec.kind(), format: Format { codec, fmtp: String::new() } };
-    let sources = LocalSources { cname: "us".to_owned(), ssrcs: [11, 12, 13, 14] };
+    let track =
+        |codec: Codec| Track { kind: codec.kind(), format: Format { codec, fmtp: String::new() }, layers: vec![] };
+    let sources = LocalSources { cname: "us".to_owned(), ssrcs: [11, 12, 13, 14, 15, 16, 17, 18] };
     let Ok(sending) = whep::negotiate(offer, &[track(codec), track(Codec::Opus)], &sources) else { return };
     let answer = whep::answer(&local(), &sources, offer, &sending);
     let read = Offer::parse(&answer).expect("our own answer");

@@ -63,7 +63,8 @@ pub fn refragment(_: &mut Ground, data: &[u8]) {
     assert!(sent.values().collect::<Vec<_>>().windows(2).all(|pair| pair[0] <= pair[1]), "order");
 }
 
-fn receiving() -> Receiving {
+/// `layered`: video comes as two layers.
+fn receiving(layered: bool) -> Receiving {
     let ids = [
         (Extension::TransportCc, 1),
         (Extension::AbsCaptureTime, 2),
@@ -71,7 +72,10 @@ fn receiving() -> Receiving {
         (Extension::Mid, 4),
         (Extension::Orientation, 5),
         (Extension::DependencyDescriptor, 6),
+        (Extension::Rid, 7),
+        (Extension::RepairedRid, 8),
     ];
+    let layers = |kind| if layered && kind == Kind::Video { vec!["h".to_owned(), "l".to_owned()] } else { vec![] };
     let media = |mid: &str, kind, codec: Codec, payload_type, rtx| ReceivedMedia {
         mid: mid.to_owned(),
         kind,
@@ -82,12 +86,14 @@ fn receiving() -> Receiving {
             nack: kind == Kind::Video,
             pli: true,
             transport_cc: true,
+            remb: false,
         },
         others: vec![],
         extensions: ids.into_iter().collect(),
         reduced_size: false,
         ssrc: None,
         rtx_ssrc: None,
+        layers: layers(kind),
     };
     let (ufrag, password) = (String::new(), String::new());
     let fingerprint = (String::new(), String::new());
@@ -115,7 +121,7 @@ fn sealed(sealer: &mut Sealer, highest: &mut HashMap<u32, u64>, packet: &[u8]) -
 /// No packet goes on twice, and what is sent back is little.
 pub fn receive(ground: &mut Ground, data: &[u8]) {
     let mut now = ground.start;
-    let mut receiver = Receiver::new(&receiving(), "cname");
+    let mut receiver = Receiver::new(&receiving(data.len() % 2 == 1), "cname");
     let mut sealer = Sealer::new(&keys(true));
     receiver.set_keys(&keys(false), now);
     let (mut highest, mut passed) = (HashMap::new(), HashSet::new());
@@ -135,7 +141,10 @@ pub fn receive(ground: &mut Ground, data: &[u8]) {
                     assert!(datagram.len() <= 1200, "{}", datagram.len());
                     feedback += 1;
                 }
-                Received::Report { .. } | Received::Retuned { .. } | Received::NeedsKeyFrame | Received::Ended => {}
+                Received::Report { .. }
+                | Received::Retuned { .. }
+                | Received::NeedsKeyFrame { .. }
+                | Received::Ended => {}
             }
         }
         assert!(feedback <= 16, "{feedback} at once");
@@ -169,9 +178,10 @@ fn spec(rich: bool) -> ViewerSpec {
         ssrc,
         rtx_ssrc: rich.then_some(ssrc + 1),
         extensions: extensions.clone(),
+        rid: None,
     };
     let tracks = vec![track(Kind::Audio, "0", 1000), track(Kind::Video, "1", 2000)];
-    ViewerSpec { tracks, cname: "cname".to_owned(), relay: false }
+    ViewerSpec { tracks, cname: "cname".to_owned(), relay: false, layer: None }
 }
 
 /// What has left: under one number of one viewer's SSRC one string of bytes.
@@ -219,6 +229,7 @@ impl Forwarding {
             clock_rate: codec.clock_rate(),
             fmtp: String::new(),
             pli: true,
+            layer: None,
         };
         let video = if codec == Codec::Opus { Codec::Vp8 } else { codec };
         let tracks = [track(Codec::Opus), track(video)];

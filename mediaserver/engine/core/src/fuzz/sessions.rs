@@ -70,19 +70,19 @@ fn local(crypto: &Crypto, name: char, candidates: Vec<SocketAddr>) -> LocalTrans
 /// The parent's side of a pull: its answer.
 fn serve(parent: &mut Node, crypto: &Crypto, id: u64, name: char, offer: &str, now: Instant) -> String {
     let offer = Offer::parse(offer).expect("our own offer");
-    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4] };
+    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4, 5, 6, 7, 8] };
     let sending = whep::negotiate(&offer, &tracks(), &sources).expect("our own offer");
     let local = local(crypto, name, vec![PARENT.into()]);
     let answer = whep::answer(&local, &sources, &offer, &sending);
     let agent = agent::transport(crypto, &local, &sending.peer, now).expect("our own offer");
-    let media = Media::Outbound(border::ViewerSpec { tracks: vec![], cname: sources.cname, relay: true });
+    let media = Media::Outbound(border::ViewerSpec { tracks: vec![], cname: sources.cname, relay: true, layer: None });
     let session = Session::new(Parts { role: Role::RelayOut, media, local, peer: sending.peer, agent }, now);
     parent.add(NewSession { id, session, stream: "s".into(), incarnation: None }, now).expect("room");
     answer
 }
 
 fn tracks() -> Vec<Track> {
-    vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() } }]
+    vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() }, layers: vec![] }]
 }
 
 impl Scene {

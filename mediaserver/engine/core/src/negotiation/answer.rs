@@ -24,6 +24,8 @@ pub(super) struct MediaSection<'a> {
     pub extensions: &'a ExtensionIds,
     /// SSRC, repair SSRC, CNAME of what we send.
     pub source: Option<(u32, Option<u32>, &'a str)>,
+    /// Their direction ("send", "recv") and rids.
+    pub layers: Option<(&'static str, &'a [String])>,
 }
 
 /// The whole text. `setup` is ours: "active", "passive" or "actpass".
@@ -44,6 +46,7 @@ pub(super) fn write(local: &LocalTransport, setup: &str, sections: &[Section<'_>
             Section::Media(media) => {
                 write_head(&mut text, local, setup, media, mids.first() == Some(&media.mid));
                 write_payloads(&mut text, media);
+                write_layers(&mut text, media);
                 write_source(&mut text, media);
             }
         }
@@ -115,8 +118,24 @@ fn write_payloads(text: &mut String, media: &MediaSection<'_>) {
     }
 }
 
-const fn feedback(payload: &NegotiatedPayload) -> [(&'static str, bool); 3] {
-    [("nack", payload.nack), ("nack pli", payload.pli), ("transport-cc", payload.transport_cc)]
+const fn feedback(payload: &NegotiatedPayload) -> [(&'static str, bool); 4] {
+    [
+        ("nack", payload.nack),
+        ("nack pli", payload.pli),
+        ("transport-cc", payload.transport_cc),
+        ("goog-remb", payload.remb),
+    ]
+}
+
+/// RFC 8851, RFC 8853.
+fn write_layers(text: &mut String, media: &MediaSection<'_>) {
+    let Some((direction, rids)) = media.layers else { return };
+    for rid in rids {
+        let _ = write!(text, "a=rid:{rid} {direction}\r\n");
+    }
+    if rids.len() > 1 {
+        let _ = write!(text, "a=simulcast:{direction} {}\r\n", rids.join(";"));
+    }
 }
 
 fn write_source(text: &mut String, media: &MediaSection<'_>) {

@@ -11,10 +11,13 @@ pub enum Extension {
     DependencyDescriptor,
     Orientation,
     PlayoutDelay,
+    /// RFC 8852.
+    Rid,
+    RepairedRid,
 }
 
 impl Extension {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Mid,
         Self::TransportCc,
         Self::AbsSendTime,
@@ -23,6 +26,8 @@ impl Extension {
         Self::DependencyDescriptor,
         Self::Orientation,
         Self::PlayoutDelay,
+        Self::Rid,
+        Self::RepairedRid,
     ];
 
     #[must_use]
@@ -38,6 +43,8 @@ impl Extension {
             }
             Self::Orientation => "urn:3gpp:video-orientation",
             Self::PlayoutDelay => "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+            Self::Rid => "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+            Self::RepairedRid => "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
         }
     }
 
@@ -66,6 +73,12 @@ impl ExtensionIds {
 
     pub fn iter(&self) -> impl Iterator<Item = (Extension, u8)> {
         self.0.iter().copied()
+    }
+
+    /// All but one.
+    #[must_use]
+    pub fn without(&self, unwanted: Extension) -> Self {
+        Self(self.0.iter().copied().filter(|(extension, _)| *extension != unwanted).collect())
     }
 
     /// Those of them that are in `wanted`.

@@ -9,6 +9,7 @@ pub mod fragment;
 pub mod offer;
 pub mod relay;
 pub mod sdp;
+pub mod simulcast;
 #[cfg(test)]
 mod tests;
 pub mod whep;
@@ -66,12 +67,13 @@ pub struct LocalTransport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSources {
     pub cname: String,
-    /// Distinct, none 0.
-    pub ssrcs: [u32; 4],
+    /// Distinct, none 0: two for each track.
+    pub ssrcs: [u32; 8],
 }
 
 /// One payload type as negotiated.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one line of the description")]
 pub struct NegotiatedPayload {
     pub payload_type: u8,
     pub rtx: Option<u8>,
@@ -79,6 +81,8 @@ pub struct NegotiatedPayload {
     pub nack: bool,
     pub pli: bool,
     pub transport_cc: bool,
+    /// The receiver's estimate comes as REMB.
+    pub remb: bool,
 }
 
 /// A track that the peer sends us.
@@ -96,6 +100,8 @@ pub struct ReceivedMedia {
     /// As signalled; None: learnt from the packets.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,
+    /// Rids of its layers; empty: it has only one, without a name.
+    pub layers: Vec<String>,
 }
 
 /// A track that we send to the peer.
@@ -109,6 +115,8 @@ pub struct SentMedia {
     pub ssrc: u32,
     /// Some when a payload type has RTX.
     pub rtx_ssrc: Option<u32>,
+    /// The layer that it is for good; None: whichever is chosen.
+    pub rid: Option<String>,
 }
 
 /// A track as it stands in a stream's table entry.
@@ -116,6 +124,8 @@ pub struct SentMedia {
 pub struct Track {
     pub kind: Kind,
     pub format: Format,
+    /// Rids of its layers; empty: it has only one, without a name.
+    pub layers: Vec<String>,
 }
 
 /// Everything that became of an exchange where the peer sends.

@@ -4,6 +4,7 @@ use super::Refusal;
 use super::codec::{Codec, Format, Kind};
 use super::extension::{Extension, ExtensionIds};
 use super::sdp::{Description, Section};
+use super::simulcast;
 
 /// DTLS role that a description asks for (RFC 8842).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,10 @@ pub struct OfferedMedia {
     /// First SSRC and its repair SSRC, when the peer names them.
     pub ssrc: Option<u32>,
     pub rtx_ssrc: Option<u32>,
+    /// Rids of the layers that the peer sends in this one section (RFC 8853), two at least; or none.
+    pub layers: Vec<String>,
+    /// The one rid that a section without simulcast names: a relay has a section for each layer.
+    pub rid: Option<String>,
     /// The `MediaStream` that it says to be of (RFC 8830).
     pub stream: Option<String>,
 }
@@ -170,6 +175,8 @@ fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Re
         reduced_size: section.has("rtcp-rsize"),
         ssrc,
         rtx_ssrc,
+        layers: simulcast::layers(section),
+        rid: simulcast::only_rid(section),
         stream: section.value("msid").and_then(|v| v.split(' ').next()).filter(|id| *id != "-").map(str::to_owned),
     })
 }

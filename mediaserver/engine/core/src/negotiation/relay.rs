@@ -29,16 +29,29 @@ const fn payload_types(codec: Codec) -> (u8, Option<u8>) {
     }
 }
 
-/// The offer with which we pull `tracks`, at most one of each kind.
+/// One section that we offer.
+struct Offered {
+    mid: String,
+    kind: Kind,
+    payloads: [NegotiatedPayload; 1],
+    rid: Option<String>,
+}
+
+/// The offer with which we pull `tracks`, at most one of each kind; each layer has a section of its own.
 ///
 /// # Errors
 /// `Unsupported` when there is nothing to pull.
 pub fn offer(local: &LocalTransport, tracks: &[Track]) -> Result<String, Refusal> {
     let extensions: ExtensionIds = EXTENSIONS.into_iter().collect();
-    let mut offered: Vec<(String, Kind, [NegotiatedPayload; 1])> = Vec::new();
+    let mut offered: Vec<Offered> = Vec::new();
     for track in tracks {
-        if !offered.iter().any(|(_, kind, _)| *kind == track.kind) {
-            offered.push((offered.len().to_string(), track.kind, [payload(track)]));
+        if offered.iter().any(|section| section.kind == track.kind) {
+            continue;
+        }
+        let named = track.layers.iter().cloned().map(Some);
+        for rid in named.chain(track.layers.is_empty().then_some(None)) {
+            let mid = offered.len().to_string();
+            offered.push(Offered { mid, kind: track.kind, payloads: [payload(track)], rid });
         }
     }
     if offered.is_empty() {
@@ -46,14 +59,15 @@ pub fn offer(local: &LocalTransport, tracks: &[Track]) -> Result<String, Refusal
     }
     let sections: Vec<Section<'_>> = offered
         .iter()
-        .map(|(mid, kind, payloads)| {
+        .map(|section| {
             let media = MediaSection {
-                mid,
-                kind: *kind,
+                mid: &section.mid,
+                kind: section.kind,
                 direction: "recvonly",
-                payloads,
+                payloads: &section.payloads,
                 extensions: &extensions,
                 source: None,
+                layers: section.rid.as_ref().map(|rid| ("recv", std::slice::from_ref(rid))),
             };
             Section::Media(media)
         })
@@ -81,6 +95,7 @@ pub fn accept(answer: &Offer) -> Result<Receiving, Refusal> {
                 reduced_size: section.reduced_size,
                 ssrc: section.ssrc,
                 rtx_ssrc: section.rtx_ssrc,
+                layers: section.rid.iter().cloned().collect(),
             })
         })
         .collect();
@@ -100,5 +115,6 @@ fn payload(track: &Track) -> NegotiatedPayload {
         nack: video,
         pli: video,
         transport_cc: true,
+        remb: false,
     }
 }

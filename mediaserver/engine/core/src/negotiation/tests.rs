@@ -1,6 +1,7 @@
 //! What is made of the offers of real clients.
 
 mod foreign;
+mod layers;
 
 use super::*;
 
@@ -22,11 +23,11 @@ fn local() -> LocalTransport {
 }
 
 fn sources() -> LocalSources {
-    LocalSources { cname: "us".to_owned(), ssrcs: [11, 12, 13, 14] }
+    LocalSources { cname: "us".to_owned(), ssrcs: [11, 12, 13, 14, 15, 16, 17, 18] }
 }
 
 fn track(codec: Codec, fmtp: &str) -> Track {
-    Track { kind: codec.kind(), format: Format { codec, fmtp: fmtp.to_owned() } }
+    Track { kind: codec.kind(), format: Format { codec, fmtp: fmtp.to_owned() }, layers: vec![] }
 }
 
 fn h264(profile: &str) -> Track {

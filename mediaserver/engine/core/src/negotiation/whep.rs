@@ -7,6 +7,8 @@ use super::{
     Codec, Extension, Format, Kind, LocalSources, LocalTransport, NegotiatedPayload, Refusal, Sending, SentMedia, Track,
 };
 
+/// Sections that a session has at most: a relay has one for each layer.
+const MAX_MEDIA: usize = 4;
 /// What our packets to a viewer may carry.
 const EXTENSIONS: [Extension; 7] = [
     Extension::Mid,
@@ -27,12 +29,18 @@ pub fn negotiate(offer: &Offer, tracks: &[Track], sources: &LocalSources) -> Res
     let mut media: Vec<SentMedia> = Vec::new();
     for section in &offer.media {
         let Some(track) = section.kind.and_then(|kind| wanted_track(section, kind, tracks)) else { continue };
-        if media.iter().any(|m| m.kind == track.kind) {
+        let rid = section.rid.clone().filter(|rid| track.layers.contains(rid));
+        if media.iter().any(|m| m.kind == track.kind && (m.rid == rid || m.rid.is_none() || rid.is_none())) {
             continue;
         }
         let index = media.len() * 2;
-        media.push(send(offer, section, track, (sources.ssrcs[index % 4], sources.ssrcs[(index + 1) % 4]))?);
+        let [ssrc, rtx_ssrc] = [sources.ssrcs[index], sources.ssrcs[index + 1]];
+        media.push(SentMedia { rid, ..send(offer, section, track, (ssrc, rtx_ssrc))? });
+        if media.len() == MAX_MEDIA {
+            break;
+        }
     }
+    prefer_estimates(&mut media);
     if media.is_empty() {
         return Err(Refusal::unsupported(format!("nothing to play: published is {}", describe(tracks))));
     }
@@ -62,7 +70,19 @@ fn section<'a>(media: &'a SentMedia, cname: &'a str) -> Section<'a> {
         payloads: &media.payloads,
         extensions: &media.extensions,
         source: Some((media.ssrc, media.rtx_ssrc, cname)),
+        layers: media.rid.as_ref().map(|rid| ("send", std::slice::from_ref(rid))),
     })
+}
+
+/// Where the viewer can say its estimate (REMB, rarely) it does not tell of every packet's arrival (transport-cc, often).
+fn prefer_estimates(media: &mut [SentMedia]) {
+    if !media.iter().any(|media| media.payloads.iter().any(|payload| payload.remb)) {
+        return;
+    }
+    for media in media {
+        media.payloads.iter_mut().for_each(|payload| payload.transport_cc = false);
+        media.extensions = media.extensions.without(Extension::TransportCc);
+    }
 }
 
 fn wanted_track<'a>(section: &OfferedMedia, kind: Kind, tracks: &'a [Track]) -> Option<&'a Track> {
@@ -81,8 +101,8 @@ fn send(offer: &Offer, section: &OfferedMedia, track: &Track, ssrcs: (u32, u32))
     };
     let others = Codec::ALL.into_iter().filter(|codec| codec.kind() == track.kind && *codec != track.format.codec);
     let other_payloads = others.filter_map(|codec| best(&section.payloads, &default_format(codec)));
-    let payloads: Vec<NegotiatedPayload> = std::iter::once(negotiated(current, played_fmtp(current, track)))
-        .chain(other_payloads.map(|p| negotiated(p, p.format.fmtp.clone())))
+    let payloads: Vec<NegotiatedPayload> = std::iter::once(played(current, played_fmtp(current, track)))
+        .chain(other_payloads.map(|p| played(p, p.format.fmtp.clone())))
         .collect();
     let rtx_ssrc = payloads.iter().any(|p| p.rtx.is_some()).then_some(ssrcs.1);
     Ok(SentMedia {
@@ -92,7 +112,13 @@ fn send(offer: &Offer, section: &OfferedMedia, track: &Track, ssrcs: (u32, u32))
         extensions: section.extensions.only(&EXTENSIONS),
         ssrc: ssrcs.0,
         rtx_ssrc,
+        rid: None,
     })
+}
+
+fn played(payload: &OfferedPayload, fmtp: String) -> NegotiatedPayload {
+    let remb = payload.format.codec.kind() == Kind::Video && payload.feedback.iter().any(|f| f == "goog-remb");
+    NegotiatedPayload { remb, ..negotiated(payload, fmtp) }
 }
 
 fn best<'a>(payloads: &'a [OfferedPayload], published: &Format) -> Option<&'a OfferedPayload> {

@@ -6,7 +6,7 @@ use super::offer::{Offer, OfferedMedia, OfferedPayload};
 use super::{Codec, Extension, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal};
 
 /// What a publisher's packets may carry.
-const EXTENSIONS: [Extension; 7] = [
+const EXTENSIONS: [Extension; 9] = [
     Extension::Mid,
     Extension::TransportCc,
     Extension::AbsSendTime,
@@ -14,6 +14,8 @@ const EXTENSIONS: [Extension; 7] = [
     Extension::AudioLevel,
     Extension::DependencyDescriptor,
     Extension::Orientation,
+    Extension::Rid,
+    Extension::RepairedRid,
 ];
 
 /// Judge a publisher's offer; `codecs` is the order of preference (empty: the default).
@@ -67,6 +69,7 @@ fn section<'a>(media: &'a ReceivedMedia, payloads: &'a [NegotiatedPayload]) -> S
         payloads,
         extensions: &media.extensions,
         source: None,
+        layers: Some(("recv", &media.layers)),
     })
 }
 
@@ -82,16 +85,26 @@ fn receive(offer: &Offer, section: &OfferedMedia, kind: Kind, order: &[Codec]) -
             offer.describe(kind),
         )));
     };
+    let layers = layers(section, kind);
+    // Without layers nothing is said of rids: such a publisher sends what it always sent.
+    let carried = if layers.is_empty() { &EXTENSIONS[..EXTENSIONS.len() - 2] } else { &EXTENSIONS[..] };
     Ok(ReceivedMedia {
         mid: section.mid.clone(),
         kind,
         payload: negotiated(payload, published_fmtp(&payload.format)),
         others: taken.map(|other| negotiated(other, published_fmtp(&other.format))).collect(),
-        extensions: section.extensions.only(&EXTENSIONS),
+        extensions: section.extensions.only(carried),
         reduced_size: section.reduced_size,
-        ssrc: section.ssrc,
-        rtx_ssrc: section.rtx_ssrc.filter(|_| payload.rtx.is_some()),
+        ssrc: section.ssrc.filter(|_| layers.is_empty()),
+        rtx_ssrc: section.rtx_ssrc.filter(|_| payload.rtx.is_some() && layers.is_empty()),
+        layers,
     })
+}
+
+/// The layers that can be told apart by their packets (RFC 8852).
+fn layers(section: &OfferedMedia, kind: Kind) -> Vec<String> {
+    let named = section.extensions.id(Extension::Rid).is_some();
+    if kind == Kind::Video && named { section.layers.clone() } else { Vec::new() }
 }
 
 /// H.264 in packetization mode 1, constrained baseline first; VP9 and AV1 in profile 0.
@@ -124,6 +137,7 @@ pub(super) fn negotiated(payload: &OfferedPayload, fmtp: String) -> NegotiatedPa
         nack: offers("nack"),
         pli: offers("nack pli"),
         transport_cc: offers("transport-cc"),
+        remb: false,
     }
 }
 

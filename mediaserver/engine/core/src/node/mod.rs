@@ -143,6 +143,18 @@ impl Node {
         self.settle(now);
     }
 
+    /// Which layer a viewer is to get; None: the best that its path carries. False: there is no such viewer.
+    pub fn choose_layer(&mut self, id: SessionId, rid: Option<&str>, now: Instant) -> bool {
+        let Some(entry) = self.sessions.get_mut(&id) else { return false };
+        let Media::Outbound(spec) = &mut entry.session.media else { return false };
+        spec.layer = rid.map(str::to_owned);
+        if let Some(viewer) = entry.viewer {
+            self.forwarder.choose_layer(viewer, rid, now);
+        }
+        self.settle(now);
+        true
+    }
+
     /// When `on_timeout` wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -278,9 +290,14 @@ impl Node {
             Output::Report { track, ntp, rtp_timestamp } => self.forward(id, now, |forwarder, source| {
                 forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
             }),
-            Output::NeedsKeyFrame => {
+            Output::Moved => {
                 let stream = entry.stream.clone();
-                self.forwarder.request_key_frame(&stream, now);
+                self.forwarder.on_source_moved(&stream, now);
+            }
+            Output::NeedsKeyFrame { track } => {
+                if let Some(source) = entry.source {
+                    self.forwarder.on_source_gap(source, track, now);
+                }
             }
             Output::Connected(keys) => {
                 if let Media::Outbound(spec) = &entry.session.media {
@@ -401,6 +418,12 @@ impl Node {
 
     /// Take what the forwarder wants of sources and tells.
     fn settle(&mut self, now: Instant) {
+        // A layer that is not sent has no key frame to ask for.
+        while let Some(request) = self.forwarder.poll_layer_request() {
+            if let Some(id) = self.by_source.get(&request.source).copied() {
+                self.turn(id, now, |session| session.want_layer(request.track, request.wanted));
+            }
+        }
         while let Some(request) = self.forwarder.poll_source_request() {
             if let Some(id) = self.by_source.get(&request.source).copied() {
                 self.turn(id, now, |session| session.request_key_frame(request.track));
@@ -411,6 +434,12 @@ impl Node {
                 ForwarderEvent::Active { source } => (source, Fact::Active),
                 ForwarderEvent::Silent { source } => (source, Fact::Silent),
                 ForwarderEvent::Tracks { source, tracks } => (source, Fact::Tracks(tracks)),
+                ForwarderEvent::Layer { viewer, rid } => {
+                    if let Some(id) = self.by_viewer.get(&viewer).copied() {
+                        self.tell(id, Fact::Layer(rid));
+                    }
+                    continue;
+                }
                 ForwarderEvent::CodecChanged { viewer } => {
                     self.end_viewer(viewer, CloseReason::CodecChanged, now);
                     continue;

@@ -279,6 +279,7 @@ mod tests {
             clock_rate: 90_000,
             fmtp: String::new(),
             pli: true,
+            layer: None,
         }];
         let source = parent.forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &tracks, now);
         let packet = SourcePacket {

@@ -28,6 +28,9 @@ pub struct SessionStats {
     pub plis: u64,
     pub cut: u64,
     pub longest_gap: Duration,
+    /// Of a viewer: the rid of the layer that it gets, and the bit/s that its path is thought to carry.
+    pub layer: Option<std::sync::Arc<str>>,
+    pub estimate: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,12 +73,15 @@ impl Node {
             plis: 0,
             cut: 0,
             longest_gap: Duration::ZERO,
+            layer: None,
+            estimate: None,
         };
         if let Some(viewer) = entry.viewer.and_then(|viewer| self.forwarder.viewer_stats(viewer, now)) {
             (stats.rtt, stats.loss, stats.media_age) = (viewer.rtt, viewer.loss, viewer.media_age);
             (stats.packets, stats.bytes, stats.cut) = (viewer.packets, viewer.bytes, viewer.cut);
             (stats.nacks, stats.repaired, stats.plis) = (viewer.nacks, viewer.repaired, viewer.plis);
             stats.longest_gap = viewer.longest_gap;
+            (stats.layer, stats.estimate) = (viewer.layer, viewer.estimate);
         }
         if let Some(source) = entry.source.and_then(|source| self.forwarder.source_stats(source, now)) {
             (stats.packets, stats.bytes, stats.media_age) = (source.packets, source.bytes, source.media_age);

@@ -40,13 +40,13 @@ pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransp
 }
 
 fn tracks() -> Vec<Track> {
-    vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() } }]
+    vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() }, layers: vec![] }]
 }
 
 /// The parent's side of a pull: its answer.
 fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<String, Full> {
     let offer = Offer::parse(offer).unwrap();
-    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4] };
+    let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4, 5, 6, 7, 8] };
     let sending = whep::negotiate(&offer, &tracks(), &sources).unwrap();
     let local = local(parent, 'p', &[PARENT]);
     let answer = whep::answer(&local, &sources, &offer, &sending);
@@ -59,8 +59,9 @@ fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<
         ssrc: media.ssrc,
         rtx_ssrc: media.rtx_ssrc,
         extensions: media.extensions.clone(),
+        rid: None,
     };
-    let media = Media::Outbound(ViewerSpec { tracks: vec![track], cname: sources.cname, relay: true });
+    let media = Media::Outbound(ViewerSpec { tracks: vec![track], cname: sources.cname, relay: true, layer: None });
     let session = Session::new(Parts { role: Role::RelayOut, media, local, peer: sending.peer, agent }, now);
     parent.add(NewSession { id, session, stream: "s".into(), incarnation: None }, now)?;
     Ok(answer)

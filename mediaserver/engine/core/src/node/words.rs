@@ -1,6 +1,7 @@
 //! The words between a node and its shell.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::border::{StreamKey, TrackSpec};
 use crate::session::{CloseReason, Session};
@@ -41,6 +42,8 @@ pub enum Fact {
     Tracks(Vec<TrackSpec>),
     Active,
     Silent,
+    /// A viewer gets the layer of this name from now on.
+    Layer(Arc<str>),
 }
 
 /// Why a session is not taken.

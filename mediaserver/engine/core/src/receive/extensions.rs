@@ -19,7 +19,12 @@ pub fn values(ids: &ExtensionIds, packet: &RtpView<'_>) -> ExtensionValues {
             Extension::DependencyDescriptor => {
                 values.dependency_descriptor = (!value.is_empty()).then(|| Arc::from(value));
             }
-            Extension::Mid | Extension::TransportCc | Extension::AbsSendTime | Extension::PlayoutDelay => {}
+            Extension::Mid
+            | Extension::Rid
+            | Extension::RepairedRid
+            | Extension::TransportCc
+            | Extension::AbsSendTime
+            | Extension::PlayoutDelay => {}
         }
     }
     values

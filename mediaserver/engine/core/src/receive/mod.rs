@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::border::{SourcePacket, TrackSpec};
 use crate::key_frame;
-use crate::negotiation::{Extension, Kind, Receiving};
+use crate::negotiation::{Extension, Kind, ReceivedMedia, Receiving};
 use crate::rtcp::{self, Report};
 use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
@@ -52,8 +52,10 @@ pub enum Received {
         ntp: u64,
         rtp_timestamp: u32,
     },
-    /// Something is lost for good: only a key frame helps.
-    NeedsKeyFrame,
+    /// Something of a track is lost for good: only a key frame helps.
+    NeedsKeyFrame {
+        track: usize,
+    },
     /// The peer said BYE for all tracks.
     Ended,
     /// SRTCP for the peer.
@@ -84,6 +86,12 @@ struct Keyed {
     sealer: Sealer,
 }
 
+/// One, or one for each layer.
+fn tracks_of(media: &ReceivedMedia) -> Vec<Track> {
+    let named = media.layers.iter().map(|rid| Track::new(media, Some(rid)));
+    if media.layers.is_empty() { vec![Track::new(media, None)] } else { named.collect() }
+}
+
 #[derive(Debug)]
 pub struct Receiver {
     tracks: Vec<Track>,
@@ -94,6 +102,8 @@ pub struct Receiver {
     /// Some where the peer wants to know when each packet came.
     arrival_times: Option<TransportFeedback>,
     wants_arrival_times: bool,
+    /// The peer is a node of ours: it sends the layers that we want.
+    peer_is_node: bool,
     round_trip: RoundTrip,
     next_report: Option<Instant>,
     figures: Figures,
@@ -108,15 +118,15 @@ impl Receiver {
     /// `cname`: unique to the session.
     #[must_use]
     pub fn new(receiving: &Receiving, cname: &str) -> Self {
-        let wanted = |media: &crate::negotiation::ReceivedMedia| {
-            media.payload.transport_cc && media.extensions.id(Extension::TransportCc).is_some()
-        };
+        let wanted =
+            |media: &ReceivedMedia| media.payload.transport_cc && media.extensions.id(Extension::TransportCc).is_some();
         Self {
-            tracks: receiving.media.iter().map(Track::new).collect(),
+            tracks: receiving.media.iter().flat_map(tracks_of).collect(),
             cname: cname.to_owned(),
             keyed: None,
             arrival_times: None,
             wants_arrival_times: receiving.media.iter().any(wanted),
+            peer_is_node: false,
             round_trip: RoundTrip::default(),
             next_report: None,
             figures: Figures::default(),
@@ -129,7 +139,7 @@ impl Receiver {
     /// The peer is a node of ours: it paces itself by other things, and feedback is to be rare.
     #[must_use]
     pub fn without_arrival_times(self) -> Self {
-        Self { wants_arrival_times: false, ..self }
+        Self { wants_arrival_times: false, peer_is_node: true, ..self }
     }
 
     /// What the forwarder is told of the tracks.
@@ -141,7 +151,9 @@ impl Receiver {
     /// The names of the tracks' sections, in order.
     #[must_use]
     pub fn mids(&self) -> Vec<String> {
-        self.tracks.iter().map(|track| track.mid.clone()).collect()
+        let mut mids: Vec<String> = self.tracks.iter().map(|track| track.mid.clone()).collect();
+        mids.dedup();
+        mids
     }
 
     /// Kind and payload type of the first.
@@ -210,6 +222,27 @@ impl Receiver {
         }
     }
 
+    /// Have the peer, another node, send a layer or send it no more.
+    pub fn want_layer(&mut self, track: usize, wanted: bool) {
+        let Some(layer) = self.tracks.get_mut(track).filter(|track| track.spec.layer.is_some()) else { return };
+        layer.paused = !wanted;
+        layer.pauses = layer.pauses.wrapping_add(1);
+        self.say_what_is_wanted();
+    }
+
+    /// Which layers are wanted (RFC 7728); said again with each report, for it may get lost.
+    fn say_what_is_wanted(&mut self) {
+        let layers = self.tracks.iter().filter(|track| self.peer_is_node && track.pauses > 0);
+        let wishes: Vec<_> = layers.filter_map(|track| Some((track.ssrc?, track.paused, track.pauses))).collect();
+        if !wishes.is_empty() {
+            self.send(|buffer| {
+                for (ssrc, paused, id) in wishes {
+                    rtcp::write_pause(buffer, OUR_SSRC, ssrc, paused, id);
+                }
+            });
+        }
+    }
+
     /// Tell the peer that we are gone.
     pub fn say_bye(&mut self) {
         self.send(|buffer| rtcp::write_bye(buffer, &[OUR_SSRC]));
@@ -256,7 +289,9 @@ impl Receiver {
         let before = track.missing.highest();
         match track.missing.on_packet(sequence, now) {
             Arrival::Repeated => return,
-            Arrival::Jump if track.spec.kind == Kind::Video => self.outputs.push_back(Received::NeedsKeyFrame),
+            Arrival::Jump if track.spec.kind == Kind::Video => {
+                self.outputs.push_back(Received::NeedsKeyFrame { track: at });
+            }
             Arrival::Late { asked, waited } => {
                 self.figures.repaired += u64::from(asked > 0);
                 if let Some(waited) = waited {
@@ -313,7 +348,7 @@ impl Receiver {
             let offset = track.offset;
             self.figures.given_up += due.given_up;
             if due.needs_key_frame {
-                self.outputs.push_back(Received::NeedsKeyFrame);
+                self.outputs.push_back(Received::NeedsKeyFrame { track: at });
             }
             for asked in due.ask.chunks(MAX_ASKED) {
                 #[allow(clippy::cast_possible_truncation, reason = "the low bits are the sequence number")]
@@ -339,6 +374,7 @@ impl Receiver {
             rtcp::write_receptions(buffer, OUR_SSRC, &blocks);
             rtcp::write_description(buffer, &[OUR_SSRC], &cname);
         });
+        self.say_what_is_wanted();
     }
 
     /// Send one feedback packet, behind an empty report where the peer does not take it alone.

@@ -1,5 +1,7 @@
 #![allow(clippy::cast_possible_truncation)] // Low bits are meant.
 
+mod layers;
+
 use super::*;
 use crate::negotiation::{Codec, ExtensionIds, Format, Kind, NegotiatedPayload, PeerTransport, ReceivedMedia, Setup};
 use crate::random::Random;
@@ -44,12 +46,14 @@ fn receiving(ssrcs: Option<u32>) -> Receiving {
             nack: kind == Kind::Video,
             pli: kind == Kind::Video,
             transport_cc: true,
+            remb: false,
         },
         others: vec![],
         extensions: ids(),
         reduced_size: false,
         ssrc: ssrcs.filter(|_| kind == Kind::Video),
         rtx_ssrc: None,
+        layers: vec![],
     };
     Receiving {
         peer: PeerTransport {
@@ -143,7 +147,7 @@ impl World {
                 Received::Packet { track, packet } => self.packets.push((track, packet)),
                 Received::Report { track, ntp, rtp_timestamp } => self.reports.push((track, ntp, rtp_timestamp)),
                 Received::Retuned { track, spec } => self.retuned.push((track, spec.codec)),
-                Received::NeedsKeyFrame => self.key_frames_needed += 1,
+                Received::NeedsKeyFrame { .. } => self.key_frames_needed += 1,
                 Received::Ended => self.ended = true,
                 Received::Feedback(mut sealed) => {
                     let len = self.opener.open_rtcp(&mut sealed).expect("ours");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::arrivals::Arrivals;
 use super::missing::Missing;
-use crate::border::TrackSpec;
+use crate::border::{Layer, TrackSpec};
 use crate::negotiation::{Extension, ExtensionIds, NegotiatedPayload, ReceivedMedia};
 use crate::ring::MAX_JUMP;
 use crate::rtp::RtpView;
@@ -57,15 +57,19 @@ pub struct Track {
     /// What was agreed on besides.
     others: Vec<NegotiatedPayload>,
     codec_since: Option<Instant>,
+    /// A layer that the peer is not to send.
+    pub paused: bool,
+    /// How often that was changed.
+    pub pauses: u16,
     rtx_ssrc: Option<u32>,
     last_packet: Option<Instant>,
 }
 
 impl Track {
     #[must_use]
-    pub fn new(media: &ReceivedMedia) -> Self {
+    pub fn new(media: &ReceivedMedia, rid: Option<&str>) -> Self {
         Self {
-            spec: spec(&media.payload),
+            spec: spec(&media.payload, rid.map(Layer::named)),
             extensions: media.extensions.clone(),
             ssrc: media.ssrc,
             missing: Missing::default(),
@@ -77,6 +81,8 @@ impl Track {
             payload: media.payload.clone(),
             others: media.others.clone(),
             codec_since: None,
+            paused: false,
+            pauses: 0,
             rtx_ssrc: media.rtx_ssrc,
             last_packet: None,
         }
@@ -99,10 +105,25 @@ impl Track {
         if mid.is_some_and(|mid| mid != self.mid.as_bytes()) {
             return None;
         }
-        match packet.payload_type {
-            own if own == self.payload.payload_type => Some(Way::Media),
-            own if Some(own) == self.payload.rtx => Some(Way::Repair),
-            other => self.others.iter().any(|payload| payload.payload_type == other).then_some(Way::Media),
+        let way = match packet.payload_type {
+            own if own == self.payload.payload_type => Way::Media,
+            own if Some(own) == self.payload.rtx => Way::Repair,
+            other if self.others.iter().any(|payload| payload.payload_type == other) => Way::Media,
+            _ => return None,
+        };
+        self.names(way, packet).then_some(way)
+    }
+
+    /// Whether a layer's packet says so, by its SSRC or its rid (RFC 8852); a track without layers need not be named.
+    fn names(&self, way: Way, packet: &RtpView<'_>) -> bool {
+        let Some(layer) = &self.spec.layer else { return true };
+        let (extension, known) = match way {
+            Way::Media => (Extension::Rid, self.ssrc),
+            Way::Repair => (Extension::RepairedRid, self.rtx_ssrc),
+        };
+        match self.extensions.id(extension).and_then(|id| packet.extension(id)) {
+            Some(rid) => rid == layer.rid.as_bytes(),
+            None => known == Some(packet.ssrc),
         }
     }
 
@@ -114,7 +135,7 @@ impl Track {
         }
         self.codec_since = Some(now);
         std::mem::swap(&mut self.payload, &mut self.others[at]);
-        self.spec = spec(&self.payload);
+        self.spec = spec(&self.payload, self.spec.layer.take());
         Some(true)
     }
 
@@ -178,7 +199,7 @@ pub fn find(tracks: &mut [Track], packet: &RtpView<'_>, now: Instant) -> Option<
     (followed != Some(false)).then_some(Found { track: index, way, retuned: followed.is_some() })
 }
 
-fn spec(payload: &NegotiatedPayload) -> TrackSpec {
+fn spec(payload: &NegotiatedPayload, layer: Option<Layer>) -> TrackSpec {
     let codec = payload.format.codec;
     TrackSpec {
         kind: codec.kind(),
@@ -186,5 +207,6 @@ fn spec(payload: &NegotiatedPayload) -> TrackSpec {
         clock_rate: codec.clock_rate(),
         fmtp: payload.format.fmtp.clone(),
         pli: payload.pli,
+        layer,
     }
 }

@@ -195,6 +195,14 @@ impl Session {
         }
     }
 
+    /// Have the peer, another node, send the layer that is `track`, or send it no more.
+    pub fn want_layer(&mut self, track: usize, wanted: bool) {
+        if let Media::Inbound(receiver) = &mut self.media {
+            receiver.want_layer(track, wanted);
+            self.take_received();
+        }
+    }
+
     /// Begin a session that we open: check the peer's `candidates`, as the controlling side.
     pub fn start(&mut self, candidates: Vec<Candidate>, now: Instant) {
         self.rtc.direct_api().set_ice_controlling(true);
@@ -298,7 +306,7 @@ impl Session {
                 Received::Packet { track, packet } => Output::Packet { track, packet },
                 Received::Report { track, ntp, rtp_timestamp } => Output::Report { track, ntp, rtp_timestamp },
                 Received::Retuned { track, spec } => Output::Retuned { track, spec },
-                Received::NeedsKeyFrame => Output::NeedsKeyFrame,
+                Received::NeedsKeyFrame { track } => Output::NeedsKeyFrame { track },
                 Received::Feedback(datagram) => {
                     let Some(to) = self.nominated else { continue };
                     Output::Transmit { to, datagram }
@@ -341,8 +349,7 @@ impl Session {
             let moved = self.nominated.replace(nominated).is_some();
             self.outputs.push_back(Output::Nominated(nominated));
             if moved && self.is_connected() && self.role == Role::Publisher {
-                // What was under way meanwhile has gone elsewhere.
-                self.outputs.push_back(Output::NeedsKeyFrame);
+                self.outputs.push_back(Output::Moved);
             }
         }
     }

@@ -92,8 +92,12 @@ pub enum Output {
         ntp: u64,
         rtp_timestamp: u32,
     },
-    /// What the peer sent is lost in part, for good.
-    NeedsKeyFrame,
+    /// What the peer sent of a track is lost in part, for good.
+    NeedsKeyFrame {
+        track: usize,
+    },
+    /// A publisher has another address: what was under way meanwhile has gone elsewhere.
+    Moved,
     /// The last thing that is said.
     Closed(CloseReason),
 }

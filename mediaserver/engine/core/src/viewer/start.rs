@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Outcome, Turn, Viewer, index_of};
+use super::{Outcome, Switch, Turn, Viewer, index_of};
 use crate::negotiation::Kind;
 use crate::outgoing::Outgoing;
 use crate::replay::{Backlog, Progress, Replay};
@@ -21,6 +21,8 @@ pub enum Restart {
     Cut(Option<u64>),
     /// It asked for a key frame.
     Asked,
+    /// It is to go over to another layer.
+    Switch(Switch),
 }
 
 impl Viewer {
@@ -44,7 +46,10 @@ impl Viewer {
 
     /// Catch up from there on.
     pub fn start_replay(&mut self, backlog: &Backlog, speed: u32, resumes: bool, now: Instant) {
-        self.interrupt_video();
+        // What goes on until the other layer's key frame comes is not interrupted.
+        if self.layers.target.is_none() || backlog.position < self.cursor {
+            self.interrupt_video();
+        }
         // From there on it comes by itself.
         if backlog.position < self.cursor {
             self.last_replay = Some(now);
@@ -53,18 +58,19 @@ impl Viewer {
         }
     }
 
-    fn interrupt_video(&mut self) {
+    pub(super) fn interrupt_video(&mut self) {
         self.tracks.iter_mut().filter(|track| track.kind == Kind::Video).for_each(Outgoing::interrupt);
     }
 
     /// Send the burst of the replay that is due, and look for the next.
     pub(super) fn go_on_replaying(&mut self, destination: SocketAddr, turn: &mut Turn<'_>, outcome: &mut Outcome) {
         let due = self.replay.as_ref().filter(|replay| replay.due <= turn.now).map(|replay| replay.cursor);
-        if let Some(burst) = due.and_then(|cursor| turn.stream.burst(cursor)).filter(|burst| burst.kind == Kind::Video)
-        {
+        let burst = due.and_then(|cursor| turn.stream.burst(cursor));
+        if let Some(burst) = burst.filter(|burst| self.replay.as_ref().is_some_and(|replay| replay.has(burst))) {
             self.send_burst(burst, destination, turn, outcome);
         }
         let Some(replay) = &mut self.replay else { return };
+        let track = replay.track.1;
         if let Some(cursor) = due {
             replay.cursor = cursor + 1;
             replay.resumes = false;
@@ -77,7 +83,7 @@ impl Viewer {
                 self.replay = None;
                 self.interrupt_video();
                 self.stats.cut += 1;
-                outcome.wants_key_frame = true;
+                outcome.wants_key_frame = Some(track);
             }
         }
     }

@@ -62,6 +62,7 @@ fn a_relay_over_84_ms_and_3_percent_loss_repairs_what_is_lost() {
             clock_rate: 90_000,
             fmtp: String::new(),
             pli: true,
+            layer: None,
         }],
         start,
     );

@@ -1,0 +1,137 @@
+"""A browser that publishes three layers, and browsers that watch each of them, over bare processes on 127.0.0.1."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from chromium import Chromium, Page
+from flash_and_tone import SETTLE_SECONDS, offsets_ms, watch
+from rivulet_scene.bare import BareCdn
+
+pytestmark = pytest.mark.timeout(180)  # three encoders, two decoders and a browser start on two cores
+LAYERS: Final = ("h", "m", "l")
+
+# A camera whose picture flashes where `flash_and_tone` looks, while its microphone hears a tone: once a second, 100 ms.
+# The sound takes longer through the browser's audio graph than the picture through its canvas, by 60 to 100 ms before
+# any switch: it begins so much earlier.
+_FLASHING_CAMERA: Final = """
+navigator.mediaDevices.getUserMedia = async () => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 960, height: 540 });
+  const pen = canvas.getContext("2d");
+  const context = new AudioContext({ sampleRate: 48000 });
+  const [tone, gain, out] = [context.createOscillator(), context.createGain(), context.createMediaStreamDestination()];
+  gain.gain.value = 0;
+  tone.connect(gain).connect(out);
+  tone.start();
+  await context.resume();
+  let drawn = 0;
+  setInterval(() => {
+    const part = context.currentTime % 1, on = part >= 0.07 && part < 0.17;
+    gain.gain.value = part < 0.1 ? 0.5 : 0;
+    pen.fillStyle = on ? "#fff" : "#000";
+    pen.fillRect(0, 0, 960, 540);
+    pen.fillStyle = `hsl(${drawn++ % 360} 80% 50%)`;
+    for (let i = 0; i < 40; i++) pen.fillRect((drawn * 7 + i * 97) % 960, 270 + (i * 53) % 250, 40, 20);
+  }, 1000 / 30);
+  return new MediaStream([...canvas.captureStream(30).getVideoTracks(), ...out.stream.getAudioTracks()]);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
+    streams: dict[str, dict[str, Any]] = {"test_eu": {"region": "eu"}, "second_eu": {"region": "eu"}}
+    with BareCdn(tmp_path_factory.mktemp("cdn"), {"eu": 1}, streams) as running:
+        running.director("eu", ready=False)
+        running.node("origin-eu-0", "origin", "eu")
+        running.node("edge-eu-0", "edge", "eu")
+        yield running
+
+
+@pytest.fixture
+def browser() -> Iterator[Chromium]:
+    with Chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def camera() -> Iterator[Chromium]:
+    """A browser of its own: a page that nobody looks at does not draw."""
+    with Chromium() as running:
+        yield running
+
+
+def publish(browser: Chromium, cdn: BareCdn, stream: str, *, flashing: bool = False) -> Page:
+    door = cdn.regions["eu"].public()
+    page = browser.open(f"{door}/publish/{stream}#simulcast&token={cdn.token(stream)}")
+    if flashing:
+        page.evaluate(_FLASHING_CAMERA)
+    page.evaluate("document.getElementById('publish').click()")
+    page.until("rivulet.state === 'live'", 20)
+    return page
+
+
+def play(browser: Chromium, cdn: BareCdn, stream: str, options: str = "") -> Page:
+    page = browser.open(f"{cdn.regions['eu'].public()}/play/{stream}{options}")
+    page.until("rivulet.framesDecoded > 0", 30)
+    return page
+
+
+def heights(page: Page) -> dict[str, int]:
+    """By layer, once all three are sent and known."""
+    page.until("rivulet.layers?.active.length === 3 && rivulet.layers.active.every(({ height }) => height)", 40)
+    return {layer["id"]: layer["height"] for layer in page.evaluate("rivulet.layers.active")}
+
+
+def shows(page: Page, height: int) -> None:
+    page.until(f"rivulet.last?.video?.frameHeight === {height}", 15)
+
+
+@pytest.mark.parametrize("way", ["over an edge", "at the origin"])
+def test_each_layer_plays_and_a_switch_by_request_keeps_the_session(cdn: BareCdn, browser: Chromium, way: str) -> None:
+    origin = f"#endpoint={cdn.regions['eu'].public()}/n/origin-eu-0/whep/test_eu" if way == "at the origin" else ""
+    publisher = publish(browser, cdn, "test_eu")
+    page = play(browser, cdn, "test_eu", origin)
+    known = heights(page)
+    assert known["h"] > known["m"] > known["l"]
+    shows(page, known["h"])
+    session, frames = page.evaluate("rivulet.session"), page.evaluate("rivulet.framesDecoded")
+    for rid in ("l", "m", "h", "l"):
+        page.evaluate(f"rivulet.choose('{rid}')")
+        shows(page, known[rid])
+        page.until(f"rivulet.layers.current === '{rid}' && rivulet.layers.chosen === '{rid}'", 5)
+    assert page.evaluate("rivulet.session") == session
+    assert page.evaluate("rivulet.framesDecoded") > frames
+    assert page.evaluate("[...document.getElementById('layer').options].length") == len(LAYERS) + 1
+    page.evaluate("rivulet.choose(null)")
+    shows(page, known["h"])
+    publisher.evaluate("document.getElementById('stop').click()")
+    page.until("rivulet.state === 'ended' && rivulet.detail === 'stream-ended'", 15)
+
+
+def test_a_player_that_can_only_say_it_in_its_address_gets_its_layer(cdn: BareCdn, browser: Chromium) -> None:
+    publish(browser, cdn, "second_eu")
+    best = play(browser, cdn, "second_eu")
+    known = heights(best)
+    low = play(browser, cdn, "second_eu", "#layer=l")
+    shows(low, known["l"])
+    shows(best, known["h"])
+
+
+def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chromium, camera: Chromium) -> None:
+    """Within 100 ms after each."""
+    publish(camera, cdn, "second_eu", flashing=True)
+    page = play(browser, cdn, "second_eu")
+    known = heights(page)
+    shows(page, known["h"])
+    watch(page)
+    for rid in (None, "l", "h", "m"):
+        if rid is not None:
+            page.evaluate(f"rivulet.choose('{rid}')")
+            shows(page, known[rid])
+        time.sleep(SETTLE_SECONDS if rid is None else 6)
+        offsets = sorted(offsets_ms(page))
+        assert len(offsets) >= 3, rid
+        assert -100 < offsets[len(offsets) // 2] < 100, (rid, offsets)
