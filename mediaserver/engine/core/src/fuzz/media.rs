@@ -30,6 +30,7 @@ pub fn codec(data: &[u8]) -> Option<(Codec, &[u8])> {
 /// A step of −128…127, of up to 16,000 now and then, and a payload that may be longer than it is written.
 fn packet(highest: u64, part: &[u8]) -> Option<SourcePacket> {
     let ([step, flags, time], payload) = part.split_first_chunk::<3>()?;
+    let payload = &payload[..payload.len().min(LARGEST)];
     let step = i64::from(step.cast_signed()) * if flags & 0x0f == 0x0f { 127 } else { 1 };
     let times = if flags & 0x80 != 0 { LARGEST.checked_div(payload.len()).unwrap_or(0) } else { 1 };
     let descriptor = (flags & 0x20 != 0).then(|| payload.get(..7.min(payload.len())).unwrap_or_default().into());
