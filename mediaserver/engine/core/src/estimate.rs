@@ -186,7 +186,8 @@ mod tests {
     #[test]
     fn a_fall_of_remb_counts_when_it_lasts_repeats_itself_or_is_not_alone() {
         let start = Instant::now();
-        let told: [(&str, &[(u64, Feedback)], bool); 6] = [
+        type Case<'a> = (&'a str, &'a [(u64, Feedback)], bool);
+        let told: [Case<'_>; 6] = [
             (
                 "a hiccup",
                 &[(200, Feedback::Remb(500_000)), (800, Feedback::Remb(520_000)), (3000, Feedback::Remb(520_000))],
