@@ -183,10 +183,11 @@ mod tests {
         assert_eq!(path.congested(), Some(at(13_000)));
     }
 
+    type Case<'a> = (&'a str, &'a [(u64, Feedback)], bool);
+
     #[test]
     fn a_fall_of_remb_counts_when_it_lasts_repeats_itself_or_is_not_alone() {
         let start = Instant::now();
-        type Case<'a> = (&'a str, &'a [(u64, Feedback)], bool);
         let told: [Case<'_>; 6] = [
             (
                 "a hiccup",
