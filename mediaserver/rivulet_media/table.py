@@ -93,7 +93,7 @@ class Track:
     clock_rate: int
     channels: int | None = None
     fmtp: str = ""
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[Layer, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

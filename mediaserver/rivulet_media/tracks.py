@@ -21,7 +21,7 @@ def from_engine(tracks: Sequence["_engine.Track"]) -> tuple[Track, ...]:
             clock_rate=track["clock_rate"],
             channels=track.get("channels"),
             fmtp=track["fmtp"],
-            layers=tuple(_layer_from_engine(layer) for layer in track.get("layers", [])),
+            layers=tuple(_layer_from_engine(layer) for layer in track.get("layers", [])) or None,
         )
         for track in tracks
     )

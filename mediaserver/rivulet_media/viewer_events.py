@@ -174,7 +174,7 @@ class ViewerEvents:
 
 def layers_of(session: Session, entry: StreamEntry | None) -> dict[str, Any] | None:
     """What a viewer is told of its stream's layers (docs/contract.md §4.1); None: it has none."""
-    layers = [layer for track in (entry.tracks if entry else ()) for layer in track.layers]
+    layers = [layer for track in (entry.tracks if entry else ()) for layer in track.layers or ()]
     if not layers:
         return None
     video = {

@@ -37,4 +37,4 @@ async def test_a_choice_passes_through_directors_of_both_regions_and_is_refused_
                 assert request("OPTIONS", f"{door}{path}").headers["Access-Control-Allow-Origin"] == "*"
         for door in doors:
             gone = request("POST", f"{door}{path}", body='{"encodingId": "h"}', headers=JSON)
-            assert (gone.status, gone.json["reason"]) == (410, "deleted")
+            assert (gone.status, gone.json["type"].rsplit("/", 1)[1]) == (410, "ended")

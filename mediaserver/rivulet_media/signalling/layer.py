@@ -61,7 +61,7 @@ class LayerChoice:
 
     def _check_known(self, session: Session, rid: str) -> None:
         entry = self._desk.table.table.stream(session.stream)
-        known = [layer.rid for track in entry.tracks for layer in track.layers] if entry else []
+        known = [layer.rid for track in entry.tracks for layer in track.layers or ()] if entry else []
         if rid not in known:
             there = f"it has {', '.join(known)}" if known else "it has no layers"
             raise RefusedError("bad-request", f"{session.stream} has no layer of this name: {there}")

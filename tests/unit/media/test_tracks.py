@@ -1,4 +1,4 @@
-from rivulet_media.table import Track
+from rivulet_media.table import Layer, Track
 from rivulet_media.tracks import from_engine, named, offered_codecs, to_engine
 
 OFFER = """v=0
@@ -22,6 +22,14 @@ def test_tracks_go_to_the_engine_and_back_unchanged() -> None:
     assert from_engine(to_engine(tracks)) == tracks
     assert named(tracks) == ["h264", "opus"]
     assert "channels" not in to_engine(tracks)[0]
+
+
+def test_of_layers_the_engine_is_told_the_names_and_tells_what_it_sees() -> None:
+    layers = (Layer(rid="h", width=1280, height=720, bitrate=900_000, live=True), Layer(rid="l"))
+    (told,) = to_engine([Track(kind="video", codec="vp8", clock_rate=90000, layers=layers)])
+    assert told["layers"] == [{"rid": "h", "live": True}, {"rid": "l", "live": False}]
+    told["layers"] = [{"rid": "h", "width": 1280, "height": 720, "bitrate": 900_000, "live": True}, told["layers"][1]]
+    assert from_engine([told])[0].layers == layers
 
 
 def test_offered_codecs_are_named_once_and_without_repairs() -> None:

@@ -183,10 +183,12 @@ mod tests {
         assert_eq!(path.congested(), Some(at(13_000)));
     }
 
+    type Case<'a> = (&'a str, &'a [(u64, Feedback)], bool);
+
     #[test]
     fn a_fall_of_remb_counts_when_it_lasts_repeats_itself_or_is_not_alone() {
         let start = Instant::now();
-        let told: [(&str, &[(u64, Feedback)], bool); 6] = [
+        let told: [Case<'_>; 6] = [
             (
                 "a hiccup",
                 &[(200, Feedback::Remb(500_000)), (800, Feedback::Remb(520_000)), (3000, Feedback::Remb(520_000))],

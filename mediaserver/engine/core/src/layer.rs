@@ -8,6 +8,8 @@ use crate::border::Layer;
 pub const SILENCE: Duration = Duration::from_secs(1);
 /// How long another node may take to send a layer that it is asked for: the asking is repeated each second.
 const COMING: Duration = Duration::from_millis(2500);
+/// How long a layer may take to say how large it is.
+const ACQUAINTANCE: Duration = Duration::from_secs(3);
 /// Rates are taken over this.
 const WINDOW: Duration = Duration::from_secs(1);
 /// A changed rate is told this often at most, and not below a change by half.
@@ -21,6 +23,7 @@ pub struct LayerWatch {
     since: Option<Instant>,
     bytes: u64,
     told: Option<(u32, Instant)>,
+    first_packet: Option<Instant>,
     /// It was asked for, and may yet come until then.
     expected: Option<Instant>,
 }
@@ -28,7 +31,7 @@ pub struct LayerWatch {
 impl LayerWatch {
     #[must_use]
     pub const fn new() -> Self {
-        Self { last_packet: None, since: None, bytes: 0, told: None, expected: None }
+        Self { last_packet: None, since: None, bytes: 0, told: None, first_packet: None, expected: None }
     }
 
     /// A packet of the layer; true: what it says of itself has changed.
@@ -37,6 +40,7 @@ impl LayerWatch {
             (self.since, self.bytes) = (Some(now), 0);
         }
         self.last_packet = Some(now);
+        self.first_packet.get_or_insert(now);
         self.bytes += payload as u64 + HEADER;
         let woke = !std::mem::replace(&mut layer.live, true);
         self.measure(layer, now) || woke
@@ -59,6 +63,13 @@ impl LayerWatch {
             self.told = Some((smooth, now));
         }
         news
+    }
+
+    /// Whether more of it must be seen to tell what it is: its rate, and its size unless its packets do not say that.
+    #[must_use]
+    pub fn is_unknown(&self, layer: &Layer, now: Instant) -> bool {
+        let new = self.first_packet.is_none_or(|first| now.saturating_duration_since(first) < ACQUAINTANCE);
+        layer.bitrate.is_none() || layer.size.is_none() && new
     }
 
     /// It was asked for: it counts as sent until it shows that it is not.

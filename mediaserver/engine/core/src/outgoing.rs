@@ -1,6 +1,6 @@
 //! One track on its way to one viewer: numbers, timestamps, headers.
 //!
-//! What a packet looks like is a function of the ring's packet and the mapping's segment alone (but for transport-cc's counter),
+//! What a packet looks like is a function of the ring's packet and the mapping's segment alone (but for transport-cc's counter and the send time),
 //! so that a plain retransmission is the same byte for byte.
 
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use crate::source::Burst;
 struct Ids {
     mid: u8,
     transport_cc: u8,
+    abs_send_time: u8,
     abs_capture_time: u8,
     audio_level: u8,
     dependency_descriptor: u8,
@@ -32,12 +33,30 @@ impl Ids {
         Self {
             mid: id(Extension::Mid),
             transport_cc: id(Extension::TransportCc),
+            abs_send_time: id(Extension::AbsSendTime),
             abs_capture_time: id(Extension::AbsCaptureTime),
             audio_level: id(Extension::AudioLevel),
             dependency_descriptor: id(Extension::DependencyDescriptor),
             orientation: id(Extension::Orientation),
             playout_delay: id(Extension::PlayoutDelay),
         }
+    }
+}
+
+/// What the headers of a session say of each packet by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stamps {
+    /// The transport-wide number of the next packet; moved on when it is used.
+    transport_cc: u16,
+    /// 24 bits: 6.18 seconds.
+    send_time: u32,
+}
+
+impl Stamps {
+    /// What is written from now on leaves at `ntp`.
+    #[allow(clippy::cast_possible_truncation)] // 24 bits are meant.
+    pub fn leave_at(&mut self, ntp: u64) {
+        self.send_time = (ntp >> 14) as u32 & 0x00ff_ffff;
     }
 }
 
@@ -137,6 +156,12 @@ impl Outgoing {
     #[must_use]
     pub fn has_codec(&self, codec: Codec) -> bool {
         self.payloads.iter().any(|payload| payload.codec == codec)
+    }
+
+    /// Whether the receiver knows of each packet when it was sent: its estimate bears with repeated packets then.
+    #[must_use]
+    pub fn tells_send_times(&self) -> bool {
+        self.ids.abs_send_time != 0
     }
 
     /// Whether what it sends now can be repaired as RTX.
@@ -271,10 +296,12 @@ impl Outgoing {
     /// Whether `packet` may be sent again under its own number: only where nothing in it differs from time to time.
     #[must_use]
     pub fn repeats_plainly(&self, segment: &Segment) -> bool {
-        self.ids.transport_cc == 0 && (self.rtx_ssrc.is_none() || segment.rtx_payload_type.is_none())
+        self.ids.transport_cc == 0
+            && self.ids.abs_send_time == 0
+            && (self.rtx_ssrc.is_none() || segment.rtx_payload_type.is_none())
     }
 
-    /// Write `packet` as `number`; the header's length. `transport_cc`: the session's counter, moved on when it is used.
+    /// Write `packet` as `number`; the header's length. `stamps`: what differs from packet to packet of the session.
     #[allow(clippy::cast_possible_truncation)] // The low bits are the sequence number.
     pub fn write(
         &self,
@@ -282,7 +309,7 @@ impl Outgoing {
         segment: &Segment,
         packet: &Packet,
         number: u64,
-        transport_cc: &mut u16,
+        stamps: &mut Stamps,
     ) -> usize {
         let header = RtpHeader {
             marker: packet.marker,
@@ -293,7 +320,7 @@ impl Outgoing {
             padded: packet.padding > 0,
         };
         let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
-        self.write_session(&mut writer, transport_cc);
+        self.write_session(&mut writer, stamps);
         self.write_passing(&mut writer, segment, packet);
         if let Some(delay) = self.playout_delay.filter(|_| packet.key_frame) {
             writer.extension(self.ids.playout_delay, &delay);
@@ -331,11 +358,14 @@ impl Outgoing {
         }
     }
 
-    fn write_session(&self, writer: &mut HeaderWriter<'_>, transport_cc: &mut u16) {
+    fn write_session(&self, writer: &mut HeaderWriter<'_>, stamps: &mut Stamps) {
         writer.extension(self.ids.mid, self.mid.as_bytes());
         if self.ids.transport_cc != 0 {
-            writer.extension(self.ids.transport_cc, &transport_cc.to_be_bytes());
-            *transport_cc = transport_cc.wrapping_add(1);
+            writer.extension(self.ids.transport_cc, &stamps.transport_cc.to_be_bytes());
+            stamps.transport_cc = stamps.transport_cc.wrapping_add(1);
+        }
+        if self.ids.abs_send_time != 0 {
+            writer.extension(self.ids.abs_send_time, &stamps.send_time.to_be_bytes()[1..]);
         }
     }
 
@@ -347,7 +377,7 @@ impl Outgoing {
         segment: &Segment,
         packet: &Packet,
         number: u64,
-        transport_cc: &mut u16,
+        stamps: &mut Stamps,
     ) -> Option<(usize, u64)> {
         let (ssrc, payload_type) = (self.rtx_ssrc?, segment.rtx_payload_type?);
         let own_number = self.next_rtx;
@@ -361,7 +391,7 @@ impl Outgoing {
             padded: false,
         };
         let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
-        self.write_session(&mut writer, transport_cc);
+        self.write_session(&mut writer, stamps);
         self.write_passing(&mut writer, segment, packet);
         let len = writer.end();
         buffer.extend_from_slice(&(number as u16).to_be_bytes());

@@ -87,6 +87,12 @@ impl SourceTrack {
         self.paused || self.spec.layer.as_ref().is_none_or(|layer| layer.live)
     }
 
+    /// A layer of which more must be seen.
+    #[must_use]
+    pub fn is_unknown(&self, now: Instant) -> bool {
+        self.spec.layer.as_ref().is_some_and(|layer| self.watch.is_unknown(layer, now))
+    }
+
     /// Another node is to send the layer, or to send it no more.
     pub fn want(&mut self, wanted: bool, now: Instant) {
         self.paused = !wanted;
@@ -165,7 +171,6 @@ pub struct Source {
     pub timeline: Timeline,
     /// Another node sends it.
     pub relay: bool,
-    pub began: Option<Instant>,
     /// When it was last looked which of its layers somebody watches.
     pub looked: Option<Instant>,
     pub last_packet: Option<Instant>,
@@ -194,7 +199,6 @@ impl Source {
             timeline: Timeline::new(tracks.iter().map(|track| track.spec.clock_rate).collect()),
             tracks,
             relay: false,
-            began: None,
             looked: None,
             last_packet: None,
             silent: false,
@@ -223,7 +227,6 @@ impl Source {
             self.last_learnt = Some(now.0);
         }
         self.silent = false;
-        self.began.get_or_insert(now.0);
         self.last_packet = Some(now.0);
         self.count(track, packet.payload.len(), now.0);
         self.timeline.on_packet(track, packet.timestamp, now.1);

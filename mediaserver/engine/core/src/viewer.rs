@@ -14,7 +14,7 @@ use crate::lossiness::Lossiness;
 use crate::mapping::Segment;
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
-use crate::outgoing::{Admission, Beginnings, Outgoing};
+use crate::outgoing::{Admission, Beginnings, Outgoing, Stamps};
 use crate::repair::{Repair, Repairs};
 use crate::replay::Replay;
 use crate::report_schedule::ReportSchedule;
@@ -57,7 +57,7 @@ pub struct Viewer {
     last_replay: Option<Instant>,
     /// Its codec is known to be none of the viewer's.
     estranged: bool,
-    transport_cc: u16,
+    stamps: Stamps,
     lossiness: Lossiness,
     layers: Layers,
     stats: ViewerStats,
@@ -128,7 +128,7 @@ impl Viewer {
             replay: None,
             last_replay: None,
             estranged: false,
-            transport_cc: 0,
+            stamps: Stamps::default(),
             lossiness: Lossiness::default(),
             layers: Layers::wishing(spec.layer),
             stats: ViewerStats::default(),
@@ -167,6 +167,7 @@ impl Viewer {
             self.skip_to(turn.stream.log_end());
             return Outcome::default();
         };
+        self.stamps.leave_at(turn.ntp);
         turn.outbox.close_run();
         while let Some(repair) = self.repairs.next() {
             self.send_repair(repair, destination, turn);
@@ -296,7 +297,7 @@ impl Viewer {
     /// Append a packet of the live stream to the arena. False: it has been sent before.
     fn seal(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
         let start = outbox.bytes.len();
-        let header = self.tracks[at].write(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc);
+        let header = self.tracks[at].write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
         let sealed = self.sealer.seal_rtp(&mut outbox.bytes, start, header, number, IndexUse::First);
         if sealed {
             self.stats.packets += 1;
@@ -330,15 +331,14 @@ impl Viewer {
     fn seal_repair(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
         let start = outbox.bytes.len();
         let track = &mut self.tracks[at];
-        if let Some((header, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc)
-        {
+        if let Some((header, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.stamps) {
             return self.sealer.seal_rtp(&mut outbox.bytes, start, header, own, IndexUse::First);
         }
         if !track.repeats_plainly(segment) {
             return false;
         }
         let again = self.sealer.was_sealed(track.ssrc, number);
-        let header = track.write(&mut outbox.bytes, segment, packet, number, &mut self.transport_cc);
+        let header = track.write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
         let index_use = if again { IndexUse::Again } else { IndexUse::First };
         self.sealer.seal_rtp(&mut outbox.bytes, start, header, number, index_use)
     }

@@ -13,8 +13,6 @@ use crate::viewer::{Playing, Restart};
 
 /// How often it is looked which layers somebody watches.
 const LOOK: Duration = Duration::from_millis(100);
-/// A layer is pulled for so long at first, that its size and rate are known.
-const ACQUAINTANCE: Duration = Duration::from_secs(3);
 
 impl Forwarder {
     /// The viewer wants the layer named `rid`; None: the best that its path carries. A name that the stream does not have counts
@@ -154,13 +152,11 @@ impl Forwarder {
 
 /// (track, whether it is wanted) where that is news.
 fn wanted(source: &Source, used: &[usize], now: Instant) -> Vec<(usize, bool)> {
-    let young = source.began.is_none_or(|began| now.saturating_duration_since(began) < ACQUAINTANCE);
     let layers = source.tracks.iter().enumerate().filter(|(_, track)| track.spec.kind == Kind::Video);
     layers
         .filter_map(|(at, track)| {
-            let layer = track.spec.layer.as_ref()?;
-            let unknown = young && (layer.size.is_none() || layer.bitrate.is_none());
-            let wanted = unknown || used.contains(&at);
+            track.spec.layer.as_ref()?;
+            let wanted = track.is_unknown(now) || used.contains(&at);
             (wanted == track.paused).then_some((at, wanted))
         })
         .collect()

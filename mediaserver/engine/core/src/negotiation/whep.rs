@@ -10,9 +10,10 @@ use super::{
 /// Sections that a session has at most: a relay has one for each layer.
 const MAX_MEDIA: usize = 4;
 /// What our packets to a viewer may carry.
-const EXTENSIONS: [Extension; 7] = [
+const EXTENSIONS: [Extension; 8] = [
     Extension::Mid,
     Extension::TransportCc,
+    Extension::AbsSendTime,
     Extension::AbsCaptureTime,
     Extension::AudioLevel,
     Extension::DependencyDescriptor,
@@ -76,10 +77,15 @@ fn section<'a>(media: &'a SentMedia, cname: &'a str) -> Section<'a> {
 
 /// Where the viewer can say its estimate (REMB, rarely) it does not tell of every packet's arrival (transport-cc, often).
 fn prefer_estimates(media: &mut [SentMedia]) {
-    if !media.iter().any(|media| media.payloads.iter().any(|payload| payload.remb)) {
-        return;
-    }
+    let estimates = media.iter().any(|media| media.payloads.iter().any(|payload| payload.remb));
     for media in media {
+        // A plain repetition is the same byte for byte, so only what is repaired as RTX says when it was sent.
+        if !estimates || media.rtx_ssrc.is_none() {
+            media.extensions = media.extensions.without(Extension::AbsSendTime);
+        }
+        if !estimates {
+            continue;
+        }
         media.payloads.iter_mut().for_each(|payload| payload.transport_cc = false);
         media.extensions = media.extensions.without(Extension::TransportCc);
     }

@@ -261,7 +261,9 @@ impl Viewer {
     }
 
     fn can_probe(&self) -> bool {
-        self.video_track().is_some_and(|at| self.tracks[at].can_repair())
+        let track = self.video_track().map(|at| &self.tracks[at]);
+        let bears_it = |track: &Outgoing| track.tells_send_times() || self.stats.remb.is_none();
+        track.is_some_and(|track| track.can_repair() && bears_it(track))
     }
 
     fn video_track(&self) -> Option<usize> {
@@ -301,7 +303,7 @@ impl Viewer {
         let source = turn.sources.get(segment.source.0)?;
         let packet = source.tracks.get(segment.track)?.ring.get(sequence)?;
         let start = turn.outbox.bytes.len();
-        let counter = &mut self.transport_cc;
+        let counter = &mut self.stamps;
         let (header, own) = self.tracks[at].write_rtx(&mut turn.outbox.bytes, &segment, packet, number, counter)?;
         if !self.sealer.seal_rtp(&mut turn.outbox.bytes, start, header, own, IndexUse::First) {
             return None;

@@ -376,6 +376,20 @@ fn of_another_node_only_the_layers_that_somebody_watches_are_wanted() {
     assert_eq!(requests(&mut world), [], "the next viewer may be near");
 }
 
+#[test]
+fn a_layer_that_another_node_sends_late_is_looked_at_before_it_is_done_without() {
+    let mut world = World::new(57);
+    let mut publication = Simulcast::publish(&mut world, &[0, 1, 2], 10, SourceKind::Relay);
+    publication.sent = vec![false, false, true];
+    let viewer = world.join(viewer_spec(), AeadAes128Gcm);
+    publication.live(&mut world, 150);
+    assert_eq!(world.forwarder.poll_layer_request(), None, "what has never come costs nothing");
+    publication.sent = vec![true; 3];
+    publication.key = vec![true; 3];
+    publication.live(&mut world, 150);
+    assert_eq!(seen(&world, viewer).last(), Some(&0));
+}
+
 /// Switches, layers that come and go, publishers that come back, NACKs of everything. Players fail when they get two different
 /// datagrams under one index, and so does the guard of debug builds.
 fn live_through(seed: u64) -> usize {

@@ -10,7 +10,7 @@ fn simulcast(lines: &str) -> String {
     let video: String = video
         .lines()
         .filter(|line| !line.starts_with("a=ssrc") && !line.contains("extmap:10 ") && !line.contains("extmap:11 "))
-        .map(|line| format!("{line}\r\n"))
+        .flat_map(|line| [line, "\r\n"])
         .collect();
     format!("{audio}m=video{video}{extensions}{lines}")
 }
@@ -73,9 +73,11 @@ fn a_viewer_that_can_say_its_estimate_does_not_tell_of_every_packet() {
     let sending = whep::negotiate(&offer, &[h264("42e01f"), opus()], &sources()).unwrap();
     let answer = whep::answer(&local(), &sources(), &offer, &sending);
     assert!(answer.contains("goog-remb") && !answer.contains("transport-cc") && !answer.contains("transport-wide-cc"));
+    assert_eq!(answer.matches("abs-send-time").count(), 1, "of the picture, which is repaired as RTX");
     let without = CHROMIUM_PLAY.replace("goog-remb", "something-else");
     let offer = Offer::parse(&without).unwrap();
     let sending = whep::negotiate(&offer, &[h264("42e01f"), opus()], &sources()).unwrap();
     let answer = whep::answer(&local(), &sources(), &offer, &sending);
     assert!(!answer.contains("goog-remb") && answer.contains("transport-cc") && answer.contains("transport-wide-cc"));
+    assert!(!answer.contains("abs-send-time"));
 }
