@@ -222,4 +222,6 @@ pub struct Totals {
     pub messages: u64,
     /// Datagrams that did not authenticate or parse.
     pub rejected: u64,
+    /// Bursts that another thread of the node, being behind, was not given.
+    pub dropped_bursts: u64,
 }

@@ -14,6 +14,7 @@
 //! Fan-out: a source's bursts go into the stream's log once; each viewer reads the log at its own position and seals a burst only
 //! when its turn to send has come. So what waits in a full node costs nothing, and what is cut has used no number.
 
+mod mirrors;
 #[cfg(test)]
 mod nonces;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::border::{
     ForwarderConfig, ForwarderEvent, KeyFrameRequest, SourceId, SourceKind, SourcePacket, SourceStats, StreamKey,
     StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
 };
+use crate::links::{Links, MOST_THREADS};
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
 use crate::outgoing::Beginnings;
@@ -45,6 +47,8 @@ use crate::srtp::SrtpKeys;
 use crate::stream::Stream;
 use crate::timeline;
 use crate::viewer::{Hopeless, Restart, Viewer};
+use mirrors::Mirrors;
+pub use mirrors::{Begun, Remote, StreamWord};
 
 #[derive(Debug)]
 pub struct Forwarder {
@@ -69,7 +73,9 @@ pub struct Forwarder {
     requests: VecDeque<KeyFrameRequest>,
     events: VecDeque<ForwarderEvent>,
     totals: Totals,
-    started: u64,
+    /// Of the newest source.
+    order: u64,
+    mirrors: Mirrors,
 }
 
 impl Forwarder {
@@ -95,7 +101,8 @@ impl Forwarder {
             requests: VecDeque::new(),
             events: VecDeque::new(),
             totals: Totals::default(),
-            started: 0,
+            order: 0,
+            mirrors: Mirrors::new(Links::alone()),
         }
     }
 
@@ -106,7 +113,7 @@ impl Forwarder {
         incarnation: &str,
         kind: SourceKind,
         tracks: &[TrackSpec],
-        _now: Instant,
+        now: Instant,
     ) -> SourceId {
         let hold = match kind {
             SourceKind::Publisher => self.config.gather_publisher,
@@ -114,14 +121,12 @@ impl Forwarder {
         };
         let tracks = tracks.iter().enumerate().map(|(at, spec)| {
             let ordinal = tracks[..at].iter().filter(|other| other.kind == spec.kind).count();
-            // Who starts with an old key frame may miss some of that too.
-            let replayed = if spec.kind == Kind::Video { replay::LONGEST } else { Duration::ZERO };
-            SourceTrack::new(spec.clone(), ordinal, self.config.history + replayed, hold)
+            SourceTrack::new(spec.clone(), ordinal, self.history(spec.kind), hold)
         });
         let tracks = tracks.collect();
         let stream = self.stream(stream);
-        self.started += 1;
-        let source = SourceId(self.sources.insert(Source::new(stream, incarnation, self.started, tracks)));
+        self.order = self.next_order(now);
+        let source = SourceId(self.sources.insert(Source::new(stream, incarnation, self.order, tracks)));
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.sources.push(source);
         }
@@ -157,6 +162,7 @@ impl Forwarder {
             self.distribute();
         }
         let Some(entry) = self.sources.remove(source.0) else { return };
+        self.end_mirroring(source, &entry);
         if let Some(stream) = self.streams.get_mut(entry.stream) {
             stream.sources.retain(|other| *other != source);
             stream.on_air = stream.on_air.filter(|on_air| *on_air != source);
@@ -173,7 +179,8 @@ impl Forwarder {
         destination: Option<SocketAddr>,
         now: Instant,
     ) -> ViewerId {
-        let stream = self.stream(stream);
+        let name = stream;
+        let stream = self.stream(name);
         let random = &mut self.random;
         let beginnings = || Beginnings {
             number: random.first_number(),
@@ -185,8 +192,12 @@ impl Forwarder {
         let entry = self.streams.get_mut(stream);
         viewer.skip_to(entry.as_ref().map_or(0, |stream| stream.log_end()));
         let id = ViewerId(self.viewers.insert(viewer));
+        let first = entry.as_ref().is_some_and(|entry| entry.viewers.is_empty());
         if let Some(entry) = entry {
             entry.viewers.push(id);
+        }
+        if first {
+            self.watch(name);
         }
         self.restart(id, Restart::Join, now);
         id
@@ -235,13 +246,16 @@ impl Forwarder {
     }
 
     /// End a viewer; `say_bye`: an RTCP BYE leaves with the next `poll_transmit`.
-    pub fn remove_viewer(&mut self, viewer: ViewerId, say_bye: bool, _now: Instant) {
+    pub fn remove_viewer(&mut self, viewer: ViewerId, say_bye: bool, now: Instant) {
         let Some(mut entry) = self.viewers.remove(viewer.0) else { return };
         if say_bye {
             entry.send_bye(viewer, &mut self.outbox);
         }
         if let Some(stream) = self.streams.get_mut(entry.stream) {
             stream.viewers.retain(|other| *other != viewer);
+            if stream.viewers.is_empty() {
+                self.unwatch(entry.stream, now);
+            }
         }
         self.forget_unused(entry.stream);
     }
@@ -299,7 +313,7 @@ impl Forwarder {
 
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.totals
+        Totals { dropped_bursts: self.mirrors.dropped(), ..self.totals }
     }
 
     fn find(&self, stream: &str) -> Option<&Stream> {
@@ -324,6 +338,18 @@ impl Forwarder {
         }
     }
 
+    /// How far back a track's packets are kept: who starts with an old key frame may miss some of that too.
+    fn history(&self, kind: Kind) -> Duration {
+        self.config.history + if kind == Kind::Video { replay::LONGEST } else { Duration::ZERO }
+    }
+
+    /// Grows with every source that any thread of the node starts: by time, then by thread.
+    fn next_order(&self, now: Instant) -> u64 {
+        let nanos = u64::try_from(now.saturating_duration_since(self.clock.at).as_nanos()).unwrap_or(u64::MAX);
+        let ours = |tick: u64| tick.saturating_mul(MOST_THREADS as u64) + self.mirrors.me() as u64;
+        ours(nanos.min(u64::MAX / (2 * MOST_THREADS as u64))).max(self.order + MOST_THREADS as u64)
+    }
+
     fn tell_tracks(&mut self, source: SourceId) {
         if let Some(entry) = self.sources.get(source.0) {
             let tracks = entry.tracks.iter().map(|track| track.spec.clone()).collect();
@@ -333,15 +359,25 @@ impl Forwarder {
 
     /// The stream's source, if it is newer than the one on air.
     fn go_on_air(&mut self, source: SourceId, now: Instant) {
-        let Some(entry) = self.sources.get(source.0) else { return };
-        let (order, id) = (entry.order, entry.stream);
-        let Some(stream) = self.streams.get_mut(id) else { return };
-        let current = stream.on_air.and_then(|current| self.sources.get(current.0));
-        if current.is_none_or(|current| current.order < order) {
-            stream.on_air = Some(source);
-            if !stream.viewers.is_empty() {
-                self.want_key_frame(id, now);
-            }
+        if !self.take_over(source) {
+            return;
         }
+        let Some(id) = self.sources.get(source.0).map(|source| source.stream) else { return };
+        if self.streams.get(id).is_some_and(|stream| !stream.viewers.is_empty()) {
+            self.want_key_frame(id, now);
+        }
+    }
+
+    /// True: it is the stream's source from now on.
+    fn take_over(&mut self, source: SourceId) -> bool {
+        let Some(entry) = self.sources.get(source.0) else { return false };
+        let Some(stream) = self.streams.get_mut(entry.stream) else { return false };
+        let current = stream.on_air.and_then(|current| self.sources.get(current.0));
+        let newer = current.is_none_or(|current| current.order < entry.order);
+        if newer {
+            stream.on_air = Some(source);
+            stream.wished = None;
+        }
+        newer
     }
 }

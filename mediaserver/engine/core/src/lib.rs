@@ -6,6 +6,7 @@ pub mod egress;
 pub mod forwarder;
 pub mod gather;
 pub mod key_frame;
+pub mod links;
 mod lossiness;
 pub mod mapping;
 pub mod negotiation;

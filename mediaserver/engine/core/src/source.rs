@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::border::{SourceId, SourcePacket, SourceStats, TrackSpec};
+use crate::forwarder::Remote;
 use crate::gather::Gather;
 use crate::key_frame;
 use crate::negotiation::{Codec, Kind};
@@ -18,7 +19,7 @@ use crate::timeline::Timeline;
 pub const SILENCE: Duration = Duration::from_secs(3);
 
 /// Packets of one timestamp (or a late one) that go to every viewer together. Kept until the slowest viewer may want it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Burst {
     pub source: SourceId,
     pub track: usize,
@@ -120,6 +121,8 @@ pub struct Source {
     pub last_packet: Option<Instant>,
     pub silent: bool,
     pub last_key_frame: Option<Instant>,
+    /// None: its packets come to this thread.
+    pub mirrors: Option<Remote>,
     counters: SourceStats,
     last_video: Option<Instant>,
 }
@@ -145,6 +148,7 @@ impl Source {
             last_packet: None,
             silent: false,
             last_key_frame: None,
+            mirrors: None,
             counters: SourceStats::default(),
             last_video: None,
         }
@@ -193,9 +197,7 @@ impl Source {
         let TrackSpec { kind, codec, clock_rate, .. } = slot.spec;
         let ordinal = slot.ordinal;
         if starts_key_frame {
-            self.counters.key_frames += 1;
-            self.counters.gop = self.last_key_frame.map(|last| now.saturating_duration_since(last));
-            self.last_key_frame = Some(now);
+            self.note_key_frame(now);
         }
         out.push(Burst {
             source: id,
@@ -210,6 +212,28 @@ impl Source {
             starts_key_frame,
             emitted: now,
         });
+    }
+
+    fn note_key_frame(&mut self, now: Instant) {
+        self.counters.key_frames += 1;
+        self.counters.gop = self.last_key_frame.map(|last| now.saturating_duration_since(last));
+        self.last_key_frame = Some(now);
+    }
+
+    /// A burst of the source that this one mirrors, as its own.
+    pub fn mirror(&mut self, id: SourceId, burst: &Burst, timeline: &Timeline) -> Burst {
+        self.timeline.clone_from(timeline);
+        self.silent = false;
+        self.last_packet = Some(burst.emitted);
+        if burst.starts_key_frame {
+            self.note_key_frame(burst.emitted);
+        }
+        if let Some(track) = self.tracks.get_mut(burst.track) {
+            for packet in &burst.packets {
+                track.ring.insert(packet.clone());
+            }
+        }
+        Burst { source: id, ..burst.clone() }
     }
 
     fn count(&mut self, track: usize, payload: usize, now: Instant) {

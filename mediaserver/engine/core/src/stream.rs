@@ -17,6 +17,8 @@ pub struct Stream {
     pub sources: Vec<SourceId>,
     pub viewers: Vec<ViewerId>,
     pub budget: PliBudget,
+    /// When the thread of the source on air was last asked for a key frame, and none has come since.
+    pub wished: Option<Instant>,
     log: VecDeque<Burst>,
     log_start: u64,
     log_bytes: usize,
@@ -34,6 +36,7 @@ impl Stream {
             sources: Vec::new(),
             viewers: Vec::new(),
             budget: PliBudget::default(),
+            wished: None,
             log: VecDeque::new(),
             log_start: 0,
             log_bytes: 0,

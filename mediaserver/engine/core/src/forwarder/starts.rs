@@ -48,8 +48,12 @@ impl Forwarder {
 
     /// A key frame, within the stream's budget.
     pub(super) fn want_key_frame(&mut self, stream: Id, now: Instant) {
-        let Some(stream) = self.streams.get_mut(stream) else { return };
-        let Some(source) = stream.on_air.and_then(|source| self.sources.get(source.0)) else { return };
-        stream.want_key_frame(source.next_key_frame(), now);
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        let Some(source) = entry.on_air.and_then(|source| self.sources.get(source.0)) else { return };
+        if let Some((owner, _)) = source.mirrors {
+            self.wish(stream, owner, now);
+            return;
+        }
+        entry.want_key_frame(source.next_key_frame(), now);
     }
 }

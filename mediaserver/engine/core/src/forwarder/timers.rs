@@ -35,7 +35,7 @@ impl Forwarder {
 
     fn notice_silence(&mut self, now: Instant) {
         for (id, source) in self.sources.iter_mut() {
-            if source.falls_silent(now) {
+            if source.falls_silent(now) && source.mirrors.is_none() {
                 self.events.push_back(ForwarderEvent::Silent { source: SourceId(id) });
             }
         }
@@ -77,13 +77,16 @@ impl Forwarder {
     pub(super) fn distribute(&mut self) {
         let mut bursts = std::mem::take(&mut self.bursts);
         for burst in bursts.drain(..) {
-            let Some(id) = self.sources.get(burst.source.0).map(|source| source.stream) else { continue };
-            let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.on_air == Some(burst.source)) else {
+            let Some(source) = self.sources.get(burst.source.0) else { continue };
+            let Some(stream) = self.streams.get_mut(source.stream).filter(|stream| stream.on_air == Some(burst.source))
+            else {
                 continue;
             };
             if burst.starts_key_frame {
                 stream.budget.on_key_frame();
+                stream.wished = None;
             }
+            self.mirrors.hand_on(&burst, source, &stream.name);
             stream.push(burst, self.config.late_limit * 2);
             for id in stream.turns() {
                 if let Some(viewer) =

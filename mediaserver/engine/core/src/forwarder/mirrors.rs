@@ -1,0 +1,334 @@
+//! Streams whose source is with another thread of the node: its bursts are mirrored here while somebody here watches.
+//!
+//! Who has viewers of a stream tells all others (`Watch`). A thread with a source of it hands on its bursts as they go into the
+//! log, one `Arc` of each; the watching thread keeps a log and a history of its own from them, so that starts and repairs are
+//! local. What belongs to the source's session stays with its thread: a mirror's wish for a key frame goes there.
+//!
+//! Invariant: a mirror has every burst of its source from its beginning to its end. A thread that is behind is sent an end at once and a new
+//! beginning with the next key frame: to its viewers a gap is another source.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Forwarder;
+use crate::border::{SourceId, StreamKey, TrackSpec};
+use crate::links::{Links, ThreadNumber};
+use crate::negotiation::Kind;
+use crate::replay;
+use crate::slots::Id;
+use crate::source::{Burst, Source, SourceTrack};
+use crate::stream::Stream;
+use crate::timeline::Timeline;
+use crate::viewer::Restart;
+
+/// A mirror repeats a wish for a key frame that does not come.
+const WISH_SPACING: Duration = Duration::from_millis(250);
+
+/// A source as other threads know it.
+pub type Remote = (ThreadNumber, SourceId);
+
+/// What forwarders of one node say to one another.
+#[derive(Debug)]
+pub enum StreamWord {
+    /// The thread has viewers of the stream.
+    Watch {
+        by: ThreadNumber,
+        stream: StreamKey,
+    },
+    /// It has none any more.
+    Unwatch {
+        by: ThreadNumber,
+        stream: StreamKey,
+    },
+    /// A source that is on, or begins again after a gap. Before it `Ended`, or nothing.
+    Begun(Box<Begun>),
+    Burst {
+        source: Remote,
+        burst: Arc<Burst>,
+        timeline: Arc<Timeline>,
+    },
+    Ended {
+        source: Remote,
+    },
+    /// To the thread of the source on air.
+    WantKeyFrame {
+        stream: StreamKey,
+    },
+}
+
+#[derive(Debug)]
+pub struct Begun {
+    source: Remote,
+    stream: StreamKey,
+    incarnation: String,
+    order: u64,
+    tracks: Vec<TrackSpec>,
+    timeline: Arc<Timeline>,
+    /// From the newest key frame on, where that is near enough to start with.
+    backlog: Vec<Arc<Burst>>,
+}
+
+/// How a source goes to one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlet {
+    Open,
+    /// The thread was behind: not before the next key frame.
+    Cut,
+}
+
+#[derive(Debug)]
+pub struct Mirrors {
+    links: Links<StreamWord>,
+    watchers: HashMap<StreamKey, Vec<ThreadNumber>>,
+    outlets: HashMap<(SourceId, ThreadNumber), Outlet>,
+    here: HashMap<Remote, SourceId>,
+    /// Bursts that a thread was too far behind to get.
+    dropped: u64,
+}
+
+impl Mirrors {
+    pub fn new(links: Links<StreamWord>) -> Self {
+        Self { links, watchers: HashMap::new(), outlets: HashMap::new(), here: HashMap::new(), dropped: 0 }
+    }
+
+    pub const fn me(&self) -> ThreadNumber {
+        self.links.me()
+    }
+
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub fn take_wakes(&mut self) -> u64 {
+        self.links.take_wakes()
+    }
+
+    /// A burst of a source of ours, to those who watch.
+    pub fn hand_on(&mut self, burst: &Burst, source: &Source, stream: &StreamKey) {
+        if source.mirrors.is_some() {
+            return;
+        }
+        let Some(watchers) = self.watchers.get(stream).filter(|watchers| !watchers.is_empty()) else { return };
+        let (shared, timeline) = (Arc::new(burst.clone()), Arc::new(source.timeline.clone()));
+        let may_begin = burst.starts_key_frame || source.tracks.iter().all(|track| track.spec.kind != Kind::Video);
+        for &to in watchers {
+            let outlet = self.outlets.get(&(burst.source, to)).copied();
+            let begins = outlet.is_none() || (outlet == Some(Outlet::Cut) && may_begin);
+            let room = self.links.has_room(to, 1 + usize::from(begins));
+            let goes = room && (begins || outlet == Some(Outlet::Open));
+            if begins && goes {
+                let begun = begun((self.links.me(), burst.source), source, stream, Vec::new());
+                self.links.tell(to, StreamWord::Begun(Box::new(begun)));
+            }
+            if goes {
+                let (burst, timeline) = (shared.clone(), timeline.clone());
+                self.links.tell(to, StreamWord::Burst { source: (self.links.me(), burst.source), burst, timeline });
+            } else {
+                self.dropped += 1;
+                if outlet == Some(Outlet::Open) {
+                    self.links.tell(to, StreamWord::Ended { source: (self.links.me(), burst.source) });
+                }
+            }
+            self.outlets.insert((burst.source, to), if goes { Outlet::Open } else { Outlet::Cut });
+        }
+    }
+
+    /// A source of ours is over.
+    fn end(&mut self, source: SourceId) {
+        for to in self.links.others() {
+            if self.outlets.remove(&(source, to)) == Some(Outlet::Open) {
+                self.links.tell(to, StreamWord::Ended { source: (self.links.me(), source) });
+            }
+        }
+    }
+
+    fn tell_others(&mut self, word: impl Fn() -> StreamWord) {
+        for to in self.links.others() {
+            self.links.tell(to, word());
+        }
+    }
+}
+
+impl Forwarder {
+    /// Connected to the forwarders of the node's other threads; all have one clock.
+    #[must_use]
+    pub fn linked(self, links: Links<StreamWord>) -> Self {
+        Self { mirrors: Mirrors::new(links), ..self }
+    }
+
+    /// Take what the other threads have said.
+    pub fn on_words(&mut self, now: Instant) {
+        for word in self.mirrors.links.take() {
+            match word {
+                StreamWord::Watch { by, stream } => self.on_watch(by, stream, now),
+                StreamWord::Unwatch { by, stream } => self.on_unwatch(by, &stream),
+                StreamWord::Begun(begun) => self.on_begun(*begun, now),
+                StreamWord::Burst { source, burst, timeline } => self.on_mirrored(source, &burst, &timeline, now),
+                StreamWord::Ended { source } => self.end_mirror(source, now),
+                StreamWord::WantKeyFrame { stream } => self.request_key_frame(&stream, now),
+            }
+        }
+    }
+
+    /// Threads to be woken, as bits.
+    pub fn take_wakes(&mut self) -> u64 {
+        self.mirrors.take_wakes()
+    }
+
+    /// The stream has its first viewer here.
+    pub(super) fn watch(&mut self, stream: &StreamKey) {
+        let by = self.mirrors.me();
+        self.mirrors.tell_others(|| StreamWord::Watch { by, stream: stream.clone() });
+    }
+
+    /// It has lost its last.
+    pub(super) fn unwatch(&mut self, stream: Id, now: Instant) {
+        let Some(entry) = self.streams.get(stream) else { return };
+        let (by, name) = (self.mirrors.me(), entry.name.clone());
+        self.mirrors.tell_others(|| StreamWord::Unwatch { by, stream: name.clone() });
+        let remotes = entry.sources.iter().filter_map(|id| self.sources.get(id.0)?.mirrors);
+        for remote in remotes.collect::<Vec<_>>() {
+            self.end_mirror(remote, now);
+        }
+    }
+
+    /// Whoever mirrors the source is told of its end; a mirror is no more.
+    pub(super) fn end_mirroring(&mut self, id: SourceId, source: &Source) {
+        match source.mirrors {
+            Some(remote) => {
+                self.mirrors.here.remove(&remote);
+            }
+            None => self.mirrors.end(id),
+        }
+    }
+
+    /// Ask the source's thread for a key frame.
+    pub(super) fn wish(&mut self, stream: Id, owner: ThreadNumber, now: Instant) {
+        let Some(stream) = self.streams.get_mut(stream) else { return };
+        if stream.wished.is_none_or(|last| now.saturating_duration_since(last) >= WISH_SPACING) {
+            stream.wished = Some(now);
+            self.mirrors.links.tell(owner, StreamWord::WantKeyFrame { stream: stream.name.clone() });
+        }
+    }
+
+    fn on_watch(&mut self, by: ThreadNumber, name: StreamKey, now: Instant) {
+        let sources = self.find(&name).map(|stream| stream.sources.clone()).unwrap_or_default();
+        for id in sources {
+            self.show(id, by, &name, now);
+        }
+        let watchers = self.mirrors.watchers.entry(name).or_default();
+        if !watchers.contains(&by) {
+            watchers.push(by);
+        }
+    }
+
+    /// A source of ours that has begun already, to a thread that begins to watch.
+    fn show(&mut self, id: SourceId, to: ThreadNumber, name: &StreamKey, now: Instant) {
+        let Some(source) = self.sources.get(id.0).filter(|source| source.mirrors.is_none()) else { return };
+        if source.last_packet.is_none() {
+            return;
+        }
+        let backlog = self.streams.get(source.stream).map(|stream| recent(stream, id, now)).unwrap_or_default();
+        let begun = begun((self.mirrors.me(), id), source, name, backlog);
+        self.mirrors.links.tell(to, StreamWord::Begun(Box::new(begun)));
+        self.mirrors.outlets.insert((id, to), Outlet::Open);
+    }
+
+    fn on_unwatch(&mut self, by: ThreadNumber, name: &StreamKey) {
+        if let Some(watchers) = self.mirrors.watchers.get_mut(name) {
+            watchers.retain(|other| *other != by);
+            if watchers.is_empty() {
+                self.mirrors.watchers.remove(name);
+            }
+        }
+        for id in self.find(name).map(|stream| stream.sources.clone()).unwrap_or_default() {
+            self.mirrors.outlets.remove(&(id, by));
+        }
+    }
+
+    fn on_begun(&mut self, begun: Begun, now: Instant) {
+        self.end_mirror(begun.source, now);
+        // Said before it heard that nobody watches here any more.
+        if self.find(&begun.stream).is_none_or(|stream| stream.viewers.is_empty()) {
+            return;
+        }
+        let stream = self.stream(&begun.stream);
+        let tracks = begun.tracks.iter().enumerate().map(|(at, spec)| {
+            let ordinal = begun.tracks[..at].iter().filter(|other| other.kind == spec.kind).count();
+            SourceTrack::new(spec.clone(), ordinal, self.history(spec.kind), Duration::ZERO)
+        });
+        let mut source = Source::new(stream, &begun.incarnation, begun.order, tracks.collect());
+        source.mirrors = Some(begun.source);
+        source.timeline = (*begun.timeline).clone();
+        let id = SourceId(self.sources.insert(source));
+        self.mirrors.here.insert(begun.source, id);
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.sources.push(id);
+        }
+        if !begun.backlog.is_empty() {
+            self.catch_up(id, stream, &begun, now);
+        }
+    }
+
+    /// What the source has sent already: nobody is sent it as it is, but viewers may start with it.
+    fn catch_up(&mut self, id: SourceId, stream: Id, begun: &Begun, now: Instant) {
+        if !self.take_over(id) {
+            return;
+        }
+        let keep = self.config.late_limit * 2;
+        let Some(source) = self.sources.get_mut(id.0) else { return };
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        for burst in &begun.backlog {
+            entry.push(source.mirror(id, burst, &begun.timeline), keep);
+        }
+        let (viewers, end) = (entry.viewers.clone(), entry.log_end());
+        for viewer in &viewers {
+            if let Some(viewer) = self.viewers.get_mut(viewer.0) {
+                viewer.skip_to(end);
+            }
+        }
+        for viewer in viewers {
+            self.restart(viewer, Restart::Join, now);
+        }
+    }
+
+    fn on_mirrored(&mut self, remote: Remote, burst: &Burst, timeline: &Timeline, now: Instant) {
+        let Some(&id) = self.mirrors.here.get(&remote) else { return };
+        let Some(source) = self.sources.get_mut(id.0) else { return };
+        let burst = source.mirror(id, burst, timeline);
+        self.bursts.push(burst);
+        self.go_on_air(id, now);
+        self.distribute();
+    }
+
+    fn end_mirror(&mut self, remote: Remote, now: Instant) {
+        if let Some(id) = self.mirrors.here.get(&remote).copied() {
+            self.end_source(id, now);
+        }
+    }
+}
+
+fn begun(remote: Remote, source: &Source, stream: &StreamKey, backlog: Vec<Arc<Burst>>) -> Begun {
+    Begun {
+        source: remote,
+        stream: stream.clone(),
+        incarnation: source.incarnation.clone(),
+        order: source.order,
+        tracks: source.tracks.iter().map(|track| track.spec.clone()).collect(),
+        timeline: Arc::new(source.timeline.clone()),
+        backlog,
+    }
+}
+
+/// The bursts of a source from its newest key frame on, if a viewer may start there.
+fn recent(stream: &Stream, source: SourceId, now: Instant) -> Vec<Arc<Burst>> {
+    let key = stream.newest_key_frame().filter(|key| stream.burst(*key).is_some_and(|burst| burst.source == source));
+    let near = |key: &u64| stream.backlog(*key, now).is_some_and(|backlog| backlog.is_within(replay::LONGEST));
+    let Some(key) = key.filter(near) else { return Vec::new() };
+    let bursts = (key..stream.log_end()).filter_map(|at| stream.burst(at));
+    bursts.filter(|burst| burst.source == source).map(|burst| Arc::new(burst.clone())).collect()
+}
