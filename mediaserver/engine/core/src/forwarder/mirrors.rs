@@ -174,6 +174,19 @@ impl Forwarder {
         }
     }
 
+    /// When the source was started, as all threads of the node count.
+    #[must_use]
+    pub fn order_of(&self, source: SourceId) -> Option<u64> {
+        self.sources.get(source.0).map(|source| source.order)
+    }
+
+    /// A source that was started on another thread keeps its place.
+    pub fn set_order(&mut self, source: SourceId, order: Option<u64>) {
+        if let (Some(source), Some(order)) = (self.sources.get_mut(source.0), order) {
+            source.order = order;
+        }
+    }
+
     /// Threads to be woken, as bits.
     pub fn take_wakes(&mut self) -> u64 {
         self.mirrors.take_wakes()
