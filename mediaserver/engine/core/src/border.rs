@@ -156,6 +156,8 @@ pub enum ForwarderEvent {
     CodecChanged { viewer: ViewerId },
     /// More than 30 % of what the viewer was sent was lost, for 10 s; never said of a relay.
     TooLossy { viewer: ViewerId },
+    /// Our own mistake, met in this viewer's turn: it gets no more of them.
+    Broken { viewer: ViewerId },
 }
 
 /// Counters since the viewer joined; `None`: not known (yet).
@@ -206,6 +208,8 @@ pub struct StreamStats {
     /// Of the source on air.
     pub incarnation: Option<String>,
     pub source: Option<SourceId>,
+    /// Newer sources have higher ones, on whichever thread they are; a mirror's is the least. None: nothing is on air.
+    pub order: Option<u64>,
     pub viewers: usize,
     pub media_age: Option<Duration>,
     pub gop: Option<Duration>,
@@ -224,4 +228,16 @@ pub struct Totals {
     pub rejected: u64,
     /// Bursts that another thread of the node, being behind, was not given.
     pub dropped_bursts: u64,
+}
+
+impl Totals {
+    /// Of both together.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.segmented_messages += other.segmented_messages;
+        self.messages += other.messages;
+        self.rejected += other.rejected;
+        self.dropped_bursts += other.dropped_bursts;
+    }
 }

@@ -304,6 +304,7 @@ impl Forwarder {
             stream: stream.name.clone(),
             incarnation: source.map(|source| source.incarnation.clone()),
             source: stream.on_air,
+            order: source.map(|source| if source.mirrors.is_some() { 0 } else { source.order }),
             viewers: stream.viewers.iter().filter(is_viewer).count(),
             media_age: stats.media_age,
             gop: stats.gop,

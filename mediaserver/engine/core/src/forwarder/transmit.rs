@@ -1,10 +1,11 @@
 //! Turns of the viewers: sealing into the outbox, and from there to the sockets.
 
 use std::cmp::Reverse;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::Forwarder;
-use crate::border::ViewerId;
+use crate::border::{ForwarderEvent, ViewerId};
 use crate::egress::{Egress, Flow};
 use crate::timeline;
 use crate::viewer::Turn;
@@ -49,7 +50,13 @@ impl Forwarder {
         let Some(stream) = self.streams.get(viewer.stream) else { return };
         let before = self.outbox.bytes.len();
         let (outbox, config) = (&mut self.outbox, &self.config);
-        let outcome = viewer.turn(&mut Turn { id, stream, sources: &self.sources, outbox, config, now, ntp });
+        let mut turn = Turn { id, stream, sources: &self.sources, outbox, config, now, ntp };
+        // What it has written but not committed leaves with nobody.
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| viewer.turn(&mut turn))) else {
+            viewer.destination = None;
+            self.events.push_back(ForwarderEvent::Broken { viewer: id });
+            return;
+        };
         self.pacing.sent(self.outbox.bytes.len() - before, now);
         if outcome.more {
             viewer.queued = true;

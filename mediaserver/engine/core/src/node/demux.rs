@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::{Fact, Node, SessionId, Socket};
+use super::{Node, SessionId, Socket};
 use crate::links::ThreadNumber;
-use crate::session::{CloseReason, is_rtp, is_srtp};
+use crate::session::{is_rtp, is_srtp};
 use crate::stun::{self, Class, Message};
 use crate::trace::Direction;
 
@@ -98,8 +98,7 @@ impl Node {
         }
         let forwarder = &mut self.forwarder;
         if catch_unwind(AssertUnwindSafe(|| forwarder.on_viewer_datagram(viewer, datagram, now))).is_err() {
-            self.tell(id, Fact::Closed(CloseReason::Failed));
-            self.remove(id, now, false);
+            self.fail(id, now);
         }
         true
     }

@@ -252,8 +252,7 @@ impl Node {
     fn turn(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Session)) {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
         if catch_unwind(AssertUnwindSafe(|| action(&mut entry.session))).is_err() {
-            self.tell(id, Fact::Closed(CloseReason::Failed));
-            self.remove(id, now, false);
+            self.fail(id, now);
             return;
         }
         self.take_outputs(id, now);
@@ -264,6 +263,12 @@ impl Node {
             let deadline = entry.session.next_deadline();
             self.wake_by(id, deadline);
         }
+    }
+
+    /// A mistake of ours in a session's work ends that session.
+    pub(super) fn fail(&mut self, id: SessionId, now: Instant) {
+        self.tell(id, Fact::Closed(CloseReason::Failed));
+        self.remove(id, now, false);
     }
 
     /// Wake the session not later than `at`; too early does no harm and is put right then.
@@ -297,8 +302,11 @@ impl Node {
                 self.transmits.push(Transmit { socket: entry.socket, to, datagram });
             }
             Output::Packet { track, packet } => {
-                if let Some(source) = entry.source {
-                    self.forwarder.on_source_packet(source, track, packet, now);
+                let Some(source) = entry.source else { return };
+                let forwarder = &mut self.forwarder;
+                let taken = || forwarder.on_source_packet(source, track, packet, now);
+                if catch_unwind(AssertUnwindSafe(taken)).is_err() {
+                    self.fail(id, now);
                 }
             }
             Output::Report { track, ntp, rtp_timestamp } => {
@@ -435,6 +443,12 @@ impl Node {
                 }
                 ForwarderEvent::TooLossy { viewer } => {
                     self.end_viewer(viewer, CloseReason::TooLossy, now);
+                    continue;
+                }
+                ForwarderEvent::Broken { viewer } => {
+                    if let Some(id) = self.by_viewer.get(&viewer).copied() {
+                        self.fail(id, now);
+                    }
                     continue;
                 }
             };

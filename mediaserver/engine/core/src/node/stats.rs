@@ -37,6 +37,8 @@ pub struct NodeStats {
     pub totals: Totals,
     pub unknown_datagrams: u64,
     pub pending_handshakes: usize,
+    /// How long the first of them has waited for its turn.
+    pub handshake_wait: Duration,
 }
 
 impl Node {
@@ -48,6 +50,7 @@ impl Node {
             totals: self.forwarder.totals(),
             unknown_datagrams: self.unknown_datagrams + self.forwarder.totals().rejected,
             pending_handshakes: self.pending_handshakes(),
+            handshake_wait: self.lobby.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
         }
     }
 

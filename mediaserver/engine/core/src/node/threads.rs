@@ -57,6 +57,12 @@ impl Node {
         self.links.me()
     }
 
+    /// Whether another thread has the session.
+    #[must_use]
+    pub fn is_elsewhere(&self, id: SessionId) -> bool {
+        self.directory.thread_of(id).is_some_and(|thread| thread != self.me())
+    }
+
     /// Whether the session, or the trace of one that is gone, is here.
     #[must_use]
     pub fn has(&self, id: SessionId) -> bool {
