@@ -64,7 +64,9 @@ class EngineStats(TypedDict):
     would_block: int  # times that the socket buffer was full (EAGAIN)
     unknown_datagrams: int  # garbage, truncated, or from nobody we know
     pending_handshakes: int
-    handshake_wait_ms: int  # how long the first of them has waited for the time that media leave; above 2 s none is taken
+    handshake_wait_ms: (
+        int  # how long the first of them has waited for the time that media leave; above 2 s none is taken
+    )
     dropped_bursts: int  # that one data thread was not given by another, being behind
     loop_lateness_ms: float  # worst lateness of a timer since the last call
     ticks: int  # turns of the data threads, which have all answered: liveness is that it grows

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")  # the process's own, as a container sees it
 
 
 def usable_cpus(root: Path = _CGROUPS) -> int:
-    """Whole CPUs, at least 1: the affinity's, or the quota's rounded down where that is less. `root`: where cgroups are mounted."""
+    """Whole CPUs, at least 1: the affinity's, or the quota's rounded down where that is less."""
     bound = len(os.sched_getaffinity(0))
     quota = _quota_v2(root / "cpu.max") or _quota_v1(root / "cpu")
     return max(1, min(bound, int(quota)) if quota else bound)

@@ -28,7 +28,11 @@ _COUNTERS = (
     ("rivulet_send_would_block", "Times that the socket's buffer was full", "would_block"),
     ("rivulet_unknown_datagrams", "Datagrams that are garbage, or from nobody we know", "unknown_datagrams"),
     ("rivulet_engine_ticks", "Turns of the engine's threads", "ticks"),
-    ("rivulet_dropped_bursts", "Bursts that one media thread could not give another, which was behind", "dropped_bursts"),
+    (
+        "rivulet_dropped_bursts",
+        "Bursts that one media thread could not give another, which was behind",
+        "dropped_bursts",
+    ),
 )
 
 

@@ -1,9 +1,8 @@
-"""One port, several data threads, real sockets: the kernel decides by address to which thread a peer's datagrams come."""
+"""One port, several data threads, real sockets: the kernel decides by address to which thread a peer comes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from engine.peers import AUDIO, LOOPBACK, VIDEO, MakeNode, Picture, Publisher, T
 from rivulet_media._engine import Engine, LimitError, UnknownSessionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rivulet_media._engine import SessionStats
 
 pytestmark = pytest.mark.timeout(90)
@@ -102,10 +103,12 @@ async def test_sessions_are_found_wherever_they_are(make_node: MakeNode, threads
         async with closing(publisher):
             await publisher.publish(node.engine, "s", "i")
             for at in range(MANY):
-                _, served = await relay(node.engine, viewers, "s", "i", [VIDEO, AUDIO])
+                pulled, offer = viewers.pull("s", "i", [VIDEO, AUDIO])
+                served, answer = node.engine.play("s", [VIDEO, AUDIO], offer, relay=True)
                 traced = at % 6 == 0
                 if traced:
                     node.engine.trace(served, 30, 100_000)
+                viewers.pull_answer(pulled, answer)
                 await node.event(served, "connected")
                 restart = f"a=ice-ufrag:abcdefg{at % 10}\r\na=ice-pwd:abcdefghabcdefghabcdefgh\r\n"
                 assert "a=ice-ufrag" in (node.engine.patch(served, restart) or "")
