@@ -107,18 +107,20 @@ impl Mirrors {
         self.links.take_wakes()
     }
 
-    /// A burst of a source of ours, to those who watch.
-    pub fn hand_on(&mut self, burst: &Burst, source: &Source, stream: &StreamKey) {
+    /// A burst of a source of ours, to those who watch. True: one of them has room again and waits for a key frame.
+    pub fn hand_on(&mut self, burst: &Burst, source: &Source, stream: &StreamKey) -> bool {
         if source.mirrors.is_some() {
-            return;
+            return false;
         }
-        let Some(watchers) = self.watchers.get(stream).filter(|watchers| !watchers.is_empty()) else { return };
+        let Some(watchers) = self.watchers.get(stream).filter(|watchers| !watchers.is_empty()) else { return false };
         let (shared, timeline) = (Arc::new(burst.clone()), Arc::new(source.timeline.clone()));
         let may_begin = burst.starts_key_frame || source.tracks.iter().all(|track| track.spec.kind != Kind::Video);
+        let mut waits = false;
         for &to in watchers {
             let outlet = self.outlets.get(&(burst.source, to)).copied();
             let begins = outlet.is_none() || (outlet == Some(Outlet::Cut) && may_begin);
-            let room = self.links.has_room(to, 1 + usize::from(begins));
+            let room = self.links.has_room(to, 1 + usize::from(outlet != Some(Outlet::Open)));
+            waits |= room && outlet == Some(Outlet::Cut) && !may_begin;
             let goes = room && (begins || outlet == Some(Outlet::Open));
             if begins && goes {
                 let begun = begun((self.links.me(), burst.source), source, stream, Vec::new());
@@ -135,10 +137,11 @@ impl Mirrors {
             }
             self.outlets.insert((burst.source, to), if goes { Outlet::Open } else { Outlet::Cut });
         }
+        waits
     }
 
-    /// A source of ours is over.
-    fn end(&mut self, source: SourceId) {
+    /// A source of ours is over, or off the air: what it sends now is for nobody, and if it comes back it has a gap.
+    pub fn end(&mut self, source: SourceId) {
         for to in self.links.others() {
             if self.outlets.remove(&(source, to)) == Some(Outlet::Open) {
                 self.links.tell(to, StreamWord::Ended { source: (self.links.me(), source) });
@@ -339,9 +342,12 @@ fn begun(remote: Remote, source: &Source, stream: &StreamKey, backlog: Vec<Arc<B
 
 /// The bursts of a source from its newest key frame on, if a viewer may start there.
 fn recent(stream: &Stream, source: SourceId, now: Instant) -> Vec<Arc<Burst>> {
-    let key = stream.newest_key_frame().filter(|key| stream.burst(*key).is_some_and(|burst| burst.source == source));
     let near = |key: &u64| stream.backlog(*key, now).is_some_and(|backlog| backlog.is_within(replay::LONGEST));
-    let Some(key) = key.filter(near) else { return Vec::new() };
-    let bursts = (key..stream.log_end()).filter_map(|at| stream.burst(at));
-    bursts.filter(|burst| burst.source == source).map(|burst| Arc::new(burst.clone())).collect()
+    let Some(key) = stream.newest_key_frame().filter(near) else { return Vec::new() };
+    let bursts = || (key..stream.log_end()).filter_map(|at| stream.burst(at));
+    // While another was on air it was not logged: there it has a gap.
+    if bursts().any(|burst| burst.source != source) {
+        return Vec::new();
+    }
+    bursts().map(|burst| Arc::new(burst.clone())).collect()
 }

@@ -80,13 +80,15 @@ impl Forwarder {
             let Some(source) = self.sources.get(burst.source.0) else { continue };
             let Some(stream) = self.streams.get_mut(source.stream).filter(|stream| stream.on_air == Some(burst.source))
             else {
+                self.mirrors.end(burst.source);
                 continue;
             };
             if burst.starts_key_frame {
                 stream.budget.on_key_frame();
                 stream.wished = None;
             }
-            self.mirrors.hand_on(&burst, source, &stream.name);
+            let (id, now) = (source.stream, burst.emitted);
+            let waits = self.mirrors.hand_on(&burst, source, &stream.name);
             stream.push(burst, self.config.late_limit * 2);
             for id in stream.turns() {
                 if let Some(viewer) =
@@ -95,6 +97,9 @@ impl Forwarder {
                     viewer.queued = true;
                     self.queue.push_back(id);
                 }
+            }
+            if waits {
+                self.want_key_frame(id, now);
             }
         }
         self.bursts = bursts;
