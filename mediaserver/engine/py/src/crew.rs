@@ -45,9 +45,9 @@ impl Crew {
     ) -> io::Result<Self> {
         let directory = Directory::default();
         let wakers = sockets.iter().map(|_| Waker::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
-        let links = Links::mesh(sockets.len(), DEPTH).into_iter().zip(Links::mesh(sockets.len(), DEPTH));
+        let ends = Links::mesh(sockets.len(), DEPTH).into_iter().zip(Links::mesh(sockets.len(), DEPTH));
         let mut lines = Vec::new();
-        for (socket, (sessions, streams)) in sockets.into_iter().zip(links) {
+        for (socket, (sessions, streams)) in sockets.into_iter().zip(ends) {
             let me = sessions.me();
             let node = node().linked(sessions, streams, directory.clone());
             let (commands, queue) = channel::<Command>();

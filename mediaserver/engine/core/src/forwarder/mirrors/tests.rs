@@ -2,9 +2,12 @@
 
 #![allow(clippy::cast_possible_truncation)] // Low bits are meant.
 
+use std::time::Duration;
+
 use super::super::testing::*;
 use super::*;
 use crate::border::{ForwarderConfig, ForwarderEvent, ViewerId, WallClock};
+use crate::forwarder::Forwarder;
 use crate::random::Random;
 use crate::rtcp;
 use crate::srtp::SrtpProfile::AeadAes128Gcm;
