@@ -216,6 +216,22 @@ pub struct StreamStats {
     pub key_frames: u64,
 }
 
+impl StreamStats {
+    /// If `other` is the same stream on another thread of the node: the viewers of both, and what the thread of the newer source
+    /// knows. False: it is not.
+    pub fn join(&mut self, other: &Self) -> bool {
+        if self.stream != other.stream {
+            return false;
+        }
+        let viewers = self.viewers + other.viewers;
+        if other.order > self.order {
+            self.clone_from(other);
+        }
+        self.viewers = viewers;
+        true
+    }
+}
+
 /// Counters of the whole forwarder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
