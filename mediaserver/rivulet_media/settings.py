@@ -18,6 +18,7 @@ MediaRole = Literal["origin", "edge"]
 
 _SLOT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_DRAIN_SECONDS = 3500
+MOST_THREADS = 64  # that the engine takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         bind=reader.text("bind") or "0.0.0.0",  # noqa: S104
         http_port=reader.number("http_port", 8080, 0, 65535),
         media_port=reader.number("media_port", 7000, 0, 65535),
-        media_threads=reader.number("media_threads", usable_cpus(), 1, 64),
+        media_threads=reader.number("media_threads", min(usable_cpus(), MOST_THREADS), 1, MOST_THREADS),
         kube_node=reader.text("kube_node") or socket.gethostname(),
         pod_ip=reader.text("pod_ip") or address_towards(entry),
         pod_uid=reader.text("pod_uid"),
