@@ -70,7 +70,7 @@ impl<T> Links<T> {
         let Some(inbox) = self.inboxes.get(to) else { return };
         let mut words = inbox.words.lock().unwrap_or_else(PoisonError::into_inner);
         words.push_back(word);
-        inbox.waiting.store(words.len(), Ordering::Relaxed);
+        inbox.waiting.store(words.len(), Ordering::Release);
         self.wakes |= 1 << to;
     }
 
@@ -88,7 +88,7 @@ impl<T> Links<T> {
     #[must_use]
     pub fn take(&mut self) -> VecDeque<T> {
         let Some(inbox) = self.inboxes.get(self.me) else { return VecDeque::new() };
-        if inbox.waiting.load(Ordering::Relaxed) == 0 {
+        if inbox.waiting.load(Ordering::Acquire) == 0 {
             return VecDeque::new();
         }
         let mut words = inbox.words.lock().unwrap_or_else(PoisonError::into_inner);
