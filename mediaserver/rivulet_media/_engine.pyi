@@ -1,7 +1,7 @@
 # ruff: noqa: E501, PYI021 - the binding's contract stands here as text, for people
 """The native packet engine (mediaserver/engine). One `Engine` per media node; see docs/contract.md, "Engine border".
 
-Nothing here is called per packet. Every call releases the GIL and returns in bounded time (a round trip to the data thread).
+Nothing here is called per packet. Every call releases the GIL and returns in bounded time (a round trip to a data thread, or to all).
 Sessions are named by the engine: 16 lower-case hex characters, never reused within a process.
 """
 
@@ -77,8 +77,12 @@ class EngineStats(TypedDict):
     would_block: int  # times that the socket buffer was full (EAGAIN)
     unknown_datagrams: int  # garbage, truncated, or from nobody we know
     pending_handshakes: int
+    handshake_wait_ms: (
+        int  # how long the first of them has waited for the time that media leave; above 2 s none is taken
+    )
+    dropped_bursts: int  # that one data thread was not given by another, being behind
     loop_lateness_ms: float  # worst lateness of a timer since the last call
-    ticks: int  # turns of the data thread: liveness is that it grows
+    ticks: int  # turns of the data threads, which have all answered: liveness is that it grows
 
 @type_check_only
 class Event(TypedDict):
@@ -113,7 +117,7 @@ class UnsupportedError(EngineError):
     """Well-formed, but not possible: no common codec, too many tracks (HTTP 422). The message names what is published and offered."""
 
 class LimitError(EngineError):
-    """Too many sessions or pending handshakes (HTTP 503 with Retry-After)."""
+    """Too many sessions or pending handshakes, or these wait too long (HTTP 503 with Retry-After)."""
 
 class UnknownSessionError(EngineError):
     """No such session, or it has ended (HTTP 404 or 410)."""
@@ -123,7 +127,7 @@ def playable(tracks: Sequence[Track], offer: str) -> None:
 
 @final
 class Engine:
-    """Sockets, ICE, DTLS, SRTP and forwarding on one data thread."""
+    """Sockets, ICE, DTLS, SRTP and forwarding on data threads of its own."""
 
     def __new__(
         cls,
@@ -137,8 +141,9 @@ class Engine:
         max_handshakes: int = 500,
         send_buffer: int | None = None,
         receive_buffer: int | None = None,
+        threads: int = 1,
     ) -> Self:
-        """Bind UDP `bind:port` (0: any free port) and start the data thread. OSError when the port is taken."""
+        """Bind UDP `bind:port` (0: any free port) and start the data threads, at most 64. OSError when the port is taken."""
 
     @property
     def port(self) -> int: ...
@@ -205,4 +210,4 @@ class Engine:
 
     def stats(self) -> EngineStats: ...
     def shutdown(self, timeout_ms: int = 1000) -> None:
-        """Close all sessions (telling the peers), stop the thread, close the sockets. Idempotent."""
+        """Close all sessions (telling the peers), stop the threads, close the sockets. Idempotent."""

@@ -27,7 +27,12 @@ _COUNTERS = (
     ("rivulet_gso_messages", "Messages that the kernel has segmented", "gso_messages"),
     ("rivulet_send_would_block", "Times that the socket's buffer was full", "would_block"),
     ("rivulet_unknown_datagrams", "Datagrams that are garbage, or from nobody we know", "unknown_datagrams"),
-    ("rivulet_engine_ticks", "Turns of the engine's thread", "ticks"),
+    ("rivulet_engine_ticks", "Turns of the engine's threads", "ticks"),
+    (
+        "rivulet_dropped_bursts",
+        "Bursts that one media thread could not give another, which was behind",
+        "dropped_bursts",
+    ),
 )
 
 

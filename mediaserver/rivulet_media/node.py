@@ -284,6 +284,7 @@ def _bind_engine(node_settings: NodeSettings) -> Engine:
             node_settings.bind,
             node_settings.media_port,
             egress_mbps=node_settings.egress_mbps,
+            threads=node_settings.media_threads,
             max_sessions=node_settings.capacity_viewers + OTHER_SESSIONS,
         )
     except OSError as error:

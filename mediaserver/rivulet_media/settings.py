@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from rivulet_media.cpus import usable_cpus
 from rivulet_media.errors import SettingsError
 from rivulet_media.logs import LEVELS
 
@@ -17,6 +18,7 @@ MediaRole = Literal["origin", "edge"]
 
 _SLOT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_DRAIN_SECONDS = 3500
+MOST_THREADS = 64  # that the engine takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class NodeSettings:
     bind: str = "0.0.0.0"  # noqa: S104 - every interface of the pod
     http_port: int = 8080
     media_port: int = 7000
+    media_threads: int = 1
     kube_node: str = ""
     pod_ip: str = ""
     pod_uid: str = ""
@@ -49,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bind", help="address to listen on, signalling and media (RIVULET_BIND; 0.0.0.0)")
     parser.add_argument("--http-port", help="signalling port (RIVULET_HTTP_PORT; 8080)")
     parser.add_argument("--media-port", help="media port (RIVULET_MEDIA_PORT; 7000)")
+    parser.add_argument(
+        "--media-threads", help="threads that carry media (RIVULET_MEDIA_THREADS; as many as CPUs may be used)"
+    )
     parser.add_argument("--kube-node", help="name of the host (RIVULET_KUBE_NODE; the host's name)")
     parser.add_argument("--pod-ip", help="address inside the cluster (RIVULET_POD_IP; found by the way to the entry)")
     parser.add_argument("--pod-uid", help="UID of the pod (RIVULET_POD_UID)")
@@ -70,6 +76,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         bind=reader.text("bind") or "0.0.0.0",  # noqa: S104
         http_port=reader.number("http_port", 8080, 0, 65535),
         media_port=reader.number("media_port", 7000, 0, 65535),
+        media_threads=reader.number("media_threads", min(usable_cpus(), MOST_THREADS), 1, MOST_THREADS),
         kube_node=reader.text("kube_node") or socket.gethostname(),
         pod_ip=reader.text("pod_ip") or address_towards(entry),
         pod_uid=reader.text("pod_uid"),

@@ -1,5 +1,9 @@
-"""Engines on real sockets of 127.0.0.1."""
+"""Engines on real sockets of 127.0.0.1.
 
+`RIVULET_TEST_THREADS=2` runs all of these tests with two data threads.
+"""
+
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +12,8 @@ import pytest
 from engine.peers import LOOPBACK, MakeNode, Node
 from rivulet_media._engine import Engine
 
+THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "1"))
+
 
 @pytest.fixture
 async def make_node() -> AsyncIterator[MakeNode]:
@@ -15,7 +21,7 @@ async def make_node() -> AsyncIterator[MakeNode]:
     nodes: list[Node] = []
 
     def make(bind: str = LOOPBACK, **settings: Any) -> Node:
-        nodes.append(Node(Engine(bind, 0, **settings)))
+        nodes.append(Node(Engine(bind, 0, **{"threads": THREADS, **settings})))
         return nodes[-1]
 
     yield make

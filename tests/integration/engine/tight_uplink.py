@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import os
 
 from engine.peers import AUDIO, VIDEO, Node, Picture, Publisher, Tone, Viewer, closing
 from rivulet_media._engine import Engine
 
 HERE = "10.99.0.1"
+THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "1"))
 VIEWERS = 3
 
 
 async def main() -> None:
-    node = Node(Engine(HERE, 0, send_buffer=1, gather_ms=20.0))
+    node = Node(Engine(HERE, 0, send_buffer=1, gather_ms=20.0, threads=THREADS))
     publisher = Publisher(Picture(), Tone())
     viewers = [Viewer("video", "audio") for _ in range(VIEWERS)]
     async with closing(publisher, *viewers):

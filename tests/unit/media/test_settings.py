@@ -41,6 +41,14 @@ def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> No
     assert (settings.media_port, settings.pod_ip, settings.drain_seconds) == (7004, "10.244.0.7", 30.0)
 
 
+def test_media_have_a_thread_for_each_cpu_but_no_more_than_the_engine_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rivulet_media.settings.usable_cpus", lambda: 3)
+    assert parsed(*NEEDED).media_threads == 3
+    assert parsed(*NEEDED, "--media-threads", "1").media_threads == 1
+    monkeypatch.setattr("rivulet_media.settings.usable_cpus", lambda: 192)
+    assert parsed(*NEEDED).media_threads == 64
+
+
 def test_the_token_is_not_shown() -> None:
     assert "secret" not in repr(parsed(*NEEDED))
 
@@ -55,6 +63,8 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--role", "transcoder"], "RIVULET_ROLE"),
         ([*NEEDED, "--slot", "Edge_1"], "RIVULET_SLOT"),
         ([*NEEDED, "--http-port", "65536"], "RIVULET_HTTP_PORT"),
+        ([*NEEDED, "--media-threads", "0"], "RIVULET_MEDIA_THREADS"),
+        ([*NEEDED, "--media-threads", "65"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
     ],

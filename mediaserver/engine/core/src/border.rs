@@ -249,10 +249,28 @@ pub struct StreamStats {
     /// Of the source on air.
     pub incarnation: Option<String>,
     pub source: Option<SourceId>,
+    /// Newer sources have higher ones, on whichever thread they are; a mirror's is the least. None: nothing is on air.
+    pub order: Option<u64>,
     pub viewers: usize,
     pub media_age: Option<Duration>,
     pub gop: Option<Duration>,
     pub key_frames: u64,
+}
+
+impl StreamStats {
+    /// If `other` is the same stream on another thread of the node: the viewers of both, and what the thread of the newer source
+    /// knows. False: it is not.
+    pub fn join(&mut self, other: &Self) -> bool {
+        if self.stream != other.stream {
+            return false;
+        }
+        let viewers = self.viewers + other.viewers;
+        if other.order > self.order {
+            self.clone_from(other);
+        }
+        self.viewers = viewers;
+        true
+    }
 }
 
 /// Counters of the whole forwarder.
@@ -265,4 +283,18 @@ pub struct Totals {
     pub messages: u64,
     /// Datagrams that did not authenticate or parse.
     pub rejected: u64,
+    /// Bursts that another thread of the node, being behind, was not given.
+    pub dropped_bursts: u64,
+}
+
+impl Totals {
+    /// Of both together.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.segmented_messages += other.segmented_messages;
+        self.messages += other.messages;
+        self.rejected += other.rejected;
+        self.dropped_bursts += other.dropped_bursts;
+    }
 }

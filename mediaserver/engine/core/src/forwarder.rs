@@ -15,6 +15,7 @@
 //! when its turn to send has come. So what waits in a full node costs nothing, and what is cut has used no number.
 
 mod layers;
+mod mirrors;
 #[cfg(test)]
 mod nonces;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::border::{
     ForwarderConfig, ForwarderEvent, KeyFrameRequest, LayerRequest, SourceId, SourceKind, SourcePacket, SourceStats,
     StreamKey, StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
 };
+use crate::links::{Links, MOST_THREADS};
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
 use crate::outgoing::Beginnings;
@@ -46,6 +48,8 @@ use crate::srtp::SrtpKeys;
 use crate::stream::Stream;
 use crate::timeline;
 use crate::viewer::{Hopeless, Restart, Viewer};
+use mirrors::Mirrors;
+pub use mirrors::{Begun, Remote, StreamWord};
 
 #[derive(Debug)]
 pub struct Forwarder {
@@ -71,7 +75,9 @@ pub struct Forwarder {
     layer_requests: VecDeque<LayerRequest>,
     events: VecDeque<ForwarderEvent>,
     totals: Totals,
-    started: u64,
+    /// Of the newest source.
+    order: u64,
+    mirrors: Mirrors,
 }
 
 impl Forwarder {
@@ -98,7 +104,8 @@ impl Forwarder {
             layer_requests: VecDeque::new(),
             events: VecDeque::new(),
             totals: Totals::default(),
-            started: 0,
+            order: 0,
+            mirrors: Mirrors::new(Links::alone()),
         }
     }
 
@@ -109,23 +116,20 @@ impl Forwarder {
         incarnation: &str,
         kind: SourceKind,
         tracks: &[TrackSpec],
-        _now: Instant,
+        now: Instant,
     ) -> SourceId {
         let hold = match kind {
             SourceKind::Publisher => self.config.gather_publisher,
             SourceKind::Relay => self.config.gather_relay,
         };
-        let tracks = tracks.iter().enumerate().map(|(at, spec)| {
-            let whole = |other: &&TrackSpec| other.kind == spec.kind && other.layer.is_none();
-            let ordinal = tracks[..at].iter().filter(whole).count();
-            // Who starts with an old key frame may miss some of that too.
-            let replayed = if spec.kind == Kind::Video { replay::LONGEST } else { Duration::ZERO };
-            SourceTrack::new(spec.clone(), ordinal, self.config.history + replayed, hold)
-        });
+        let tracks = tracks
+            .iter()
+            .enumerate()
+            .map(|(at, spec)| SourceTrack::new(spec.clone(), ordinal(tracks, at), self.history(spec.kind), hold));
         let tracks = tracks.collect();
         let stream = self.stream(stream);
-        self.started += 1;
-        let mut source = Source::new(stream, incarnation, self.started, tracks);
+        self.order = self.next_order(now);
+        let mut source = Source::new(stream, incarnation, self.order, tracks);
         source.relay = kind == SourceKind::Relay;
         let source = SourceId(self.sources.insert(source));
         if let Some(stream) = self.streams.get_mut(stream) {
@@ -176,6 +180,7 @@ impl Forwarder {
     /// The same without what it still holds.
     pub fn forget_source(&mut self, source: SourceId) {
         let Some(entry) = self.sources.remove(source.0) else { return };
+        self.end_mirroring(source, &entry);
         if let Some(stream) = self.streams.get_mut(entry.stream) {
             stream.sources.retain(|other| *other != source);
             stream.on_air = stream.on_air.filter(|on_air| *on_air != source);
@@ -192,7 +197,8 @@ impl Forwarder {
         destination: Option<SocketAddr>,
         now: Instant,
     ) -> ViewerId {
-        let stream = self.stream(stream);
+        let name = stream;
+        let stream = self.stream(name);
         let random = &mut self.random;
         let beginnings = || Beginnings {
             number: random.first_number(),
@@ -204,8 +210,12 @@ impl Forwarder {
         let entry = self.streams.get_mut(stream);
         viewer.skip_to(entry.as_ref().map_or(0, |stream| stream.log_end()));
         let id = ViewerId(self.viewers.insert(viewer));
+        let first = entry.as_ref().is_some_and(|entry| entry.viewers.is_empty());
         if let Some(entry) = entry {
             entry.viewers.push(id);
+        }
+        if first {
+            self.watch(name);
         }
         self.restart(id, Restart::Join, now);
         id
@@ -259,13 +269,16 @@ impl Forwarder {
     }
 
     /// End a viewer; `say_bye`: an RTCP BYE leaves with the next `poll_transmit`.
-    pub fn remove_viewer(&mut self, viewer: ViewerId, say_bye: bool, _now: Instant) {
+    pub fn remove_viewer(&mut self, viewer: ViewerId, say_bye: bool, now: Instant) {
         let Some(mut entry) = self.viewers.remove(viewer.0) else { return };
         if say_bye {
             entry.send_bye(viewer, &mut self.outbox);
         }
         if let Some(stream) = self.streams.get_mut(entry.stream) {
             stream.viewers.retain(|other| *other != viewer);
+            if stream.viewers.is_empty() {
+                self.unwatch(entry.stream, now);
+            }
         }
         self.forget_unused(entry.stream);
     }
@@ -316,6 +329,7 @@ impl Forwarder {
             stream: stream.name.clone(),
             incarnation: source.map(|source| source.incarnation.clone()),
             source: stream.on_air,
+            order: source.map(|source| if source.mirrors.is_some() { 0 } else { source.order }),
             viewers: stream.viewers.iter().filter(is_viewer).count(),
             media_age: stats.media_age,
             gop: stats.gop,
@@ -325,7 +339,7 @@ impl Forwarder {
 
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.totals
+        Totals { dropped_bursts: self.mirrors.dropped(), ..self.totals }
     }
 
     fn find(&self, stream: &str) -> Option<&Stream> {
@@ -350,24 +364,53 @@ impl Forwarder {
         }
     }
 
+    /// How far back a track's packets are kept: who starts with an old key frame may miss some of that too.
+    fn history(&self, kind: Kind) -> Duration {
+        self.config.history + if kind == Kind::Video { replay::LONGEST } else { Duration::ZERO }
+    }
+
+    /// Grows with every source that any thread of the node starts: by time, then by thread.
+    fn next_order(&self, now: Instant) -> u64 {
+        let nanos = u64::try_from(now.saturating_duration_since(self.clock.at).as_nanos()).unwrap_or(u64::MAX);
+        let ours = |tick: u64| tick.saturating_mul(MOST_THREADS as u64) + self.mirrors.me() as u64;
+        ours(nanos.min(u64::MAX / (2 * MOST_THREADS as u64))).max(self.order + MOST_THREADS as u64)
+    }
+
     fn tell_tracks(&mut self, source: SourceId) {
         if let Some(entry) = self.sources.get(source.0) {
             let tracks = entry.tracks.iter().map(|track| track.spec.clone()).collect();
             self.events.push_back(ForwarderEvent::Tracks { source, tracks });
+            self.show_tracks(source);
         }
     }
 
     /// The stream's source, if it is newer than the one on air.
     fn go_on_air(&mut self, source: SourceId, now: Instant) {
-        let Some(entry) = self.sources.get(source.0) else { return };
-        let (order, id) = (entry.order, entry.stream);
-        let Some(stream) = self.streams.get_mut(id) else { return };
-        let current = stream.on_air.and_then(|current| self.sources.get(current.0));
-        if current.is_none_or(|current| current.order < order) {
-            stream.on_air = Some(source);
-            if !stream.viewers.is_empty() {
-                self.want_key_frame(id, None, now);
-            }
+        if !self.take_over(source) {
+            return;
+        }
+        let Some(id) = self.sources.get(source.0).map(|source| source.stream) else { return };
+        if self.streams.get(id).is_some_and(|stream| !stream.viewers.is_empty()) {
+            self.want_key_frame(id, None, now);
         }
     }
+
+    /// True: it is the stream's source from now on.
+    fn take_over(&mut self, source: SourceId) -> bool {
+        let Some(entry) = self.sources.get(source.0) else { return false };
+        let Some(stream) = self.streams.get_mut(entry.stream) else { return false };
+        let current = stream.on_air.and_then(|current| self.sources.get(current.0));
+        let newer = current.is_none_or(|current| current.order < entry.order);
+        if newer {
+            stream.on_air = Some(source);
+            stream.wished.clear();
+        }
+        newer
+    }
+}
+
+/// Which of the tracks of its kind the one at `at` is; layers stand for one track together.
+fn ordinal(tracks: &[TrackSpec], at: usize) -> usize {
+    let whole = |other: &&TrackSpec| other.kind == tracks[at].kind && other.layer.is_none();
+    tracks[..at].iter().filter(whole).count()
 }

@@ -11,6 +11,7 @@ pub mod gather;
 pub mod key_frame;
 mod layer;
 pub mod layer_policy;
+pub mod links;
 mod lossiness;
 pub mod mapping;
 pub mod negotiation;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::border::{SourceId, SourcePacket, SourceStats, TrackSpec};
+use crate::forwarder::Remote;
 use crate::frame_size;
 use crate::gather::Gather;
 use crate::key_frame;
@@ -23,7 +24,7 @@ pub const SILENCE: Duration = Duration::from_secs(3);
 const LEARNT: Duration = Duration::from_secs(2);
 
 /// Packets of one timestamp (or a late one) that go to every viewer together. Kept until the slowest viewer may want it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Burst {
     pub source: SourceId,
     pub track: usize,
@@ -79,6 +80,12 @@ impl SourceTrack {
             watch: LayerWatch::new(),
             paused: false,
         }
+    }
+
+    /// As another thread knows it.
+    #[must_use]
+    pub fn shown(self, paused: bool) -> Self {
+        Self { paused, ..self }
     }
 
     /// Whether it comes, or would if it were asked for; a track without layers does.
@@ -175,6 +182,8 @@ pub struct Source {
     pub looked: Option<Instant>,
     pub last_packet: Option<Instant>,
     pub silent: bool,
+    /// None: its packets come to this thread.
+    pub mirrors: Option<Remote>,
     counters: SourceStats,
     last_video: Option<Instant>,
     last_learnt: Option<Instant>,
@@ -202,6 +211,7 @@ impl Source {
             looked: None,
             last_packet: None,
             silent: false,
+            mirrors: None,
             counters: SourceStats::default(),
             last_video: None,
             last_learnt: None,
@@ -266,10 +276,7 @@ impl Source {
         let TrackSpec { kind, codec, clock_rate, .. } = slot.spec;
         let (ordinal, rid) = (slot.ordinal, slot.spec.layer.as_ref().map(|layer| layer.rid.clone()));
         if starts_key_frame {
-            slot.gop = slot.last_key_frame.map(|last| now.saturating_duration_since(last));
-            slot.last_key_frame = Some(now);
-            self.counters.key_frames += 1;
-            self.counters.gop = slot.gop;
+            self.note_key_frame(track, now);
         }
         out.push(Burst {
             source: id,
@@ -285,6 +292,30 @@ impl Source {
             starts_key_frame,
             emitted: now,
         });
+    }
+
+    fn note_key_frame(&mut self, track: usize, now: Instant) {
+        let Some(slot) = self.tracks.get_mut(track) else { return };
+        slot.gop = slot.last_key_frame.map(|last| now.saturating_duration_since(last));
+        slot.last_key_frame = Some(now);
+        self.counters.key_frames += 1;
+        self.counters.gop = slot.gop;
+    }
+
+    /// A burst of the source that this one mirrors, as its own.
+    pub fn mirror(&mut self, id: SourceId, burst: &Burst, timeline: &Timeline) -> Burst {
+        self.timeline.clone_from(timeline);
+        self.silent = false;
+        self.last_packet = Some(burst.emitted);
+        if burst.starts_key_frame {
+            self.note_key_frame(burst.track, burst.emitted);
+        }
+        if let Some(track) = self.tracks.get_mut(burst.track) {
+            for packet in &burst.packets {
+                track.ring.insert(packet.clone());
+            }
+        }
+        Burst { source: id, ..burst.clone() }
     }
 
     fn count(&mut self, track: usize, payload: usize, now: Instant) {

@@ -18,6 +18,8 @@ pub struct Stream {
     pub viewers: Vec<ViewerId>,
     /// By the source's track: layers are asked for one by one.
     budgets: Vec<(usize, PliBudget)>,
+    /// When the thread of the source on air was last asked for a key frame of a track, and none has come since.
+    pub wished: Vec<(usize, Instant)>,
     log: VecDeque<Burst>,
     log_start: u64,
     log_bytes: usize,
@@ -35,6 +37,7 @@ impl Stream {
             sources: Vec::new(),
             viewers: Vec::new(),
             budgets: Vec::new(),
+            wished: Vec::new(),
             log: VecDeque::new(),
             log_start: 0,
             log_bytes: 0,
@@ -95,6 +98,12 @@ impl Stream {
         };
         let positions = self.newest_key_frames.iter().filter(of_track).map(|(.., position)| *position);
         positions.max().filter(|position| *position >= self.log_start)
+    }
+
+    /// Of each layer of `source`, the newest burst with which a viewer may start.
+    pub fn newest_key_frames(&self, source: SourceId) -> impl Iterator<Item = u64> + '_ {
+        let of_source = self.newest_key_frames.iter().filter(move |(of, ..)| *of == source);
+        of_source.map(|(.., position)| *position).filter(|position| *position >= self.log_start)
     }
 
     /// How often the source may be asked for key frames of `track`.

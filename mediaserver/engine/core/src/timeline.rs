@@ -92,7 +92,7 @@ impl Line {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Timeline {
     rates: Vec<u32>,
     lines: Vec<Option<Line>>,

@@ -9,7 +9,7 @@ use rivulet_core::negotiation::{Codec, Format, Kind, Refusal, Track, simulcast};
 use rivulet_core::node::{Fact, NodeEvent, SessionId, SessionStats};
 
 use crate::errors::Failure;
-use crate::handle::Figures;
+use crate::figures::Figures;
 
 /// A `Track` as Python gives it.
 #[derive(FromPyObject)]
@@ -143,6 +143,8 @@ pub fn figures<'py>(py: Python<'py>, figures: &Figures) -> PyResult<Bound<'py, P
     dict.set_item("would_block", figures.send.would_block)?;
     dict.set_item("unknown_datagrams", figures.node.unknown_datagrams)?;
     dict.set_item("pending_handshakes", figures.node.pending_handshakes)?;
+    dict.set_item("handshake_wait_ms", milliseconds(figures.node.handshake_wait))?;
+    dict.set_item("dropped_bursts", figures.node.totals.dropped_bursts)?;
     dict.set_item("loop_lateness_ms", figures.thread.lateness.as_secs_f64() * 1_000.0)?;
     dict.set_item("ticks", figures.thread.ticks)?;
     Ok(dict)

@@ -1,4 +1,4 @@
-//! The thread that owns all sockets and the node: waits, reads, turns, sends.
+//! A thread that owns sockets and their node: waits, reads, turns, sends.
 //!
 //! Invariant: it never blocks but in `Poller::wait`, and never there longer than `LONGEST_WAIT`.
 
@@ -23,6 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(250);
 /// Datagrams a call, and calls a turn: then what is to be sent comes first again.
 const BATCH: usize = 64;
 const BATCHES: usize = 8;
+/// What handshakes may take of a turn with hardly any media in it: all that media wait for them.
+const LEAST_FOR_HANDSHAKES: Duration = Duration::from_millis(1);
 /// Datagrams of ICE and DTLS that wait for a full socket; more are dropped (they are repeated anyway).
 const WAITING: usize = 4_096;
 
@@ -46,7 +48,8 @@ pub struct DataThread {
     shared: UdpSocket,
     own: HashMap<SessionId, UdpSocket>,
     poller: Poller,
-    waker: Arc<Waker>,
+    /// Of all data threads, this one among them.
+    wakers: Vec<Arc<Waker>>,
     commands: Commands<Command>,
     events: Arc<EventQueue>,
     receiver: Receiver,
@@ -63,12 +66,14 @@ impl DataThread {
     pub fn new(
         node: Node,
         shared: UdpSocket,
-        waker: Arc<Waker>,
+        wakers: Vec<Arc<Waker>>,
         commands: Commands<Command>,
         events: Arc<EventQueue>,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
-        poller.add(&*waker, WAKER)?;
+        if let Some(waker) = wakers.get(node.me()) {
+            poller.add(&**waker, WAKER)?;
+        }
         poller.add(&shared, SHARED)?;
         Ok(Self {
             node,
@@ -77,7 +82,7 @@ impl DataThread {
             shared,
             own: HashMap::new(),
             poller,
-            waker,
+            wakers,
             commands,
             events,
             receiver: Receiver::new(BATCH),
@@ -125,7 +130,7 @@ impl DataThread {
         }
         for event in ready {
             match event.token {
-                WAKER => self.waker.clear(),
+                WAKER => self.wakers[self.node.me()].clear(),
                 SHARED => {
                     self.blocked &= !event.writable;
                     if event.readable {
@@ -135,18 +140,45 @@ impl DataThread {
                 id => self.read(Socket::Own(id), now),
             }
         }
+        self.node.on_words(now);
         self.run_commands(now);
         self.node.on_timeout(now);
+        // They seal while we do.
+        self.wake_others();
         self.send(now);
+        self.let_handshakes_on(now);
         self.clear_up();
+        self.wake_others();
         self.counters.ticks += 1;
+    }
+
+    /// Handshakes have a fifth of the turn, after the media.
+    fn let_handshakes_on(&mut self, now: Instant) {
+        if !self.node.has_handshakes() {
+            return;
+        }
+        let began = Instant::now();
+        let time = (began.saturating_duration_since(now) / 4).max(LEAST_FOR_HANDSHAKES);
+        self.node.on_handshakes(now, &mut || began.elapsed() < time);
+        self.send(now);
+    }
+
+    fn wake_others(&mut self) {
+        let wakes = self.node.take_wakes();
+        for (_, waker) in self.wakers.iter().enumerate().filter(|(at, _)| wakes >> at & 1 == 1) {
+            waker.wake();
+        }
     }
 
     fn run_commands(&mut self, now: Instant) {
         loop {
             match self.commands.try_recv() {
                 // A command that panics answers nobody: its caller is told so by the closed channel.
-                Ok(command) => drop(catch_unwind(AssertUnwindSafe(|| command(self, now)))),
+                Ok(command) => {
+                    // The session that it is about may have been handed over just before.
+                    self.node.on_words(now);
+                    drop(catch_unwind(AssertUnwindSafe(|| command(self, now))));
+                }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     self.stopping = true;

@@ -29,7 +29,7 @@ pub fn playable(py: Python<'_>, tracks: Vec<TrackArgument>, offer: &str) -> PyRe
     Ok(())
 }
 
-/// Sockets, ICE, DTLS, SRTP and forwarding on one data thread.
+/// Sockets, ICE, DTLS, SRTP and forwarding on data threads of its own.
 #[pyclass(frozen, module = "rivulet_media._engine")]
 pub struct Engine {
     handle: Handle,
@@ -40,7 +40,7 @@ pub struct Engine {
 impl Engine {
     #[new]
     #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
-                        max_handshakes=500, send_buffer=None, receive_buffer=None))]
+                        max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]
     fn new(
         py: Python<'_>,
@@ -53,6 +53,7 @@ impl Engine {
         max_handshakes: usize,
         send_buffer: Option<usize>,
         receive_buffer: Option<usize>,
+        threads: usize,
     ) -> PyResult<Self> {
         let gather = Duration::try_from_secs_f64(gather_ms / 1_000.0)
             .map_err(|_| PyValueError::new_err("gather_ms must not be negative"))?;
@@ -63,6 +64,7 @@ impl Engine {
             egress_mbps,
             limits: Limits { sessions: max_sessions, handshakes: max_handshakes },
             buffers: Buffers { send: send_buffer, receive: receive_buffer },
+            threads,
         };
         Ok(Self { handle: py.detach(|| Handle::start(&settings))? })
     }

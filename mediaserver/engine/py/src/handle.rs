@@ -1,28 +1,25 @@
-//! The engine as other threads hold it: builds sessions here, hands them to the data thread, waits for its word.
+//! The engine as other threads hold it: builds sessions here, hands them to a data thread, waits for its word.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rivulet_core::border::{CodecPayload, ForwarderConfig, ViewerSpec, ViewerTrack, WallClock};
 use rivulet_core::dtls::Crypto;
+use rivulet_core::links::MOST_THREADS;
 use rivulet_core::negotiation::fragment::Fragment;
 use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Sending, Track, relay, whep, whip};
-use rivulet_core::node::{Limits, NewPull, NewSession, Node, NodeStats, SessionId, TraceRead};
+use rivulet_core::node::{Limits, NewPull, NewSession, Node, SessionId, TraceRead};
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
 use rivulet_core::trace::Bounds;
-use rivulet_udp::{Buffers, SendCounters, Waker, bind};
+use rivulet_udp::{Buffers, bind, bind_group};
 
-use crate::data_thread::{Command, DataThread, ThreadCounters};
+use crate::crew::Crew;
 use crate::errors::Failure;
 use crate::events::EventQueue;
+use crate::figures::Figures;
 use crate::random;
-
-/// How long the data thread may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
 
 pub struct Settings {
     pub address: SocketAddr,
@@ -31,13 +28,8 @@ pub struct Settings {
     pub egress_mbps: u32,
     pub limits: Limits,
     pub buffers: Buffers,
-}
-
-/// Everything that `stats` tells.
-pub struct Figures {
-    pub node: NodeStats,
-    pub send: SendCounters,
-    pub thread: ThreadCounters,
+    /// Data threads, at least 1.
+    pub threads: usize,
 }
 
 /// What a viewer's session may be given besides.
@@ -54,33 +46,31 @@ pub struct Handle {
     buffers: Buffers,
     crypto: Crypto,
     candidates: Mutex<Vec<SocketAddr>>,
-    commands: Mutex<Option<Sender<Command>>>,
-    waker: Arc<Waker>,
+    crew: Crew,
 }
 
 impl Handle {
-    /// Bind and start the data thread.
+    /// Bind and start the data threads.
     ///
     /// # Errors
     /// When the port is taken or the system is out of something.
     pub fn start(settings: &Settings) -> Result<Self, Failure> {
         let crypto = Crypto::new().map_err(std::io::Error::other)?;
-        let socket = bind(settings.address, settings.buffers)?;
-        let local = socket.local_addr()?;
-        let (commands, queue) = channel::<Command>();
-        let waker = Arc::new(Waker::new()?);
+        let threads = settings.threads.clamp(1, MOST_THREADS);
+        let sockets = bind_group(settings.address, threads, settings.buffers)?;
+        let local = sockets[0].local_addr()?;
         let events = Arc::new(EventQueue::new()?);
         let config = ForwarderConfig {
             gather_publisher: settings.gather,
             history: settings.history,
-            egress_mbps: settings.egress_mbps,
+            // Each paces its own part.
+            egress_mbps: (settings.egress_mbps / u32::try_from(threads).unwrap_or(1)).max(1),
             ..ForwarderConfig::default()
         };
-        let node = Node::new(crypto.clone(), settings.limits, config, wall_clock(), random::number());
-        let data = DataThread::new(node, socket, waker.clone(), queue, events.clone())?;
-        thread::Builder::new().name("rivulet-data".to_owned()).spawn(move || data.run())?;
-        let commands = Mutex::new(Some(commands));
-        Ok(Self { events, local, buffers: settings.buffers, crypto, candidates: Mutex::default(), commands, waker })
+        let clock = wall_clock();
+        let node = || Node::new(crypto.clone(), settings.limits, config.clone(), clock, random::number());
+        let crew = Crew::start(sockets, &events, node)?;
+        Ok(Self { events, local, buffers: settings.buffers, crypto, candidates: Mutex::default(), crew })
     }
 
     pub fn set_candidates(&self, candidates: Vec<SocketAddr>) {
@@ -134,7 +124,7 @@ impl Handle {
         let id = random::session_id();
         let created = Instant::now();
         let pull = NewPull { stream: stream.into(), incarnation: incarnation.to_owned(), local, created };
-        self.call(move |data, _| -> Result<(), Failure> {
+        self.crew.call(self.crew.next(), move |data, _| -> Result<(), Failure> {
             data.add_own_socket(id, socket)?;
             data.node.add_pull(id, pull).map_err(|full| {
                 data.drop_own_socket(id);
@@ -146,92 +136,72 @@ impl Handle {
 
     pub fn pull_answer(&self, id: SessionId, answer: &str) -> Result<(), Failure> {
         let answer = answer.to_owned();
-        Ok(self.call(move |data, now| data.node.answer_pull(id, &answer, now))??)
+        Ok(self.crew.call_for(id, move |data, now| data.node.answer_pull(id, &answer, now))??)
     }
 
     pub fn patch(&self, id: SessionId, fragment: &str) -> Result<Option<String>, Failure> {
         let fragment = Fragment::parse(fragment)?;
         let local = self.local_transport(None);
-        Ok(self.call(move |data, now| data.node.patch(id, &fragment, local, now))??)
+        Ok(self.crew.call_for(id, move |data, now| data.node.patch(id, &fragment, local, now))??)
     }
 
     pub fn close(&self, id: SessionId) -> Result<(), Failure> {
-        let known = self.call(move |data, now| data.node.close(id, now))?;
+        let known = self.crew.call_for(id, move |data, now| data.node.close(id, now))?;
         if known { Ok(()) } else { Err(Failure::UnknownSession) }
     }
 
     pub fn drop_stream(&self, stream: &str) -> Result<(), Failure> {
-        let stream = stream.to_owned();
-        self.call(move |data, now| data.node.drop_stream(&stream, now))
+        // A second time for a session that was on its way to a thread that had been asked.
+        for _ in 0..2 {
+            let stream = stream.to_owned();
+            self.crew.call_all(move |data, now| data.node.drop_stream(&stream, now))?;
+        }
+        Ok(())
     }
 
     pub fn request_key_frame(&self, stream: &str) -> Result<(), Failure> {
         let stream = stream.to_owned();
-        self.call(move |data, now| data.node.request_key_frame(&stream, now))
+        self.crew.call_all(move |data, now| data.node.request_key_frame(&stream, now))?;
+        Ok(())
     }
 
     pub fn choose_layer(&self, id: SessionId, rid: Option<String>) -> Result<(), Failure> {
-        let known = self.call(move |data, now| data.node.choose_layer(id, rid.as_deref(), now))?;
+        let known = self.crew.call_for(id, move |data, now| data.node.choose_layer(id, rid.as_deref(), now))?;
         if known { Ok(()) } else { Err(Failure::UnknownSession) }
     }
 
     pub fn start_trace(&self, id: SessionId, time: Duration, room: usize) -> Result<(), Failure> {
-        Ok(self.call(move |data, now| data.node.start_trace(id, Bounds { until: now + time, room }, now))??)
+        Ok(self
+            .crew
+            .call_for(id, move |data, now| data.node.start_trace(id, Bounds { until: now + time, room }, now))??)
     }
 
     pub fn read_trace(&self, id: SessionId, stop: bool) -> Result<TraceRead, Failure> {
-        self.call(move |data, now| data.node.read_trace(id, stop, now))
+        // A trace outlives its session until it is read.
+        let has = self.crew.call_all(move |data, _| data.node.has(id))?;
+        let thread = has.iter().position(|has| *has).unwrap_or(0);
+        self.crew.call(thread, move |data, now| data.node.read_trace(id, stop, now))
     }
 
     pub fn figures(&self) -> Result<Figures, Failure> {
-        self.call(|data, now| {
+        let all = self.crew.call_all(|data, now| {
             let figures = Figures { node: data.node.stats(now), send: data.send_counters(), thread: data.counters };
             data.counters.lateness = Duration::ZERO;
             figures
-        })
+        })?;
+        Figures::of_all(all).ok_or(Failure::Stopped)
     }
 
-    /// Close all sessions and stop the thread; waits for it at most `timeout`. Idempotent.
+    /// Close all sessions and stop the threads; waits for them at most `timeout`. Idempotent.
     pub fn shut_down(&self, timeout: Duration) {
-        let Some(commands) = self.take_commands() else { return };
-        let (done, finished) = sync_channel::<()>(1);
-        let stop: Command = Box::new(move |data, now| {
-            data.node.shut_down(now);
-            data.stopping = true;
-            drop(done);
-        });
-        if commands.send(stop).is_ok() {
-            self.waker.wake();
-            // Disconnected is the sign; the goodbyes leave in the same turn.
-            let _ = finished.recv_timeout(timeout);
-        }
-    }
-
-    fn take_commands(&self) -> Option<Sender<Command>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.crew.shut_down(timeout);
     }
 
     fn add(&self, session: Session, stream: &str, incarnation: Option<String>) -> Result<SessionId, Failure> {
         let id = random::session_id();
         let new = NewSession { id, session, stream: stream.into(), incarnation };
-        self.call(move |data, now| data.node.add(new, now))??;
+        self.crew.call(self.crew.next(), move |data, now| data.node.add(new, now))??;
         Ok(id)
-    }
-
-    /// Have something done on the data thread.
-    fn call<T: Send + 'static>(
-        &self,
-        action: impl FnOnce(&mut DataThread, Instant) -> T + Send + 'static,
-    ) -> Result<T, Failure> {
-        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (answer, answered) = sync_channel(1);
-        let command: Command = Box::new(move |data, now| {
-            // The caller may have given up: then nobody wants the answer.
-            let _ = answer.send(action(data, now));
-        });
-        commands.ok_or(Failure::Stopped)?.send(command).map_err(|_| Failure::Stopped)?;
-        self.waker.wake();
-        answered.recv_timeout(ANSWER).map_err(|_| Failure::Stopped)
     }
 
     fn local_transport(&self, candidates: Option<Vec<SocketAddr>>) -> LocalTransport {
@@ -246,14 +216,6 @@ impl Handle {
     fn own_address(&self) -> SocketAddr {
         let ip = if self.local.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.local.ip() };
         SocketAddr::new(ip, self.local.port())
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // Without a sender the thread stops at its next turn.
-        drop(self.take_commands());
-        self.waker.wake();
     }
 }
 

@@ -3,10 +3,12 @@
 //! What it means is written in `_engine.pyi`.
 
 mod convert;
+mod crew;
 mod data_thread;
 mod engine;
 mod errors;
 mod events;
+mod figures;
 mod handle;
 mod random;
 

@@ -9,4 +9,4 @@ mod socket;
 pub use poll::{Poller, Ready, Waker};
 pub use receive::Receiver;
 pub use send::{Outgoing, Progress, SendCounters, Sender};
-pub use socket::{Buffers, bind, connect, same_family};
+pub use socket::{Buffers, bind, bind_group, connect, same_family};

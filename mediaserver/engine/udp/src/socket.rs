@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
 use crate::address::{RawAddress, size_of_u32};
 
@@ -23,8 +23,45 @@ pub struct Buffers {
 pub fn bind(address: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     socket.set_nonblocking(true)?;
-    set_buffer(socket.as_raw_fd(), (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE), buffers.send)?;
-    set_buffer(socket.as_raw_fd(), (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), buffers.receive)?;
+    set_buffers(&socket, buffers)?;
+    Ok(socket)
+}
+
+/// As many sockets on one port, between which the kernel spreads peers by their address (`SO_REUSEPORT`).
+///
+/// The first is bound alone: a port that another process has is taken, also when that process shares it among sockets of its own.
+///
+/// # Errors
+/// What the kernel says, for instance that the port is taken.
+pub fn bind_group(address: SocketAddr, count: usize, buffers: Buffers) -> io::Result<Vec<UdpSocket>> {
+    let first = bind(address, buffers)?;
+    let local = first.local_addr()?;
+    let mut group = vec![first];
+    for _ in 1..count {
+        set_option(group[0].as_raw_fd(), libc::SO_REUSEPORT, 1)?;
+        group.push(bind_beside(local, buffers)?);
+    }
+    Ok(group)
+}
+
+fn bind_beside(local: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers; the result is checked.
+    let fd = unsafe { libc::socket(family, kind, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let socket = unsafe { UdpSocket::from_raw_fd(fd) };
+    set_option(fd, libc::SO_REUSEPORT, 1)?;
+    let raw = RawAddress::new(local);
+    // SAFETY: the descriptor is open and `raw` holds an address of `length` bytes.
+    let result = unsafe { libc::bind(fd, (&raw const raw.storage).cast(), raw.length) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    set_buffers(&socket, buffers)?;
     Ok(socket)
 }
 
@@ -46,6 +83,11 @@ pub fn same_family(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
         (SocketAddr::V6(_), SocketAddr::V4(v4)) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
         _ => peer,
     }
+}
+
+fn set_buffers(socket: &UdpSocket, buffers: Buffers) -> io::Result<()> {
+    set_buffer(socket.as_raw_fd(), (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE), buffers.send)?;
+    set_buffer(socket.as_raw_fd(), (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), buffers.receive)
 }
 
 /// Ask for a buffer: forced past the system's limit where we may, else up to the limit. An explicit size is never forced up.
@@ -73,6 +115,38 @@ mod tests {
         let first = bind("127.0.0.1:0".parse().unwrap(), Buffers::default()).unwrap();
         let second = bind(first.local_addr().unwrap(), Buffers::default());
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_group_shares_a_port_that_nobody_else_can_have() {
+        for any in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            let group = bind_group(any.parse().unwrap(), 3, Buffers::default()).unwrap();
+            let local = group[0].local_addr().unwrap();
+            assert!(group.iter().all(|socket| socket.local_addr().unwrap() == local), "{any}");
+            for count in [1, 2] {
+                let other = bind_group(local, count, Buffers::default());
+                assert_eq!(other.unwrap_err().kind(), io::ErrorKind::AddrInUse, "{any}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_spreads_peers_over_a_group_and_keeps_each_where_it_is() {
+        let group = bind_group("127.0.0.1:0".parse().unwrap(), 2, Buffers::default()).unwrap();
+        let to = group[0].local_addr().unwrap();
+        let peers: Vec<UdpSocket> = (0..64).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        for peer in peers.iter().chain(&peers) {
+            peer.send_to(b"x", to).unwrap();
+        }
+        let counts: Vec<usize> = group.iter().map(heard).collect();
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), 64, "each peer comes to one socket only");
+    }
+
+    /// How many peers a socket has heard.
+    fn heard(socket: &UdpSocket) -> usize {
+        let from = std::iter::from_fn(|| socket.recv_from(&mut [0; 9]).ok().map(|(_, from)| from));
+        from.collect::<std::collections::HashSet<_>>().len()
     }
 
     #[test]

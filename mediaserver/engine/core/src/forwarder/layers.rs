@@ -91,19 +91,24 @@ impl Forwarder {
     pub(super) fn notice_stopped_layers(&mut self, now: Instant) {
         let mut stopped = Vec::new();
         for (id, source) in self.sources.iter_mut() {
-            if source.layer_stops(now) {
+            if source.mirrors.is_none() && source.layer_stops(now) {
                 stopped.push((SourceId(id), source.stream));
             }
         }
         for (source, stream) in stopped {
             self.tell_tracks(source);
-            let viewers = self.streams.get(stream).map(|stream| stream.viewers.clone()).unwrap_or_default();
-            for viewer in viewers {
-                if let Some(viewer) = self.viewers.get_mut(viewer.0) {
-                    viewer.review_soon();
-                }
-                self.review(viewer, now);
+            self.review_all(stream, now);
+        }
+    }
+
+    /// What layers there are has changed.
+    pub(super) fn review_all(&mut self, stream: Id, now: Instant) {
+        let viewers = self.streams.get(stream).map(|stream| stream.viewers.clone()).unwrap_or_default();
+        for viewer in viewers {
+            if let Some(viewer) = self.viewers.get_mut(viewer.0) {
+                viewer.review_soon();
             }
+            self.review(viewer, now);
         }
     }
 
@@ -111,7 +116,8 @@ impl Forwarder {
     fn layers_in_use(&self, stream: Id, source: SourceId) -> Vec<usize> {
         let Some((stream, entry)) = self.streams.get(stream).zip(self.sources.get(source.0)) else { return vec![] };
         let viewers = stream.viewers.iter().filter_map(|viewer| self.viewers.get(viewer.0));
-        let mut used: Vec<usize> = viewers.flat_map(|viewer| viewer.layers_in_use(source, entry)).collect();
+        let here = viewers.flat_map(|viewer| viewer.layers_in_use(source, entry));
+        let mut used: Vec<usize> = here.chain(self.mirrors.used(source)).collect();
         used.sort_unstable();
         used.dedup();
         used
@@ -125,13 +131,13 @@ impl Forwarder {
         }
     }
 
-    /// Have another node send the layers that somebody watches, and no others. While nobody watches anything all stays as it is:
+    /// Have another node send the layers that somebody watches, and no others; a mirror says so to the source's thread. While nobody watches anything all stays as it is:
     /// the next viewer may be near.
     pub(super) fn ask_for_layers(&mut self, now: Instant) {
         let due: Vec<(SourceId, Id)> = self
             .sources
             .iter_mut()
-            .filter(|(_, source)| source.relay && source.has_layers())
+            .filter(|(_, source)| (source.relay || source.mirrors.is_some()) && source.has_layers())
             .filter(|(_, source)| source.looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK))
             .map(|(id, source)| {
                 source.looked = Some(now);
@@ -140,12 +146,23 @@ impl Forwarder {
             .collect();
         for (id, stream) in due {
             let used = self.layers_in_use(stream, id);
-            if let Some(source) = self.sources.get_mut(id.0).filter(|_| !used.is_empty()) {
-                self.layer_requests.extend(wanted(source, &used, now).into_iter().map(|(track, wanted)| {
-                    source.tracks[track].want(wanted, now);
-                    LayerRequest { source: id, track, wanted }
-                }));
+            if self.sources.get(id.0).is_some_and(|source| source.mirrors.is_some()) {
+                self.tell_uses(id, used);
+            } else if !used.is_empty() {
+                self.ask_for(id, &used, now);
             }
+        }
+    }
+
+    fn ask_for(&mut self, id: SourceId, used: &[usize], now: Instant) {
+        let Some(source) = self.sources.get_mut(id.0) else { return };
+        let news = wanted(source, used, now);
+        for &(track, wanted) in &news {
+            source.tracks[track].want(wanted, now);
+            self.layer_requests.push_back(LayerRequest { source: id, track, wanted });
+        }
+        if !news.is_empty() {
+            self.show_tracks(id);
         }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::cast_possible_truncation)] // Low bits are meant.
 
 mod continuity;
-mod layers;
+pub mod layers;
 mod start;
 
 use std::time::Duration;

@@ -81,10 +81,14 @@ impl Forwarder {
 
     /// A key frame of `track` (None: of the only one, or of the best layer) within the stream's budget.
     pub(super) fn want_key_frame(&mut self, stream: Id, track: Option<usize>, now: Instant) {
-        let Some(stream) = self.streams.get_mut(stream) else { return };
-        let Some(source) = stream.on_air.and_then(|source| self.sources.get(source.0)) else { return };
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        let Some(source) = entry.on_air.and_then(|source| self.sources.get(source.0)) else { return };
         let Some(track) = track.filter(|track| answers(source, *track)).or_else(|| first_video(source)) else { return };
-        stream.want_key_frame(track, source.next_key_frame(track), now);
+        if let Some(remote) = source.mirrors {
+            self.wish(stream, remote, track, now);
+            return;
+        }
+        entry.want_key_frame(track, source.next_key_frame(track), now);
     }
 }
 

@@ -38,7 +38,7 @@ impl Forwarder {
 
     fn notice_silence(&mut self, now: Instant) {
         for (id, source) in self.sources.iter_mut() {
-            if source.falls_silent(now) {
+            if source.falls_silent(now) && source.mirrors.is_none() {
                 self.events.push_back(ForwarderEvent::Silent { source: SourceId(id) });
             }
         }
@@ -79,13 +79,18 @@ impl Forwarder {
     pub(super) fn distribute(&mut self) {
         let mut bursts = std::mem::take(&mut self.bursts);
         for burst in bursts.drain(..) {
-            let Some(id) = self.sources.get(burst.source.0).map(|source| source.stream) else { continue };
-            let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.on_air == Some(burst.source)) else {
+            let Some(source) = self.sources.get(burst.source.0) else { continue };
+            let Some(stream) = self.streams.get_mut(source.stream).filter(|stream| stream.on_air == Some(burst.source))
+            else {
+                self.mirrors.end(burst.source);
                 continue;
             };
             if burst.starts_key_frame {
                 stream.budget(burst.track).on_key_frame();
+                stream.wished.retain(|(track, _)| *track != burst.track);
             }
+            let (id, now) = (source.stream, burst.emitted);
+            let waits = self.mirrors.hand_on(&burst, source, &stream.name);
             for id in stream.turns() {
                 let idle = |viewer: &&mut Viewer| !viewer.queued && viewer.destination.is_some();
                 let stirred = |viewer: &&mut Viewer| viewer.is_stirred_by(&burst);
@@ -94,7 +99,11 @@ impl Forwarder {
                     self.queue.push_back(id);
                 }
             }
+            let track = burst.track;
             stream.push(burst, self.config.late_limit * 2);
+            if waits {
+                self.want_key_frame(id, Some(track), now);
+            }
         }
         self.bursts = bursts;
     }

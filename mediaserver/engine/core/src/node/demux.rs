@@ -5,9 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Node, SessionId, Socket};
+use crate::links::ThreadNumber;
 use crate::session::{is_rtp, is_srtp};
 use crate::stun::{self, Class, Message};
 use crate::trace::Direction;
+
+/// How a datagram came here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// The thread whose socket it came in by.
+    pub by: ThreadNumber,
+    /// How often it was passed on.
+    pub hops: u8,
+}
 
 /// Addresses that lead to one session.
 const ADDRESSES: usize = 8;
@@ -15,13 +25,19 @@ const ADDRESSES: usize = 8;
 impl Node {
     /// A datagram from the network. Whatever is in it, nothing of ours breaks.
     pub fn on_datagram(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) {
-        let known = if stun::looks_like(datagram) {
+        let known =
+            self.read(socket, from, datagram, now) || socket == Socket::Shared && self.pass_on(from, datagram, now);
+        if !known {
+            self.unknown_datagrams += 1;
+        }
+    }
+
+    /// False: it is for no session of this thread.
+    pub(super) fn read(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        if stun::looks_like(datagram) {
             self.on_stun(socket, from, datagram, now)
         } else {
             self.on_payload(socket, from, datagram, now)
-        };
-        if !known {
-            self.unknown_datagrams += 1;
         }
     }
 
@@ -37,7 +53,7 @@ impl Node {
             self.bind(id, from);
         }
         self.traces.datagram(id, Direction::In, from, datagram, now);
-        self.turn(id, now, |session| session.on_stun(&message, datagram, from, now));
+        self.give(id, from, datagram, now);
         true
     }
 
@@ -70,7 +86,7 @@ impl Node {
         if !is_srtp(datagram) && !is_dtls(datagram) {
             return false;
         }
-        self.turn(id, now, |session| session.on_datagram(datagram, from, now));
+        self.give(id, from, datagram, now);
         true
     }
 
@@ -89,7 +105,7 @@ impl Node {
 
     /// A valid request came from `from`: it leads to `id` from now on, unless it leads to somebody else, who keeps it until
     /// our own check there was answered for `id`.
-    fn bind(&mut self, id: SessionId, from: SocketAddr) {
+    pub(super) fn bind(&mut self, id: SessionId, from: SocketAddr) {
         match self.by_address.get(&from) {
             Some(owner) if *owner == id => {}
             Some(_) if !self.sessions.get(&id).is_some_and(|entry| entry.session.has_proved(from)) => {
@@ -118,6 +134,7 @@ impl Node {
             return;
         }
         entry.addresses.push_back(address);
+        self.directory.note_address(address, self.links.me());
         if entry.addresses.len() > ADDRESSES {
             let nominated = entry.session.remote();
             let oldest = entry.addresses.iter().position(|a| Some(*a) != nominated).unwrap_or(0);
@@ -128,11 +145,18 @@ impl Node {
     }
 
     pub(super) fn forget_address(&mut self, address: SocketAddr, id: SessionId) {
-        if self.by_address.get(&address) == Some(&id) {
-            self.by_address.remove(&address);
+        self.unbind(address, id);
+        if !self.by_address.contains_key(&address) && !self.claims.contains_key(&address) {
+            self.directory.forget_address(address, self.links.me());
         }
-        if self.claims.get(&address) == Some(&id) {
-            self.claims.remove(&address);
+    }
+
+    /// On this thread the address leads to the session no more.
+    pub(super) fn unbind(&mut self, address: SocketAddr, id: SessionId) {
+        for leads in [&mut self.by_address, &mut self.claims] {
+            if leads.get(&address) == Some(&id) {
+                leads.remove(&address);
+            }
         }
     }
 }

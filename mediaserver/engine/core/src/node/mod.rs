@@ -3,11 +3,14 @@
 //! Invariant: a session is in `sessions` exactly as long as it is in the maps that lead to it; `remove` is the only way out.
 
 mod demux;
+mod directory;
+mod lobby;
 mod pull;
 mod restart;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod tracing;
 mod words;
 
@@ -20,12 +23,17 @@ use crate::border::{ForwarderConfig, ForwarderEvent, SourceId, SourceKind, Strea
 use crate::dtls::Crypto;
 use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
+use crate::links::{Links, ThreadNumber};
 use crate::session::{CloseReason, Media, Output, Role, Session};
 use crate::srtp::SrtpKeys;
 use crate::trace::Direction;
+use demux::Arrival;
+pub use directory::Directory;
+use lobby::Lobby;
 pub use pull::{NewPull, PullError};
 pub use restart::PatchError;
 pub use stats::{NodeStats, SessionStats};
+pub use threads::SessionWord;
 use tracing::Traces;
 pub use tracing::{TraceError, TraceRead};
 pub use words::{Fact, Full, Limits, NewSession, NodeEvent, SessionId, Socket, Transmit};
@@ -70,6 +78,13 @@ pub struct Node {
     /// Sessions that are gone; those of relays had a socket.
     pub ended: Vec<SessionId>,
     unknown_datagrams: u64,
+    lobby: Lobby,
+    links: Links<SessionWord>,
+    directory: Directory,
+    /// Of the datagram that is being read.
+    arrival: Arrival,
+    /// Goes to another thread when its turn is over.
+    leaving: Option<(SessionId, ThreadNumber)>,
     traces: Traces,
 }
 
@@ -93,6 +108,11 @@ impl Node {
             settled: Vec::new(),
             ended: Vec::new(),
             unknown_datagrams: 0,
+            lobby: Lobby::default(),
+            links: Links::alone(),
+            directory: Directory::default(),
+            arrival: Arrival::default(),
+            leaving: None,
             traces: Traces::new(clock),
         }
     }
@@ -102,7 +122,7 @@ impl Node {
     /// # Errors
     /// `Full` at a limit; the session is dropped.
     pub fn add(&mut self, new: NewSession, now: Instant) -> Result<(), Full> {
-        self.check_room()?;
+        self.admit(new.id, now)?;
         self.insert(new, Socket::Shared, now);
         Ok(())
     }
@@ -110,6 +130,7 @@ impl Node {
     /// End a session and tell the peer. False: there is none.
     pub fn close(&mut self, id: SessionId, now: Instant) -> bool {
         if self.pulls.remove(&id).is_some() {
+            self.directory.gone(id);
             self.ended.push(id);
             return true;
         }
@@ -135,7 +156,9 @@ impl Node {
             self.tell(id, Fact::Closed(CloseReason::Shutdown));
             self.goodbye(id, now);
         }
-        self.pulls.clear();
+        for (id, _) in self.pulls.drain() {
+            self.directory.gone(id);
+        }
     }
 
     pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
@@ -160,7 +183,7 @@ impl Node {
     pub fn next_deadline(&self) -> Option<Instant> {
         let pulls = self.pulls.values().map(NewPull::deadline).min();
         let timer = self.timers.first().map(|(at, _)| *at);
-        [pulls, timer, self.forwarder.next_deadline()].into_iter().flatten().min()
+        [pulls, timer, self.forwarder.next_deadline(), self.lobby.since()].into_iter().flatten().min()
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -192,14 +215,11 @@ impl Node {
         flow
     }
 
-    fn check_room(&self) -> Result<(), Full> {
-        if self.sessions.len() + self.pulls.len() >= self.limits.sessions {
-            Err(Full::Sessions)
-        } else if self.pending_handshakes() >= self.limits.handshakes {
-            Err(Full::Handshakes)
-        } else {
-            Ok(())
+    fn admit(&self, id: SessionId, now: Instant) -> Result<(), Full> {
+        if self.lobby.is_too_long(now) {
+            return Err(Full::Handshakes);
         }
+        self.directory.admit(id, self.me(), self.limits)
     }
 
     fn pending_handshakes(&self) -> usize {
@@ -213,7 +233,10 @@ impl Node {
             self.by_source.insert(source, id);
         }
         if socket == Socket::Shared {
-            self.by_ufrag.extend(session.local_ufrags().map(|ufrag| (ufrag.to_owned(), id)));
+            for ufrag in session.local_ufrags() {
+                self.directory.note_ufrag(ufrag, self.links.me());
+                self.by_ufrag.insert(ufrag.to_owned(), id);
+            }
         }
         let deadline = session.next_deadline();
         self.timers.insert((deadline, id));
@@ -245,10 +268,19 @@ impl Node {
             return;
         }
         self.take_outputs(id, now);
+        if let Some((id, to)) = self.leaving.take() {
+            self.hand_over(id, to, now);
+        }
         if let Some(entry) = self.sessions.get(&id) {
             let deadline = entry.session.next_deadline();
             self.wake_by(id, deadline);
         }
+    }
+
+    /// A mistake of ours in a session's work ends that session.
+    pub(super) fn fail(&mut self, id: SessionId, now: Instant) {
+        self.tell(id, Fact::Closed(CloseReason::Failed));
+        self.remove(id, now, false);
     }
 
     /// Wake the session not later than `at`; too early does no harm and is put right then.
@@ -306,6 +338,7 @@ impl Node {
                     entry.viewer = Some(viewer);
                     self.by_viewer.insert(viewer, id);
                 }
+                self.directory.connected(id);
                 self.traces.connected(id, &keys, now);
                 entry.keys = Some(keys);
                 self.tell(id, Fact::Connected);
@@ -320,6 +353,7 @@ impl Node {
             }
             Output::Forgotten { ufrag } => {
                 self.by_ufrag.remove(&ufrag);
+                self.directory.forget_ufrag(&ufrag);
             }
             Output::Closed(reason) => {
                 self.traces.event(id, "closed", &reason.name(), now);
@@ -339,12 +373,6 @@ impl Node {
         }
     }
 
-    /// The session has met a defect of ours.
-    fn fail(&mut self, id: SessionId, now: Instant) {
-        self.tell(id, Fact::Closed(CloseReason::Failed));
-        self.remove(id, now, false);
-    }
-
     fn on_nominated(&mut self, id: SessionId, address: SocketAddr, now: Instant) {
         let Some(entry) = self.sessions.get(&id) else { return };
         if let Some(viewer) = entry.viewer {
@@ -352,6 +380,8 @@ impl Node {
         }
         if let Socket::Own(id) = entry.socket {
             self.settled.push((id, address));
+        } else if self.arrival.by != self.me() && !entry.session.is_connected() {
+            self.leaving = Some((id, self.arrival.by));
         }
     }
 
@@ -401,6 +431,7 @@ impl Node {
         self.timers.remove(&(entry.deadline, id));
         for ufrag in entry.session.local_ufrags() {
             self.by_ufrag.remove(ufrag);
+            self.directory.forget_ufrag(ufrag);
         }
         for address in &entry.addresses {
             self.forget_address(*address, id);
@@ -413,6 +444,7 @@ impl Node {
             self.by_source.remove(&source);
             self.forwarder.end_source(source, now);
         }
+        self.directory.gone(id);
         self.ended.push(id);
     }
 

@@ -44,7 +44,7 @@ impl Node {
     /// # Errors
     /// `Full` at a limit.
     pub fn add_pull(&mut self, id: SessionId, pull: NewPull) -> Result<(), Full> {
-        self.check_room()?;
+        self.admit(id, pull.created)?;
         self.pulls.insert(id, pull);
         Ok(())
     }
@@ -73,6 +73,7 @@ impl Node {
                 let fact = Fact::Closed(CloseReason::HandshakeTimeout);
                 let incarnation = Some(pull.incarnation);
                 self.events.push_back(NodeEvent { session: id, stream: pull.stream, incarnation, fact });
+                self.directory.gone(id);
                 self.ended.push(id);
             }
         }

@@ -47,6 +47,7 @@ impl Node {
         }
         let answer = fragment::answer(&entry.session.tagged(), &ours.ufrag, &ours.pass);
         if entry.socket == Socket::Shared {
+            self.directory.note_ufrag(&ours.ufrag, self.links.me());
             self.by_ufrag.insert(ours.ufrag, id);
         }
         Ok(Some(answer))
@@ -133,6 +134,7 @@ mod tests {
         fn step(&mut self) {
             for node in [&mut self.child, &mut self.parent] {
                 node.on_timeout(self.now);
+                node.on_handshakes(self.now, &mut || true);
                 node.poll_transmit(self.now, &mut Nowhere);
             }
             let mut up: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
@@ -303,6 +305,7 @@ mod tests {
             scene.now += STEP;
             for node in [&mut scene.child, &mut scene.parent] {
                 node.on_timeout(scene.now);
+                node.on_handshakes(scene.now, &mut || true);
             }
             for sent in scene.child.transmits.drain(..).collect::<Vec<_>>() {
                 scene.parent.on_datagram(Socket::Shared, address(MOVED), &sent.datagram, scene.now);

@@ -40,6 +40,27 @@ pub struct NodeStats {
     pub totals: Totals,
     pub unknown_datagrams: u64,
     pub pending_handshakes: usize,
+    /// How long the first of them has waited for its turn.
+    pub handshake_wait: Duration,
+}
+
+impl NodeStats {
+    /// Those of two threads of one node together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.sessions.extend(other.sessions);
+        // One that was on its way from thread to thread meanwhile.
+        self.sessions.sort_by_key(|session| session.session);
+        self.sessions.dedup_by_key(|session| session.session);
+        self.streams.extend(other.streams);
+        self.streams.sort_by(|one, other| one.stream.cmp(&other.stream));
+        self.streams.dedup_by(|same, first| first.join(same));
+        self.totals.add(&other.totals);
+        self.unknown_datagrams += other.unknown_datagrams;
+        self.pending_handshakes += other.pending_handshakes;
+        self.handshake_wait = self.handshake_wait.max(other.handshake_wait);
+        self
+    }
 }
 
 impl Node {
@@ -51,6 +72,7 @@ impl Node {
             totals: self.forwarder.totals(),
             unknown_datagrams: self.unknown_datagrams + self.forwarder.totals().rejected,
             pending_handshakes: self.pending_handshakes(),
+            handshake_wait: self.lobby.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
         }
     }
 
@@ -93,5 +115,48 @@ impl Node {
             (stats.nacks, stats.repaired, stats.given_up) = (figures.nacks, figures.repaired, figures.given_up);
         }
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(name: &str, incarnation: Option<&str>, order: Option<u64>, viewers: usize) -> StreamStats {
+        StreamStats {
+            stream: name.into(),
+            incarnation: incarnation.map(str::to_owned),
+            source: None,
+            order,
+            viewers,
+            media_age: None,
+            gop: None,
+            key_frames: order.unwrap_or(0),
+        }
+    }
+
+    fn of(streams: Vec<StreamStats>) -> NodeStats {
+        let (totals, handshake_wait) = (Totals::default(), Duration::ZERO);
+        NodeStats { sessions: vec![], streams, totals, unknown_datagrams: 1, pending_handshakes: 2, handshake_wait }
+    }
+
+    #[test]
+    fn a_stream_is_told_once_with_all_its_viewers_and_as_the_thread_of_its_newest_source_knows_it() {
+        let own = |order| stream("s", Some("own"), Some(order), 3);
+        let mirror = || stream("s", Some("mirror"), Some(0), 4);
+        let idle = || stream("s", None, None, 5);
+        for (name, parts, expected) in [
+            ("source and mirror", vec![own(7), mirror()], (Some("own"), 7)),
+            ("mirror and source", vec![mirror(), own(7)], (Some("own"), 7)),
+            ("nothing on air, and a mirror", vec![idle(), mirror()], (Some("mirror"), 9)),
+            ("an older source", vec![stream("s", Some("new"), Some(9), 1), own(7), mirror()], (Some("new"), 8)),
+            ("nothing on air", vec![idle(), idle()], (None, 10)),
+        ] {
+            let all = parts.into_iter().map(|part| of(vec![part])).reduce(NodeStats::and).unwrap();
+            assert_eq!(all.streams.len(), 1, "{name}");
+            assert_eq!((all.streams[0].incarnation.as_deref(), all.streams[0].viewers), expected, "{name}");
+        }
+        let two = of(vec![own(1)]).and(of(vec![stream("other", None, None, 1)]));
+        assert_eq!((two.streams.len(), two.unknown_datagrams, two.pending_handshakes), (2, 2, 4));
     }
 }

@@ -39,16 +39,27 @@ pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransp
     }
 }
 
-fn tracks() -> Vec<Track> {
+pub(super) fn tracks() -> Vec<Track> {
     vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() }, layers: vec![] }]
 }
 
 /// The parent's side of a pull: its answer.
-fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<String, Full> {
+pub(super) fn serve(parent: &mut Node, id: SessionId, offer: &str, now: Instant) -> Result<String, Full> {
+    serve_as('p', parent, id, offer, now)
+}
+
+/// The same with a user name of its own.
+pub(super) fn serve_as(
+    name: char,
+    parent: &mut Node,
+    id: SessionId,
+    offer: &str,
+    now: Instant,
+) -> Result<String, Full> {
     let offer = Offer::parse(offer).unwrap();
     let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4, 5, 6, 7, 8] };
     let sending = whep::negotiate(&offer, &tracks(), &sources).unwrap();
-    let local = local(parent, 'p', &[PARENT]);
+    let local = local(parent, name, &[PARENT]);
     let answer = whep::answer(&local, &sources, &offer, &sending);
     let agent = agent::transport(&parent.crypto, &local, &sending.peer, now).unwrap();
     let media = &sending.media[0];
@@ -79,12 +90,13 @@ pub(super) fn pulled(now: Instant) -> (Node, Node) {
 }
 
 /// Let both run for `time`; `wire` says whether datagrams arrive.
-fn run(child: &mut Node, parent: &mut Node, now: &mut Instant, time: Duration, wire: bool) {
+pub(super) fn run(child: &mut Node, parent: &mut Node, now: &mut Instant, time: Duration, wire: bool) {
     let end = *now + time;
     while *now < end {
         *now += STEP;
         for node in [&mut *child, &mut *parent] {
             node.on_timeout(*now);
+            node.on_handshakes(*now, &mut || true);
             node.poll_transmit(*now, &mut Nowhere);
         }
         let up: Vec<Transmit> = child.transmits.drain(..).collect();

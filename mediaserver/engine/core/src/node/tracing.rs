@@ -77,6 +77,19 @@ impl Traces {
         Self { clock, of: HashMap::new() }
     }
 
+    pub fn has(&self, id: SessionId) -> bool {
+        self.of.contains_key(&id)
+    }
+
+    /// A trace that goes with its session to another thread.
+    pub fn take(&mut self, id: SessionId) -> Option<Trace> {
+        self.of.remove(&id)
+    }
+
+    pub fn put(&mut self, id: SessionId, trace: Trace) {
+        self.of.insert(id, trace);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.of.is_empty()
     }

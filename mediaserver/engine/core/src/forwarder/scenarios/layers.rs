@@ -19,21 +19,21 @@ const FRAME: Duration = Duration::from_nanos(33_333_333);
 const LAYERS: [(&str, u16, u16, usize); 3] = [("h", 1280, 720, 1150), ("m", 640, 360, 400), ("l", 320, 180, 180)];
 
 /// A publisher that answers requests for key frames layer by layer.
-struct Simulcast {
-    id: SourceId,
+pub struct Simulcast {
+    pub id: SourceId,
     layers: Vec<usize>,
     /// Of each track: audio, then the layers.
     sequence: Vec<u64>,
     zero: Vec<u32>,
-    sent: Vec<bool>,
-    key: Vec<bool>,
+    pub sent: Vec<bool>,
+    pub key: Vec<bool>,
     picture: u16,
     began: Instant,
     frames: u64,
 }
 
 impl Simulcast {
-    fn publish(world: &mut World, layers: &[usize], seed: u32, kind: SourceKind) -> Self {
+    pub fn publish(world: &mut World, layers: &[usize], seed: u32, kind: SourceKind) -> Self {
         let spec = |codec: Codec, layer| TrackSpec {
             kind: codec.kind(),
             codec,
@@ -98,7 +98,7 @@ impl Simulcast {
     }
 
     /// Frames of all layers that are sent, audio, reports each second, and whatever falls due until the next frame.
-    fn live(&mut self, world: &mut World, frames: usize) {
+    pub fn live(&mut self, world: &mut World, frames: usize) {
         for _ in 0..frames {
             while let Some(request) = world.forwarder.poll_source_request() {
                 if request.source == self.id {
@@ -126,14 +126,14 @@ impl Simulcast {
     }
 }
 
-fn viewer_spec() -> ViewerSpec {
+pub fn viewer_spec() -> ViewerSpec {
     let mut spec = browser(true);
     spec.tracks[1].payloads[0].codec = Codec::Vp8;
     spec
 }
 
 /// Layers of the video packets in the order of their numbers, each once in a row.
-fn seen(world: &World, viewer: ViewerId) -> Vec<u8> {
+pub fn seen(world: &World, viewer: ViewerId) -> Vec<u8> {
     let mut layers: Vec<u8> = video(world, viewer).iter().map(|packet| *packet.payload.last().unwrap()).collect();
     layers.dedup();
     layers
@@ -146,7 +146,7 @@ fn video(world: &World, viewer: ViewerId) -> Vec<Received> {
 }
 
 /// Numbers without a gap, each switch at a key frame, pictures one after the other, and time that goes on.
-fn sane(world: &World, viewer: ViewerId) {
+pub fn sane(world: &World, viewer: ViewerId) {
     let packets = video(world, viewer);
     assert!(contiguous(&packets.iter().map(|packet| packet.number).collect::<Vec<_>>()));
     let place = Place::find(Codec::Vp8, &packets[0].payload).unwrap();

@@ -43,6 +43,7 @@ impl Egress for Media<'_> {
 fn turn(node: &mut Node, is_child: bool, path: &mut Path, now: Instant) {
     let mut media = vec![];
     node.on_timeout(now);
+    node.on_handshakes(now, &mut || true);
     node.poll_transmit(now, &mut Media(&mut media));
     let others: Vec<Vec<u8>> = node.transmits.drain(..).map(|transmit| transmit.datagram).collect();
     others.into_iter().chain(media).for_each(|datagram| path.send(!is_child, datagram, now));
