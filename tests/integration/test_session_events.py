@@ -93,7 +93,7 @@ async def test_a_player_may_choose_its_events_as_the_draft_says(cdn: BareCdn) ->
             url = f"{door}{path}/events"
             chosen = request("POST", url, body='["ended", "viewercount"]', headers=headers)
             assert (chosen.status, chosen.headers["Location"]) == (201, f"{path}/events?events=ended")
-            assert request("POST", url).headers["Location"].endswith("=active,inactive,reconnect,ended")
+            assert request("POST", url).headers["Location"].endswith("=active,inactive,layers,reconnect,ended")
             for wrong in ("{}", "[1]", "nonsense"):
                 assert request("POST", url, body=wrong, headers=headers).status == 400
             assert request("OPTIONS", url).headers["Access-Control-Allow-Origin"] == "*"
