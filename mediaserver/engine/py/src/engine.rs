@@ -40,7 +40,7 @@ pub struct Engine {
 impl Engine {
     #[new]
     #[pyo3(signature = (bind, port, *, gather_ms=5.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
-                        max_handshakes=500, send_buffer=None, receive_buffer=None))]
+                        max_handshakes=500, send_buffer=None, receive_buffer=None, tcp=true))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]
     fn new(
         py: Python<'_>,
@@ -53,6 +53,7 @@ impl Engine {
         max_handshakes: usize,
         send_buffer: Option<usize>,
         receive_buffer: Option<usize>,
+        tcp: bool,
     ) -> PyResult<Self> {
         let gather = Duration::try_from_secs_f64(gather_ms / 1_000.0)
             .map_err(|_| PyValueError::new_err("gather_ms must not be negative"))?;
@@ -63,6 +64,7 @@ impl Engine {
             egress_mbps,
             limits: Limits { sessions: max_sessions, handshakes: max_handshakes },
             buffers: Buffers { send: send_buffer, receive: receive_buffer },
+            tcp,
         };
         Ok(Self { handle: py.detach(|| Handle::start(&settings))? })
     }

@@ -1,6 +1,7 @@
 //! The engine as other threads hold it: builds sessions here, hands them to the data thread, waits for its word.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,8 +15,9 @@ use rivulet_core::node::{Limits, NewPull, NewSession, Node, NodeStats, SessionId
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
 use rivulet_core::trace::Bounds;
-use rivulet_udp::{Buffers, SendCounters, Waker, bind};
+use rivulet_udp::{Buffers, SendCounters, Waker, bind, listen};
 
+use crate::connections::ConnectionCounters;
 use crate::data_thread::{Command, DataThread, ThreadCounters};
 use crate::errors::Failure;
 use crate::events::EventQueue;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub egress_mbps: u32,
     pub limits: Limits,
     pub buffers: Buffers,
+    /// Take media over TCP too, on the same port.
+    pub tcp: bool,
 }
 
 /// Everything that `stats` tells.
@@ -38,12 +42,15 @@ pub struct Figures {
     pub node: NodeStats,
     pub send: SendCounters,
     pub thread: ThreadCounters,
+    pub connections: ConnectionCounters,
+    pub open_connections: usize,
 }
 
 pub struct Handle {
     pub events: Arc<EventQueue>,
     pub local: SocketAddr,
     buffers: Buffers,
+    tcp: bool,
     crypto: Crypto,
     candidates: Mutex<Vec<SocketAddr>>,
     commands: Mutex<Option<Sender<Command>>>,
@@ -57,7 +64,7 @@ impl Handle {
     /// When the port is taken or the system is out of something.
     pub fn start(settings: &Settings) -> Result<Self, Failure> {
         let crypto = Crypto::new().map_err(std::io::Error::other)?;
-        let socket = bind(settings.address, settings.buffers)?;
+        let (socket, listener) = sockets(settings)?;
         let local = socket.local_addr()?;
         let (commands, queue) = channel::<Command>();
         let waker = Arc::new(Waker::new()?);
@@ -69,10 +76,11 @@ impl Handle {
             ..ForwarderConfig::default()
         };
         let node = Node::new(crypto.clone(), settings.limits, config, wall_clock(), random::number());
-        let data = DataThread::new(node, socket, waker.clone(), queue, events.clone())?;
+        let data = DataThread::new(node, (socket, listener), waker.clone(), queue, events.clone())?;
         thread::Builder::new().name("rivulet-data".to_owned()).spawn(move || data.run())?;
         let commands = Mutex::new(Some(commands));
-        Ok(Self { events, local, buffers: settings.buffers, crypto, candidates: Mutex::default(), commands, waker })
+        let Settings { buffers, tcp, .. } = *settings;
+        Ok(Self { events, local, buffers, tcp, crypto, candidates: Mutex::default(), commands, waker })
     }
 
     pub fn set_candidates(&self, candidates: Vec<SocketAddr>) {
@@ -171,7 +179,13 @@ impl Handle {
 
     pub fn figures(&self) -> Result<Figures, Failure> {
         self.call(|data, now| {
-            let figures = Figures { node: data.node.stats(now), send: data.send_counters(), thread: data.counters };
+            let figures = Figures {
+                node: data.node.stats(now),
+                send: data.send_counters(),
+                thread: data.counters,
+                connections: data.connections.counters,
+                open_connections: data.connections.len(),
+            };
             data.counters.lateness = Duration::ZERO;
             figures
         })
@@ -225,7 +239,7 @@ impl Handle {
             let set = self.candidates.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if set.is_empty() { vec![self.own_address()] } else { set }
         });
-        LocalTransport { candidates, ..random::local_transport(self.crypto.fingerprint()) }
+        LocalTransport { candidates, tcp: self.tcp, ..random::local_transport(self.crypto.fingerprint()) }
     }
 
     /// Where we are when nobody said: the bound address, or loopback.
@@ -240,6 +254,24 @@ impl Drop for Handle {
         // Without a sender the thread stops at its next turn.
         drop(self.take_commands());
         self.waker.wake();
+    }
+}
+
+/// One port number for both. Any free one is wanted: of some it is taken by somebody's TCP.
+fn sockets(settings: &Settings) -> io::Result<(UdpSocket, Option<TcpListener>)> {
+    const TRIES: usize = 16;
+    let mut tries = 0;
+    loop {
+        let socket = bind(settings.address, settings.buffers)?;
+        if !settings.tcp {
+            return Ok((socket, None));
+        }
+        tries += 1;
+        match listen(socket.local_addr()?) {
+            Ok(listener) => return Ok((socket, Some(listener))),
+            Err(_) if settings.address.port() == 0 && tries < TRIES => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

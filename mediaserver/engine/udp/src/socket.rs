@@ -51,16 +51,16 @@ pub fn same_family(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
 /// Ask for a buffer: forced past the system's limit where we may, else up to the limit. An explicit size is never forced up.
 fn set_buffer(fd: RawFd, (plain, forced): (i32, i32), size: Option<usize>) -> io::Result<()> {
     let bytes = i32::try_from(size.unwrap_or(DEFAULT_BUFFER)).unwrap_or(i32::MAX);
-    if size.is_none() && set_option(fd, forced, bytes).is_ok() {
+    if size.is_none() && set_option(fd, (libc::SOL_SOCKET, forced), bytes).is_ok() {
         return Ok(());
     }
-    set_option(fd, plain, bytes)
+    set_option(fd, (libc::SOL_SOCKET, plain), bytes)
 }
 
-fn set_option(fd: RawFd, option: i32, value: i32) -> io::Result<()> {
+/// `option`: level and name of one that takes an int.
+pub(crate) fn set_option(fd: RawFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open and the option takes an int.
-    let result =
-        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const value).cast(), size_of_u32::<i32>()) };
+    let result = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size_of_u32::<i32>()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -1,11 +1,13 @@
 //! Turns of the viewers: sealing into the outbox, and from there to the sockets.
 
 use std::cmp::Reverse;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Forwarder;
 use crate::border::ViewerId;
 use crate::egress::{Egress, Flow};
+use crate::tcp;
 use crate::timeline;
 use crate::viewer::Turn;
 
@@ -24,8 +26,11 @@ impl Forwarder {
                 break;
             }
             self.queue.pop_front();
-            self.take_turn(id, now, ntp);
-            if self.outbox.is_full() && !self.outbox.flush(egress, &mut self.totals) {
+            let connection = self.connection_of(id);
+            self.take_turn(id, (now, ntp), connection.is_some_and(|connection| egress.is_behind(connection)));
+            // Whether a connection can take more is known only after it has taken this.
+            let full = self.outbox.is_full() || connection.is_some();
+            if full && !self.outbox.flush(egress, &mut self.totals) {
                 return Flow::Blocked;
             }
         }
@@ -43,13 +48,33 @@ impl Forwarder {
         self.pacing.hold(since, now)
     }
 
-    fn take_turn(&mut self, id: ViewerId, now: Instant, ntp: u64) {
+    fn connection_of(&self, id: ViewerId) -> Option<SocketAddr> {
+        self.viewers.get(id.0)?.destination.filter(|destination| tcp::number(*destination).is_some())
+    }
+
+    /// The viewer's connection takes video again.
+    pub fn on_writable(&mut self, viewer: ViewerId) {
+        if let Some(entry) = self.viewers.get_mut(viewer.0).filter(|entry| !entry.queued) {
+            entry.queued = true;
+            self.queue.push_back(viewer);
+        }
+    }
+
+    /// What the viewer's connection had not taken in time was dropped.
+    pub fn on_cut(&mut self, viewer: ViewerId, now: Instant) {
+        let Some(entry) = self.viewers.get_mut(viewer.0) else { return };
+        entry.on_cut();
+        let stream = entry.stream;
+        self.want_key_frame(stream, now);
+    }
+
+    fn take_turn(&mut self, id: ViewerId, (now, ntp): (Instant, u64), behind: bool) {
         let Some(viewer) = self.viewers.get_mut(id.0) else { return };
         viewer.queued = false;
         let Some(stream) = self.streams.get(viewer.stream) else { return };
         let before = self.outbox.bytes.len();
         let (outbox, config) = (&mut self.outbox, &self.config);
-        let outcome = viewer.turn(&mut Turn { id, stream, sources: &self.sources, outbox, config, now, ntp });
+        let outcome = viewer.turn(&mut Turn { id, stream, sources: &self.sources, outbox, config, now, ntp, behind });
         self.pacing.sent(self.outbox.bytes.len() - before, now);
         if outcome.more {
             viewer.queued = true;

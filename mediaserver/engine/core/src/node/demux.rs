@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::{Fact, Node, SessionId, Socket};
 use crate::session::{CloseReason, is_rtp, is_srtp};
 use crate::stun::{self, Class, Message};
+use crate::tcp;
 use crate::trace::Direction;
 
 /// Addresses that lead to one session.
@@ -123,6 +124,7 @@ impl Node {
             let nominated = entry.session.remote();
             let oldest = entry.addresses.iter().position(|a| Some(*a) != nominated).unwrap_or(0);
             if let Some(dropped) = entry.addresses.remove(oldest) {
+                self.hang_ups.extend(tcp::number(dropped).map(|_| dropped));
                 self.forget_address(dropped, id);
             }
         }

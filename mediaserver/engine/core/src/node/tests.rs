@@ -36,6 +36,7 @@ pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransp
         password: name.to_string().repeat(24),
         fingerprint: node.crypto.fingerprint(),
         candidates: candidates.iter().map(|text| text.parse().unwrap()).collect(),
+        tcp: false,
     }
 }
 
