@@ -27,6 +27,8 @@ _COUNTERS = (
     ("rivulet_gso_messages", "Messages that the kernel has segmented", "gso_messages"),
     ("rivulet_send_would_block", "Times that the socket's buffer was full", "would_block"),
     ("rivulet_unknown_datagrams", "Datagrams that are garbage, or from nobody we know", "unknown_datagrams"),
+    ("rivulet_tcp_connections_accepted", "Media connections (TCP) that were taken", "tcp_accepted"),
+    ("rivulet_tcp_queue_cuts", "Times that late video was dropped from a connection's queue", "tcp_cuts"),
     ("rivulet_engine_ticks", "Turns of the engine's thread", "ticks"),
 )
 
@@ -52,6 +54,7 @@ class NodeCollector(Collector):
         )
         for name, text, key in _COUNTERS:
             yield CounterMetricFamily(name, text, value=stats[key])  # type: ignore[literal-required]
+        yield from _connections(stats)
         yield from self._quality(stats)
         yield GaugeMetricFamily("rivulet_directors_linked", "Directors with a link", value=self.directors_linked())
         state = GaugeMetricFamily("rivulet_node_state", "1 for the node's state in the table", labels=["state"])
@@ -93,6 +96,17 @@ class NodeCollector(Collector):
         yield GaugeMetricFamily("rivulet_session_given_up", text, value=given_up)
         yield GaugeMetricFamily("rivulet_pending_handshakes", "Sessions being set up", value=pending)
         yield GaugeMetricFamily("rivulet_engine_lateness_seconds", "Worst lateness of a timer lately", value=lateness)
+
+
+def _connections(stats: "EngineStats") -> Iterator[Metric]:
+    yield GaugeMetricFamily("rivulet_tcp_connections", "Media connections (TCP) now", value=stats["tcp_connections"])
+    text = "Media connections (TCP) that the node did not keep: no room, no valid check in time, no frames of a session"
+    family = CounterMetricFamily("rivulet_tcp_connections_rejected", text, labels=["reason"])
+    family.add_metric(["full"], stats["tcp_refused"])
+    family.add_metric(["silent"], stats["tcp_silent"])
+    family.add_metric(["garbage"], stats["tcp_garbage"])
+    family.add_metric(["displaced"], stats["tcp_displaced"])
+    yield family
 
 
 def renderer(collector: NodeCollector) -> Callable[[], bytes]:

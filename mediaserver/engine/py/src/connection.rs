@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rivulet_core::node::{Node, Socket};
-use rivulet_core::tcp::{Deframer, Lane, SendQueue};
+use rivulet_core::tcp::{self, Deframer, Lane, SendQueue};
 
 use crate::data_thread::ThreadCounters;
 
@@ -23,7 +23,7 @@ pub enum End {
     HungUp,
     /// No valid check came in time.
     Silent,
-    /// What came is none of a session's, or no frames at all.
+    /// What came is nothing that a session is made of, or no frames at all.
     Garbage,
     /// Newer ones needed the room.
     Displaced,
@@ -85,7 +85,8 @@ impl Connection {
                 counters.bytes_received += datagram.len() as u64;
                 node.on_datagram(Socket::Shared, name, datagram, now);
                 *proved = *proved || node.knows(name);
-                garbage = !*proved;
+                // A peer that has lost a connection may go on with media on the next before it checks it.
+                garbage = !*proved && !tcp::is_of_webrtc(datagram);
             });
             if garbage || read.is_err() {
                 return Err(End::Garbage);

@@ -18,7 +18,8 @@ use crate::data_thread::ThreadCounters;
 /// The listener's token; a connection's is its number.
 pub const LISTENER: u64 = 2;
 const FIRST: u32 = 16;
-const UNPROVED_TIME: Duration = Duration::from_secs(5);
+/// A client that has lost a connection may come by the next with nothing but its consent checks: one in 4 to 6 s (RFC 7675, 5.1).
+const UNPROVED_TIME: Duration = Duration::from_secs(10);
 const UNPROVED: usize = 256;
 /// Connections taken a turn.
 const ACCEPTS: usize = 64;
