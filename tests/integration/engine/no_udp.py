@@ -1,4 +1,4 @@
-"""Run in a network namespace where no UDP passes (test_no_udp.py): an engine, and Chromium that publishes and plays. Prints what was seen."""
+"""Run where no UDP passes (test_no_udp.py): an engine, and Chromium that publishes and plays. Prints what was seen."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def main(address: str, profile: Path) -> None:
             stats = node.engine.stats()
         transports = [session["transport"] for session in stats["sessions"]]
         facts = {"seconds": seconds, "transports": transports, "report": reports[-1]}
-        print(json.dumps(facts))  # noqa: T201 - to the test
+        print(json.dumps(facts))
     finally:
         node.stop()
 

@@ -1,4 +1,4 @@
-"""A client's datagrams as frames of a TCP connection (RFC 4571), and a peer that reads, stops reading or breaks off as a test wants."""
+"""A client's datagrams as frames of a TCP connection (RFC 4571), which reads, stops or breaks off as a test wants."""
 
 import asyncio
 import socket
@@ -39,7 +39,7 @@ class Bridge:
         """Begin another connection; the one before is not closed."""
         one = socket.socket()
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-        one.setblocking(False)
+        one.settimeout(0)
         await asyncio.get_running_loop().sock_connect(one, self._server)
         reader, self._writer = await asyncio.open_connection(sock=one, limit=SMALL_BUFFER)
         self._reading = asyncio.create_task(self._read(reader))
@@ -71,7 +71,7 @@ class Bridge:
             self._inside.close()
 
     def lateness(self, payload_type: int, clock_rate: int, since: float) -> float:
-        """Seconds by which the newest packet came later than the quickest one ever; only of those that came after `since`."""
+        """Seconds by which the newest packet after `since` is later than the quickest ever; infinite without one."""
         seen = [(came, came - stamp / clock_rate) for came, stamp in self.transits.get(payload_type, [])]
         late = [transit for came, transit in seen if came >= since]
         return late[-1] - min(transit for _, transit in seen) if late else float("inf")

@@ -21,7 +21,7 @@ def test_an_entry_point_and_a_token_are_enough() -> None:
     """D12 P13."""
     settings = parsed(*NEEDED)
     assert (settings.role, settings.slot, settings.http_port, settings.media_port) == (None, None, 8080, 7000)
-    assert settings.pod_ip == "127.0.0.1"
+    assert (settings.pod_ip, settings.media_tcp) == ("127.0.0.1", True)
 
 
 def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> None:
@@ -41,6 +41,10 @@ def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> No
     assert (settings.media_port, settings.pod_ip, settings.drain_seconds) == (7004, "10.244.0.7", 30.0)
 
 
+def test_media_over_tcp_can_be_switched_off() -> None:
+    assert parsed(*NEEDED, environment={"RIVULET_MEDIA_TCP": "off"}).media_tcp is False
+
+
 def test_the_token_is_not_shown() -> None:
     assert "secret" not in repr(parsed(*NEEDED))
 
@@ -57,6 +61,7 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--http-port", "65536"], "RIVULET_HTTP_PORT"),
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
+        ([*NEEDED, "--media-tcp", "maybe"], "RIVULET_MEDIA_TCP"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
