@@ -214,3 +214,6 @@ async def test_answers_name_the_same_addresses_for_tcp_after_those_for_udp(make_
     assert [line[-2:] for line in lines if line[2] == "tcp"] == [["tcptype", "passive"]] * 2
     priorities = [int(line[3]) for line in lines]
     assert priorities == sorted(priorities, reverse=True)
+    for address in (LOOPBACK, "::1"):
+        socket.create_connection((address, port)).close()
+    await eventually(lambda: node.engine.stats()["tcp_accepted"] == 2, "IPv4 and IPv6 taken")

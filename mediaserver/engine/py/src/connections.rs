@@ -234,7 +234,7 @@ impl Connections {
                     // Failing means that it is not registered: our own bug; what waits is dropped when it is late.
                     let _ = poller.want_writable(&connection.stream, u64::from(number), !all);
                 }
-                if all && !connection.was_cut {
+                if all && !connection.was_cut && connection.hangs_up.is_none() {
                     self.busy.remove(&number);
                 } else {
                     self.busy.insert(number);
