@@ -41,6 +41,7 @@ class SessionStats(TypedDict):
     state: Literal["connecting", "connected"]
     age_ms: int
     remote: str | None  # "ip:port" of the nominated pair
+    transport: Literal["udp", "tcp"] | None  # of the nominated pair
     rtt_ms: float | None
     loss: float | None  # fraction 0…1 in the latest report, before repair: the peer's (viewer, relay_out) or ours
     packets: int  # RTP packets from_publisher/from the parent, or to_viewer (repairs not counted)
@@ -75,6 +76,13 @@ class EngineStats(TypedDict):
     send_calls: int
     gso_messages: int
     would_block: int  # times that the socket buffer was full (EAGAIN)
+    tcp_connections: int  # open now
+    tcp_accepted: int
+    tcp_refused: int  # at the limit (twice max_sessions), or the system was out of something
+    tcp_silent: int  # closed: no valid check within 10 s
+    tcp_garbage: int  # closed: what came was no frame, or no datagram of WebRTC
+    tcp_displaced: int  # closed: of more than 256 without a valid check, the oldest
+    tcp_cuts: int  # times that video waited too long in a connection and was dropped up to the next key frame
     unknown_datagrams: int  # garbage, truncated, or from nobody we know
     pending_handshakes: int
     handshake_wait_ms: (
@@ -142,8 +150,12 @@ class Engine:
         send_buffer: int | None = None,
         receive_buffer: int | None = None,
         threads: int = 1,
+        tcp: bool = True,
     ) -> Self:
-        """Bind UDP `bind:port` (0: any free port) and start the data threads, at most 64. OSError when the port is taken."""
+        """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp` and there is one thread; start the data threads, at most 64.
+
+        OSError when the port is taken.
+        """
 
     @property
     def port(self) -> int: ...

@@ -33,6 +33,8 @@ _COUNTERS = (
         "Bursts that one media thread could not give another, which was behind",
         "dropped_bursts",
     ),
+    ("rivulet_tcp_connections_accepted", "Media connections (TCP) that were taken", "tcp_accepted"),
+    ("rivulet_tcp_queue_cuts", "Times that late video was dropped from a connection's queue", "tcp_cuts"),
 )
 
 
@@ -57,6 +59,7 @@ class NodeCollector(Collector):
         )
         for name, text, key in _COUNTERS:
             yield CounterMetricFamily(name, text, value=stats[key])  # type: ignore[literal-required]
+        yield from _connections(stats)
         yield from self._quality(stats)
         yield GaugeMetricFamily("rivulet_directors_linked", "Directors with a link", value=self.directors_linked())
         state = GaugeMetricFamily("rivulet_node_state", "1 for the node's state in the table", labels=["state"])
@@ -98,6 +101,17 @@ class NodeCollector(Collector):
         yield GaugeMetricFamily("rivulet_session_given_up", text, value=given_up)
         yield GaugeMetricFamily("rivulet_pending_handshakes", "Sessions being set up", value=pending)
         yield GaugeMetricFamily("rivulet_engine_lateness_seconds", "Worst lateness of a timer lately", value=lateness)
+
+
+def _connections(stats: "EngineStats") -> Iterator[Metric]:
+    yield GaugeMetricFamily("rivulet_tcp_connections", "Media connections (TCP) now", value=stats["tcp_connections"])
+    text = "Media connections (TCP) that the node did not keep: no room, no valid check in time, no frames of a session"
+    family = CounterMetricFamily("rivulet_tcp_connections_rejected", text, labels=["reason"])
+    family.add_metric(["full"], stats["tcp_refused"])
+    family.add_metric(["silent"], stats["tcp_silent"])
+    family.add_metric(["garbage"], stats["tcp_garbage"])
+    family.add_metric(["displaced"], stats["tcp_displaced"])
+    yield family
 
 
 def renderer(collector: NodeCollector) -> Callable[[], bytes]:

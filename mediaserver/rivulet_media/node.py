@@ -285,10 +285,11 @@ def _bind_engine(node_settings: NodeSettings) -> Engine:
             node_settings.media_port,
             egress_mbps=node_settings.egress_mbps,
             threads=node_settings.media_threads,
+            tcp=node_settings.media_tcp,
             max_sessions=node_settings.capacity_viewers + OTHER_SESSIONS,
         )
     except OSError as error:
-        raise SettingsError(f"cannot bind media port {node_settings.media_port}/UDP: {error}") from error
+        raise SettingsError(f"cannot bind media port {node_settings.media_port}: {error}") from error
 
 
 async def _listen(runner: web.AppRunner, node_settings: NodeSettings) -> int:

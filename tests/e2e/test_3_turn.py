@@ -17,10 +17,12 @@ PLACE = "hotel"
 
 @pytest.fixture
 def hotel() -> Iterator[str]:
-    """A place behind the WAN from which every UDP packet is dropped."""
+    """A place behind the WAN: all UDP from it is dropped, and TCP to the media ports, so that only a relay helps."""
     output([TESTBED, "up", f"place:{PLACE}"])
     drop = ["iptables", "-A", "OUTPUT", "!", "-o", "lo", "-p", "udp", "-j", "DROP"]
     output([TESTBED, "exec", PLACE, "--", *drop])
+    media = ["iptables", "-A", "OUTPUT", "-p", "tcp", "--dport", "7000:7999", "-j", "DROP"]
+    output([TESTBED, "exec", PLACE, "--", *media])
     try:
         yield PLACE
     finally:

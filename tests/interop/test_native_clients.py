@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(150)  # processes start while two cores are bus
 
 # All of them take every codec. (Pion offers all that it could send, and sends what it has.)
 STREAMS: dict[str, list[str]] = {
-    name: [] for name in ("pion_h264", "pion_vp8", "gst_vp8", "gst_h264", "ffmpeg_passive", "ffmpeg_active")
+    name: [] for name in ("pion_h264", "pion_tcp", "pion_vp8", "gst_vp8", "gst_h264", "ffmpeg_passive", "ffmpeg_active")
 }
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-t", "4"]
 TONE = ["-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "4"]
@@ -84,6 +84,24 @@ def test_pion_publishes_and_plays(
     remark = "offers codecs that it does not send"
     note(Row(_pion_name(), "publishes", codecs, certificate, published["connect_ms"], seen, remark))
     note(Row(_pion_name(), "plays", codecs, certificate, played["connect_ms"], "picture and sound, decoded by FFmpeg"))
+
+
+def test_pion_publishes_and_plays_over_tcp_alone(cdn: BareCdn, recording: Path, tmp_path: Path) -> None:
+    """It has no UDP socket: RFC 6544, it is the active side."""
+    files = ["-video", str(recording / "video.h264"), "-audio", str(recording / "audio.ogg")]
+    token = ["-token", cdn.token("pion_tcp")]
+    with pion("publish", whip(cdn, "pion_tcp"), *files, *token, "-tcp", "-seconds", PUBLISHING_SECONDS) as publisher:
+        published = connected(publisher)
+        seen = our_player_sees(cdn, "pion_tcp")
+        with pion("play", whep(cdn, "pion_tcp"), "-write", str(tmp_path), "-seconds", "4", "-tcp") as player:
+            played = connected(player)
+            tracks = player.result()["tracks"]
+    frames = {kind: decoded(tracks[kind]["file"]) for kind in ("video", "audio")}
+    assert frames["video"] >= FRAMES, tracks
+    assert frames["audio"] >= SOUNDS, tracks
+    name, codecs = f"{_pion_name()}, TCP only", "H264, Opus"
+    note(Row(name, "publishes", codecs, "ECDSA", published["connect_ms"], seen))
+    note(Row(name, "plays", codecs, "ECDSA", played["connect_ms"], "picture and sound, decoded by FFmpeg"))
 
 
 @pytest.mark.parametrize("codec", ["vp8", "h264"])

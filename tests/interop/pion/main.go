@@ -31,7 +31,7 @@ const (
 
 type options struct {
 	url, token, video, audio, write string
-	rsa                             bool
+	rsa, tcp                        bool
 	seconds                         float64
 }
 
@@ -53,6 +53,7 @@ func run(arguments []string) error {
 	flags.StringVar(&o.audio, "audio", "", "what is published: Ogg with Opus, 20 ms a page")
 	flags.StringVar(&o.write, "write", "", "folder for what is received")
 	flags.BoolVar(&o.rsa, "rsa", false, "an RSA certificate instead of ECDSA")
+	flags.BoolVar(&o.tcp, "tcp", false, "TCP only, no UDP socket at all")
 	flags.Float64Var(&o.seconds, "seconds", 5, "how long media flows")
 	if err := flags.Parse(arguments[2:]); err != nil {
 		return err
@@ -70,13 +71,16 @@ func run(arguments []string) error {
 }
 
 // connection is a peer connection of Pion's default make; only loopback is allowed in addition.
-func connection(withRSA bool) (*webrtc.PeerConnection, error) {
-	certificate, err := certificate(withRSA)
+func connection(o options) (*webrtc.PeerConnection, error) {
+	certificate, err := certificate(o.rsa)
 	if err != nil {
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
+	if o.tcp {
+		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
+	}
 	return webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(
 		webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}},
 	)

@@ -31,7 +31,7 @@ type received struct {
 }
 
 func play(ctx context.Context, o options) error {
-	peer, err := connection(o.rsa)
+	peer, err := connection(o)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func publish(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	peer, err := connection(o.rsa)
+	peer, err := connection(o)
 	if err != nil {
 		return err
 	}

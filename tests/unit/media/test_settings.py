@@ -21,7 +21,7 @@ def test_an_entry_point_and_a_token_are_enough() -> None:
     """D12 P13."""
     settings = parsed(*NEEDED)
     assert (settings.role, settings.slot, settings.http_port, settings.media_port) == (None, None, 8080, 7000)
-    assert settings.pod_ip == "127.0.0.1"
+    assert (settings.pod_ip, settings.media_tcp) == ("127.0.0.1", True)
 
 
 def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> None:
@@ -41,12 +41,13 @@ def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> No
     assert (settings.media_port, settings.pod_ip, settings.drain_seconds) == (7004, "10.244.0.7", 30.0)
 
 
-def test_media_have_a_thread_for_each_cpu_but_no_more_than_the_engine_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rivulet_media.settings.usable_cpus", lambda: 3)
-    assert parsed(*NEEDED).media_threads == 3
-    assert parsed(*NEEDED, "--media-threads", "1").media_threads == 1
-    monkeypatch.setattr("rivulet_media.settings.usable_cpus", lambda: 192)
-    assert parsed(*NEEDED).media_threads == 64
+def test_media_have_one_thread_unless_more_are_wanted() -> None:
+    assert parsed(*NEEDED).media_threads == 1
+    assert parsed(*NEEDED, "--media-threads", "3").media_threads == 3
+
+
+def test_media_over_tcp_can_be_switched_off() -> None:
+    assert parsed(*NEEDED, environment={"RIVULET_MEDIA_TCP": "off"}).media_tcp is False
 
 
 def test_the_token_is_not_shown() -> None:
@@ -67,6 +68,7 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--media-threads", "65"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
+        ([*NEEDED, "--media-tcp", "maybe"], "RIVULET_MEDIA_TCP"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )

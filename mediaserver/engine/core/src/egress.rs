@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::border::ViewerId;
+use crate::tcp::Lane;
 
 /// Datagrams of one viewer: `len` bytes from `start` of the batch, cut every `segment` bytes (the last may be shorter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Message {
     pub len: usize,
     /// Bytes of each datagram; equal to `len` when there is one.
     pub segment: u16,
+    /// What it is, for a connection on which not everything can go at once.
+    pub lane: Lane,
 }
 
 impl Message {
@@ -28,6 +31,12 @@ pub trait Egress {
     /// Send `messages` in order; their bytes lie in `bytes`. Returns how many are done with, sent or given up for good;
     /// fewer than all means that the socket is full and the rest is offered again by the next `poll_transmit`.
     fn send(&mut self, messages: &[Message], bytes: &[u8]) -> usize;
+
+    /// Whether more video to `destination` would only wait: it is a TCP connection whose peer takes no more just now.
+    fn is_behind(&self, destination: SocketAddr) -> bool {
+        let _ = destination;
+        false
+    }
 }
 
 /// Why `poll_transmit` returned.

@@ -37,6 +37,7 @@ mod source;
 pub mod srtp;
 mod stream;
 pub mod stun;
+pub mod tcp;
 pub mod timeline;
 pub mod trace;
 mod viewer;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::border::{Totals, ViewerId};
 use crate::egress::{Egress, Message};
 use crate::runs::Run;
+use crate::tcp::Lane;
 
 /// Above either of these the batch is handed to the sockets.
 const MANY_MESSAGES: usize = 64;
@@ -14,6 +15,8 @@ const MANY_BYTES: usize = 128 * 1024;
 pub struct Outbox {
     /// The arena: packets are written and sealed at its end, then committed.
     pub bytes: Vec<u8>,
+    /// What is committed from now on.
+    pub lane: Lane,
     messages: Vec<Message>,
     sent: usize,
     /// The last message as a run that may grow.
@@ -38,13 +41,14 @@ impl Outbox {
         if let (Some(run), Some(last)) = (&mut self.run, self.messages.last_mut())
             && last.viewer == viewer
             && last.destination == destination
+            && last.lane == self.lane
             && run.extend(len)
         {
             last.len += len;
             return;
         }
         self.run = Some(Run::of(len));
-        self.messages.push(Message { viewer, destination, start, len, segment: len as u16 });
+        self.messages.push(Message { viewer, destination, start, len, segment: len as u16, lane: self.lane });
     }
 
     /// What was begun is given up: the arena ends with what was committed.

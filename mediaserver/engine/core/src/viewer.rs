@@ -24,6 +24,7 @@ use crate::slots::{Id, Slots};
 use crate::source::{Burst, Source};
 use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
+use crate::tcp::{self, Lane};
 use crate::timeline;
 use layers::Layers;
 pub use layers::{Playing, Switch, Why};
@@ -35,6 +36,7 @@ const FRESH_KEY_FRAME: Duration = Duration::from_millis(500);
 const PLI_SPACING: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with one another")]
 pub struct Viewer {
     pub stream: Id,
     pub relay: bool,
@@ -50,6 +52,8 @@ pub struct Viewer {
     sealer: Sealer,
     opener: Opener,
     repairs: Repairs,
+    /// Its connection takes no video just now; what is to come waits in the log.
+    held: bool,
     /// Position in the stream's log.
     cursor: u64,
     /// Catches up with `cursor`; video comes from there meanwhile.
@@ -75,6 +79,8 @@ pub struct Turn<'a> {
     pub now: Instant,
     /// NTP, our time.
     pub ntp: u64,
+    /// The connection to the viewer takes no video just now.
+    pub behind: bool,
 }
 
 /// What a turn or a datagram found out.
@@ -124,6 +130,7 @@ impl Viewer {
             sealer: Sealer::new(keys),
             opener: Opener::new(keys),
             repairs: Repairs::default(),
+            held: false,
             cursor: 0,
             replay: None,
             last_replay: None,
@@ -157,7 +164,7 @@ impl Viewer {
     /// When it wants a turn without anything new in the log.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
-        let replay = self.replay.as_ref().map(|replay| replay.due);
+        let replay = self.replay.as_ref().filter(|_| !self.held).map(|replay| replay.due);
         self.reports.next().into_iter().chain(replay).chain(self.layers.probe).min()
     }
 
@@ -168,9 +175,12 @@ impl Viewer {
             return Outcome::default();
         };
         self.stamps.leave_at(turn.ntp);
+        self.held = turn.behind;
         turn.outbox.close_run();
         while let Some(repair) = self.repairs.next() {
-            self.send_repair(repair, destination, turn);
+            if !turn.behind {
+                self.send_repair(repair, destination, turn);
+            }
         }
         turn.outbox.close_run();
         let mut outcome = Outcome { restart: self.cut_late(turn), ..Outcome::default() };
@@ -178,21 +188,24 @@ impl Viewer {
             outcome.restart = outcome.restart.or(Some(Restart::Switch(switch)));
         }
         self.pass_over(turn.stream);
-        if let Some(burst) = turn.stream.burst(self.cursor) {
+        let next = turn.stream.burst(self.cursor).filter(|burst| !self.keeps_back(burst));
+        if let Some(burst) = next {
             self.cursor += 1;
             if self.replay.is_none() || burst.kind != Kind::Video {
                 self.send_burst(burst, destination, turn, &mut outcome);
             }
         }
-        if self.replay.is_some() {
+        if self.replay.is_some() && !turn.behind {
             self.go_on_replaying(destination, turn, &mut outcome);
         }
-        self.send_probe(destination, turn);
+        if !turn.behind {
+            self.send_probe(destination, turn);
+        }
         if self.reports.is_due(turn.now) {
             self.send_report(destination, turn);
         }
-        let replay_is_due = self.replay.as_ref().is_some_and(|replay| replay.due <= turn.now);
-        outcome.more = self.cursor < turn.stream.log_end() || replay_is_due;
+        let replay_is_due = self.replay.as_ref().is_some_and(|replay| replay.due <= turn.now && !turn.behind);
+        outcome.more = (next.is_some() && self.cursor < turn.stream.log_end()) || replay_is_due;
         outcome
     }
 
@@ -240,6 +253,19 @@ impl Viewer {
         cut.then_some(Restart::Cut(from.filter(|_| !overtaken)))
     }
 
+    /// Video that was on its way in the connection was too late: none is sent before a key frame.
+    pub fn on_cut(&mut self) {
+        self.replay = None;
+        self.interrupt_video();
+        self.stats.cut += 1;
+    }
+
+    /// Whether it is reached by a TCP connection.
+    #[must_use]
+    pub fn is_over_tcp(&self) -> bool {
+        self.destination.and_then(tcp::number).is_some()
+    }
+
     fn send_burst(&mut self, burst: &Burst, destination: SocketAddr, turn: &mut Turn<'_>, outcome: &mut Outcome) {
         let Some(at) = self.hears(burst) else { return };
         if self.layers.target == Some(burst.track) && burst.rid.is_some() {
@@ -267,6 +293,7 @@ impl Viewer {
             }
         };
         let mut last = None;
+        turn.outbox.lane = Self::lane(burst);
         for packet in burst.packets.iter().chain(follow) {
             let Some(number) = self.tracks[at].number(&segment, packet) else { continue };
             let start = turn.outbox.bytes.len();
@@ -276,10 +303,26 @@ impl Viewer {
                 last = Some(packet);
             }
         }
+        turn.outbox.lane = Lane::Urgent;
         if let Some(last) = last {
             self.tracks[at].note(&segment, last);
         }
         self.note_burst(at, burst, turn.now);
+    }
+
+    /// Whether `burst` waits in the log because the connection takes no video.
+    fn keeps_back(&self, burst: &Burst) -> bool {
+        let goes_out = self.replay.is_none() && (self.plays_video() || burst.starts_key_frame);
+        self.held && burst.kind == Kind::Video && goes_out
+    }
+
+    /// Of a burst.
+    fn lane(burst: &Burst) -> Lane {
+        match burst.kind {
+            Kind::Audio => Lane::Urgent,
+            Kind::Video if burst.starts_key_frame => Lane::KeyFrame,
+            Kind::Video => Lane::Video,
+        }
     }
 
     fn note_burst(&mut self, at: usize, burst: &Burst, now: Instant) {

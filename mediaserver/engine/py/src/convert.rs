@@ -141,6 +141,13 @@ pub fn figures<'py>(py: Python<'py>, figures: &Figures) -> PyResult<Bound<'py, P
     dict.set_item("send_calls", figures.send.calls)?;
     dict.set_item("gso_messages", figures.send.segmented_messages)?;
     dict.set_item("would_block", figures.send.would_block)?;
+    dict.set_item("tcp_connections", figures.open_connections)?;
+    dict.set_item("tcp_accepted", figures.connections.accepted)?;
+    dict.set_item("tcp_refused", figures.connections.refused)?;
+    dict.set_item("tcp_silent", figures.connections.silent)?;
+    dict.set_item("tcp_garbage", figures.connections.garbage)?;
+    dict.set_item("tcp_displaced", figures.connections.displaced)?;
+    dict.set_item("tcp_cuts", figures.connections.cuts)?;
     dict.set_item("unknown_datagrams", figures.node.unknown_datagrams)?;
     dict.set_item("pending_handshakes", figures.node.pending_handshakes)?;
     dict.set_item("handshake_wait_ms", milliseconds(figures.node.handshake_wait))?;
@@ -158,6 +165,7 @@ fn session_dict<'py>(py: Python<'py>, stats: &SessionStats) -> PyResult<Bound<'p
     dict.set_item("state", if stats.connected { "connected" } else { "connecting" })?;
     dict.set_item("age_ms", milliseconds(stats.age))?;
     dict.set_item("remote", stats.remote.map(|address| address.to_string()))?;
+    dict.set_item("transport", stats.remote.map(|_| if stats.over_tcp { "tcp" } else { "udp" }))?;
     dict.set_item("rtt_ms", stats.rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0))?;
     dict.set_item("loss", stats.loss)?;
     dict.set_item("packets", stats.packets)?;

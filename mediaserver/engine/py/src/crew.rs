@@ -1,5 +1,6 @@
 //! The data threads as other threads hold them: which one has a session, and having things done there.
 
+use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,12 +35,13 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// One data thread for each socket; `node` makes its node.
+    /// One data thread for each socket, the first with the listener; `node` makes its node.
     ///
     /// # Errors
     /// When the system is out of something.
     pub fn start(
-        sockets: Vec<std::net::UdpSocket>,
+        sockets: Vec<UdpSocket>,
+        mut listener: Option<TcpListener>,
         events: &Arc<EventQueue>,
         node: impl Fn() -> Node,
     ) -> io::Result<Self> {
@@ -51,7 +53,7 @@ impl Crew {
             let me = sessions.me();
             let node = node().linked(sessions, streams, directory.clone());
             let (commands, queue) = channel::<Command>();
-            let data = DataThread::new(node, socket, wakers.clone(), queue, events.clone())?;
+            let data = DataThread::new(node, (socket, listener.take()), wakers.clone(), queue, events.clone())?;
             thread::Builder::new().name(format!("rivulet-data-{me}")).spawn(move || data.run())?;
             lines.push(Line { commands: Mutex::new(Some(commands)), waker: wakers[me].clone() });
         }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver as Commands, TryRecvError};
@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use rivulet_core::egress::{Egress, Flow, Message};
 use rivulet_core::node::{Node, SessionId, Socket, Transmit};
+use rivulet_core::tcp::{self, Lane};
 use rivulet_udp::{Outgoing, Poller, Receiver, SendCounters, Sender, Waker, connect};
 
+use crate::connections::Connections;
 use crate::events::EventQueue;
 
 const WAKER: u64 = 0;
@@ -45,6 +47,7 @@ pub struct DataThread {
     pub node: Node,
     pub counters: ThreadCounters,
     pub stopping: bool,
+    pub connections: Connections,
     shared: UdpSocket,
     own: HashMap<SessionId, UdpSocket>,
     poller: Poller,
@@ -65,7 +68,7 @@ impl DataThread {
     /// When the process is out of descriptors.
     pub fn new(
         node: Node,
-        shared: UdpSocket,
+        (shared, listener): (UdpSocket, Option<TcpListener>),
         wakers: Vec<Arc<Waker>>,
         commands: Commands<Command>,
         events: Arc<EventQueue>,
@@ -75,8 +78,11 @@ impl DataThread {
             poller.add(&**waker, WAKER)?;
         }
         poller.add(&shared, SHARED)?;
+        let connections = Connections::new(listener, node.most_connections());
+        connections.start(&poller)?;
         Ok(Self {
             node,
+            connections,
             counters: ThreadCounters::default(),
             stopping: false,
             shared,
@@ -120,7 +126,7 @@ impl DataThread {
 
     fn turn(&mut self) {
         let before = Instant::now();
-        let due = self.node.next_deadline();
+        let due = self.node.next_deadline().into_iter().chain(self.connections.next_deadline()).min();
         let wait = due.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(before)).min(LONGEST_WAIT);
         // An error here is our own bug (a bad descriptor): the next turn waits again, timers go on.
         let ready = self.poller.wait(wait).unwrap_or_default();
@@ -137,17 +143,22 @@ impl DataThread {
                         self.read(Socket::Shared, now);
                     }
                 }
+                token if self.connections.has(token) => {
+                    let Self { connections, poller, node, counters, .. } = self;
+                    connections.on_ready(event, poller, node, counters, now);
+                }
                 id => self.read(Socket::Own(id), now),
             }
         }
         self.node.on_words(now);
         self.run_commands(now);
+        self.connections.on_timeout(&self.poller, &mut self.node, now);
         self.node.on_timeout(now);
         // They seal while we do.
         self.wake_others();
         self.send(now);
         self.let_handshakes_on(now);
-        self.clear_up();
+        self.clear_up(now);
         self.wake_others();
         self.counters.ticks += 1;
     }
@@ -219,7 +230,8 @@ impl DataThread {
         }
         self.send_waiting(now);
         if !self.blocked {
-            let mut egress = SocketEgress { socket: &self.shared, sender: &mut self.sender, rest: &mut self.rest, now };
+            let Self { shared: socket, sender, rest, connections, poller, .. } = self;
+            let mut egress = SocketEgress { socket, sender, rest, connections, poller, now };
             let flow = self.node.poll_transmit(now, &mut egress);
             self.blocked |= flow == Flow::Blocked || self.rest.is_some();
         }
@@ -243,6 +255,11 @@ impl DataThread {
     fn send_waiting(&mut self, now: Instant) {
         let mut kept = VecDeque::new();
         while let Some(transmit) = self.waiting.pop_front() {
+            if tcp::number(transmit.to).is_some() {
+                self.connections.push(transmit.to, &transmit.datagram, Lane::Urgent, now);
+                self.connections.flush(transmit.to, &self.poller, now);
+                continue;
+            }
             let socket = match transmit.socket {
                 Socket::Shared if self.blocked => {
                     kept.push_back(transmit);
@@ -266,7 +283,8 @@ impl DataThread {
     }
 
     /// Connect settled relays' sockets, close those of ended ones, pass events on.
-    fn clear_up(&mut self) {
+    fn clear_up(&mut self, now: Instant) {
+        self.connections.clear_up(&mut self.node, now);
         for (id, peer) in self.node.settled.drain(..) {
             if let Some(socket) = self.own.get(&id) {
                 // Not connected is as good: datagrams from elsewhere are dropped by the node too.
@@ -284,11 +302,48 @@ struct SocketEgress<'a> {
     socket: &'a UdpSocket,
     sender: &'a mut Sender,
     rest: &'a mut Option<(SocketAddr, Vec<u8>, usize)>,
+    connections: &'a mut Connections,
+    poller: &'a Poller,
     now: Instant,
 }
 
 impl Egress for SocketEgress<'_> {
     fn send(&mut self, messages: &[Message], bytes: &[u8]) -> usize {
+        let mut done = 0;
+        let by_tcp = |message: &Message| tcp::number(message.destination).is_some();
+        for group in messages.chunk_by(|one, next| by_tcp(one) == by_tcp(next)) {
+            if by_tcp(&group[0]) {
+                for message in group {
+                    self.send_on_connection(message, bytes);
+                }
+                done += group.len();
+                continue;
+            }
+            let sent = self.send_datagrams(group, bytes);
+            done += sent;
+            if sent < group.len() {
+                break;
+            }
+        }
+        done
+    }
+
+    fn is_behind(&self, destination: SocketAddr) -> bool {
+        self.connections.is_behind(destination)
+    }
+}
+
+impl SocketEgress<'_> {
+    /// A connection takes everything; that it is behind holds back what would come next.
+    fn send_on_connection(&mut self, message: &Message, bytes: &[u8]) {
+        let whole = &bytes[message.start..message.start + message.len];
+        for datagram in whole.chunks(usize::from(message.segment).max(1)) {
+            self.connections.push(message.destination, datagram, message.lane, self.now);
+        }
+        self.connections.flush(message.destination, self.poller, self.now);
+    }
+
+    fn send_datagrams(&mut self, messages: &[Message], bytes: &[u8]) -> usize {
         if self.rest.is_some() {
             return 0;
         }

@@ -40,7 +40,7 @@ pub struct Engine {
 impl Engine {
     #[new]
     #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
-                        max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1))]
+                        max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1, tcp=true))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]
     fn new(
         py: Python<'_>,
@@ -54,6 +54,7 @@ impl Engine {
         send_buffer: Option<usize>,
         receive_buffer: Option<usize>,
         threads: usize,
+        tcp: bool,
     ) -> PyResult<Self> {
         let gather = Duration::try_from_secs_f64(gather_ms / 1_000.0)
             .map_err(|_| PyValueError::new_err("gather_ms must not be negative"))?;
@@ -65,6 +66,7 @@ impl Engine {
             limits: Limits { sessions: max_sessions, handshakes: max_handshakes },
             buffers: Buffers { send: send_buffer, receive: receive_buffer },
             threads,
+            tcp,
         };
         Ok(Self { handle: py.detach(|| Handle::start(&settings))? })
     }

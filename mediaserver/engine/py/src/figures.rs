@@ -3,12 +3,15 @@
 use rivulet_core::node::NodeStats;
 use rivulet_udp::SendCounters;
 
+use crate::connections::ConnectionCounters;
 use crate::data_thread::ThreadCounters;
 
 pub struct Figures {
     pub node: NodeStats,
     pub send: SendCounters,
     pub thread: ThreadCounters,
+    pub connections: ConnectionCounters,
+    pub open_connections: usize,
 }
 
 impl Figures {
@@ -27,6 +30,10 @@ impl Figures {
         self.thread.bytes_received += other.thread.bytes_received;
         self.thread.ticks += other.thread.ticks;
         self.thread.lateness = self.thread.lateness.max(other.thread.lateness);
+        // Only one thread takes any.
+        if other.open_connections > 0 {
+            (self.connections, self.open_connections) = (other.connections, other.open_connections);
+        }
         self
     }
 }

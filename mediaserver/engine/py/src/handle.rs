@@ -1,6 +1,7 @@
 //! The engine as other threads hold it: builds sessions here, hands them to a data thread, waits for its word.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +14,7 @@ use rivulet_core::node::{Limits, NewPull, NewSession, Node, SessionId, TraceRead
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
 use rivulet_core::trace::Bounds;
-use rivulet_udp::{Buffers, bind, bind_group};
+use rivulet_udp::{Buffers, bind, bind_group, listen};
 
 use crate::crew::Crew;
 use crate::errors::Failure;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub buffers: Buffers,
     /// Data threads, at least 1.
     pub threads: usize,
+    /// Take media over TCP too, on the same port; with one thread only.
+    pub tcp: bool,
 }
 
 /// What a viewer's session may be given besides.
@@ -44,6 +47,7 @@ pub struct Handle {
     pub events: Arc<EventQueue>,
     pub local: SocketAddr,
     buffers: Buffers,
+    tcp: bool,
     crypto: Crypto,
     candidates: Mutex<Vec<SocketAddr>>,
     crew: Crew,
@@ -57,7 +61,8 @@ impl Handle {
     pub fn start(settings: &Settings) -> Result<Self, Failure> {
         let crypto = Crypto::new().map_err(std::io::Error::other)?;
         let threads = settings.threads.clamp(1, MOST_THREADS);
-        let sockets = bind_group(settings.address, threads, settings.buffers)?;
+        let (sockets, listener) = sockets(settings, threads)?;
+        let tcp = listener.is_some();
         let local = sockets[0].local_addr()?;
         let events = Arc::new(EventQueue::new()?);
         let config = ForwarderConfig {
@@ -69,8 +74,8 @@ impl Handle {
         };
         let clock = wall_clock();
         let node = || Node::new(crypto.clone(), settings.limits, config.clone(), clock, random::number());
-        let crew = Crew::start(sockets, &events, node)?;
-        Ok(Self { events, local, buffers: settings.buffers, crypto, candidates: Mutex::default(), crew })
+        let crew = Crew::start(sockets, listener, &events, node)?;
+        Ok(Self { events, local, buffers: settings.buffers, tcp, crypto, candidates: Mutex::default(), crew })
     }
 
     pub fn set_candidates(&self, candidates: Vec<SocketAddr>) {
@@ -185,7 +190,13 @@ impl Handle {
 
     pub fn figures(&self) -> Result<Figures, Failure> {
         let all = self.crew.call_all(|data, now| {
-            let figures = Figures { node: data.node.stats(now), send: data.send_counters(), thread: data.counters };
+            let figures = Figures {
+                node: data.node.stats(now),
+                send: data.send_counters(),
+                thread: data.counters,
+                connections: data.connections.counters,
+                open_connections: data.connections.len(),
+            };
             data.counters.lateness = Duration::ZERO;
             figures
         })?;
@@ -209,13 +220,32 @@ impl Handle {
             let set = self.candidates.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if set.is_empty() { vec![self.own_address()] } else { set }
         });
-        LocalTransport { candidates, ..random::local_transport(self.crypto.fingerprint()) }
+        LocalTransport { candidates, tcp: self.tcp, ..random::local_transport(self.crypto.fingerprint()) }
     }
 
     /// Where we are when nobody said: the bound address, or loopback.
     fn own_address(&self) -> SocketAddr {
         let ip = if self.local.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.local.ip() };
         SocketAddr::new(ip, self.local.port())
+    }
+}
+
+/// One port number for both. Any free one is wanted: of some it is taken by somebody's TCP.
+fn sockets(settings: &Settings, threads: usize) -> io::Result<(Vec<UdpSocket>, Option<TcpListener>)> {
+    const TRIES: usize = 16;
+    let mut tries = 0;
+    loop {
+        let sockets = bind_group(settings.address, threads, settings.buffers)?;
+        // A connection stays with the thread that took it, which its session may not.
+        if !settings.tcp || threads > 1 {
+            return Ok((sockets, None));
+        }
+        tries += 1;
+        match listen(sockets[0].local_addr()?) {
+            Ok(listener) => return Ok((sockets, Some(listener))),
+            Err(_) if settings.address.port() == 0 && tries < TRIES => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What it means is written in `_engine.pyi`.
 
+mod connection;
+mod connections;
 mod convert;
 mod crew;
 mod data_thread;

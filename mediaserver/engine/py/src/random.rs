@@ -40,6 +40,7 @@ pub fn local_transport(fingerprint: String) -> LocalTransport {
         password: letters(24),
         fingerprint,
         candidates: Vec::new(),
+        tcp: false,
     }
 }
 

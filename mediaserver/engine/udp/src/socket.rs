@@ -38,7 +38,7 @@ pub fn bind_group(address: SocketAddr, count: usize, buffers: Buffers) -> io::Re
     let local = first.local_addr()?;
     let mut group = vec![first];
     for _ in 1..count {
-        set_option(group[0].as_raw_fd(), libc::SO_REUSEPORT, 1)?;
+        set_option(group[0].as_raw_fd(), (libc::SOL_SOCKET, libc::SO_REUSEPORT), 1)?;
         group.push(bind_beside(local, buffers)?);
     }
     Ok(group)
@@ -54,7 +54,7 @@ fn bind_beside(local: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
     }
     // SAFETY: the descriptor was just made and belongs to nobody else.
     let socket = unsafe { UdpSocket::from_raw_fd(fd) };
-    set_option(fd, libc::SO_REUSEPORT, 1)?;
+    set_option(fd, (libc::SOL_SOCKET, libc::SO_REUSEPORT), 1)?;
     let raw = RawAddress::new(local);
     // SAFETY: the descriptor is open and `raw` holds an address of `length` bytes.
     let result = unsafe { libc::bind(fd, (&raw const raw.storage).cast(), raw.length) };
@@ -93,16 +93,16 @@ fn set_buffers(socket: &UdpSocket, buffers: Buffers) -> io::Result<()> {
 /// Ask for a buffer: forced past the system's limit where we may, else up to the limit. An explicit size is never forced up.
 fn set_buffer(fd: RawFd, (plain, forced): (i32, i32), size: Option<usize>) -> io::Result<()> {
     let bytes = i32::try_from(size.unwrap_or(DEFAULT_BUFFER)).unwrap_or(i32::MAX);
-    if size.is_none() && set_option(fd, forced, bytes).is_ok() {
+    if size.is_none() && set_option(fd, (libc::SOL_SOCKET, forced), bytes).is_ok() {
         return Ok(());
     }
-    set_option(fd, plain, bytes)
+    set_option(fd, (libc::SOL_SOCKET, plain), bytes)
 }
 
-fn set_option(fd: RawFd, option: i32, value: i32) -> io::Result<()> {
+/// `option`: level and name of one that takes an int.
+pub(crate) fn set_option(fd: RawFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open and the option takes an int.
-    let result =
-        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const value).cast(), size_of_u32::<i32>()) };
+    let result = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size_of_u32::<i32>()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

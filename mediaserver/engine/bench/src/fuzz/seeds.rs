@@ -272,6 +272,7 @@ fn offers() -> Vec<Vec<u8>> {
         password: "a-password-of-24-letters".to_owned(),
         fingerprint: ["AB"; 32].join(":"),
         candidates: vec![SocketAddr::from(([198, 51, 100, 1], 7000))],
+        tcp: true,
     };
     let tracks = [Codec::Vp9, Codec::Opus].map(|codec| Track {
         kind: codec.kind(),

@@ -122,6 +122,7 @@ fn negotiated(relay: bool) -> (ViewerSpec, Receiver) {
         password: name.repeat(24),
         fingerprint: vec!["00"; 32].join(":"),
         candidates: Vec::new(),
+        tcp: false,
     };
     let tracks = [Track {
         kind: Codec::H264.kind(),

@@ -12,6 +12,7 @@ use crate::negotiation::{Codec, Extension, ExtensionIds, Kind};
 use crate::rtcp::{self, Report};
 use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, SrtpProfile};
+use crate::tcp;
 
 pub const AUDIO: usize = 0;
 pub const VIDEO: usize = 1;
@@ -111,6 +112,7 @@ impl Player {
 /// Datagrams on their way; takes `room` messages at most.
 struct Wire {
     room: usize,
+    behind: bool,
     taken: Vec<(ViewerId, Vec<u8>, SocketAddr)>,
     shapes: Vec<(usize, usize)>,
 }
@@ -127,6 +129,10 @@ impl Egress for Wire {
             self.taken.extend(parts);
         }
         count
+    }
+
+    fn is_behind(&self, destination: SocketAddr) -> bool {
+        self.behind && tcp::number(destination).is_some()
     }
 }
 
@@ -146,6 +152,8 @@ pub struct World {
     pub shapes: Vec<(usize, usize)>,
     /// Messages that the sockets take in one go.
     pub room: usize,
+    /// TCP connections take no video.
+    pub behind: bool,
     started: u64,
 }
 
@@ -168,6 +176,7 @@ impl World {
             stream: "a stream".into(),
             shapes: vec![],
             room: usize::MAX,
+            behind: false,
             started: 0,
         }
     }
@@ -277,7 +286,7 @@ impl World {
 
     /// Timers and transmission at this instant.
     pub fn settle(&mut self) -> Flow {
-        let mut wire = Wire { room: self.room, taken: vec![], shapes: vec![] };
+        let mut wire = Wire { room: self.room, behind: self.behind, taken: vec![], shapes: vec![] };
         let flow = self.forwarder.poll_transmit(self.now, &mut wire);
         self.shapes.extend(wire.shapes);
         for (viewer, datagram, _) in wire.taken {

@@ -1,12 +1,14 @@
 //! Turns of the viewers: sealing into the outbox, and from there to the sockets.
 
 use std::cmp::Reverse;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::Forwarder;
 use crate::border::ViewerId;
 use crate::egress::{Egress, Flow};
+use crate::tcp;
 use crate::timeline;
 use crate::viewer::{Hopeless, Outcome, Turn, Viewer};
 
@@ -25,8 +27,11 @@ impl Forwarder {
                 break;
             }
             self.queue.pop_front();
-            self.take_turn(id, now, ntp);
-            if self.outbox.is_full() && !self.outbox.flush(egress, &mut self.totals) {
+            let connection = self.connection_of(id);
+            self.take_turn(id, (now, ntp), connection.is_some_and(|connection| egress.is_behind(connection)));
+            // Whether a connection can take more is known only after it has taken this.
+            let full = self.outbox.is_full() || connection.is_some();
+            if full && !self.outbox.flush(egress, &mut self.totals) {
                 return Flow::Blocked;
             }
         }
@@ -44,10 +49,35 @@ impl Forwarder {
         self.pacing.hold(since, now)
     }
 
-    fn take_turn(&mut self, id: ViewerId, now: Instant, ntp: u64) {
+    fn connection_of(&self, id: ViewerId) -> Option<SocketAddr> {
+        self.viewers.get(id.0)?.destination.filter(|destination| tcp::number(*destination).is_some())
+    }
+
+    /// The viewer's connection takes video again.
+    pub fn on_writable(&mut self, viewer: ViewerId) {
+        if let Some(entry) = self.viewers.get_mut(viewer.0).filter(|entry| !entry.queued) {
+            entry.queued = true;
+            self.queue.push_back(viewer);
+        }
+    }
+
+    /// What the viewer's connection had not taken in time was dropped.
+    pub fn on_cut(&mut self, viewer: ViewerId, now: Instant) {
+        let Some(entry) = self.viewers.get_mut(viewer.0) else { return };
+        entry.on_cut();
+        let stream = entry.stream;
+        let track = entry.layer().map(|playing| playing.track);
+        self.want_key_frame(stream, track, now);
+    }
+
+    fn take_turn(&mut self, id: ViewerId, (now, ntp): (Instant, u64), behind: bool) {
         let layer = self.viewers.get(id.0).and_then(Viewer::layer);
         let before = self.outbox.bytes.len();
-        let Some(outcome) = self.serve(id, now, ntp, Viewer::turn) else { return };
+        let turn = |viewer: &mut Viewer, turn: &mut Turn<'_>| {
+            turn.behind = behind;
+            viewer.turn(turn)
+        };
+        let Some(outcome) = self.serve(id, now, ntp, turn) else { return };
         let Some(viewer) = self.viewers.get_mut(id.0) else { return };
         self.pacing.sent(self.outbox.bytes.len() - before, now);
         if outcome.more {
@@ -69,6 +99,7 @@ impl Forwarder {
             self.want_key_frame(stream, outcome.wants_key_frame, now);
         }
     }
+
     /// Let a viewer do something. A panic over it is its end, and nobody else's.
     pub(super) fn serve(
         &mut self,
@@ -81,7 +112,7 @@ impl Forwarder {
         viewer.queued = false;
         let stream = self.streams.get(viewer.stream)?;
         let (outbox, config) = (&mut self.outbox, &self.config);
-        let mut turn = Turn { id, stream, sources: &self.sources, outbox, config, now, ntp };
+        let mut turn = Turn { id, stream, sources: &self.sources, outbox, config, now, ntp, behind: false };
         let outcome = catch_unwind(AssertUnwindSafe(|| action(viewer, &mut turn))).ok();
         if outcome.is_none() {
             self.outbox.drop_begun();

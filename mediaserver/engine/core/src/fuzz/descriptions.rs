@@ -11,6 +11,7 @@ fn local() -> LocalTransport {
         password: "a-password-of-24-letters".to_owned(),
         fingerprint: ["AB"; 32].join(":"),
         candidates: vec!["198.51.100.1:7000".parse().expect("an address")],
+        tcp: false,
     }
 }
 
@@ -60,7 +61,12 @@ pub fn fragment(_: &mut Ground, data: &[u8]) {
     let Ok(read) = Fragment::parse(&String::from_utf8_lossy(data)) else { return };
     assert!(read.candidates <= data.len());
     let Ok(Some((ufrag, password))) = read.restart("another") else { return };
-    let tagged = Tagged { addresses: local().candidates, mids: vec!["0".to_owned()], first: Some((Kind::Audio, 111)) };
+    let tagged = Tagged {
+        addresses: local().candidates,
+        mids: vec!["0".to_owned()],
+        first: Some((Kind::Audio, 111)),
+        tcp: false,
+    };
     let again = Fragment::parse(&fragment::answer(&tagged, &ufrag, &password)).expect("our own fragment");
     assert_eq!((again.ufrag, again.password, again.candidates), (Some(ufrag), Some(password), 1));
 }

@@ -64,7 +64,7 @@ impl Scenes {
 
 fn local(crypto: &Crypto, name: char, candidates: Vec<SocketAddr>) -> LocalTransport {
     let (ufrag, password) = (name.to_string().repeat(8), name.to_string().repeat(24));
-    LocalTransport { session_id: 1, ufrag, password, fingerprint: crypto.fingerprint(), candidates }
+    LocalTransport { session_id: 1, ufrag, password, fingerprint: crypto.fingerprint(), candidates, tcp: false }
 }
 
 /// The parent's side of a pull: its answer.
@@ -109,6 +109,7 @@ impl Scene {
         self.now += Duration::from_millis(5);
         for node in [&mut self.child, &mut self.parent] {
             node.on_timeout(self.now);
+            node.on_handshakes(self.now, &mut || true);
             node.poll_transmit(self.now, &mut Nowhere);
         }
         for sent in self.child.transmits.drain(..) {

@@ -77,19 +77,26 @@ fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &Me
     }
     let _ = write!(text, "\r\nc=IN IP4 0.0.0.0\r\n");
     if first {
-        write_candidates(text, &local.candidates);
+        write_candidates(text, &local.candidates, local.tcp);
     }
     write_transport(text, local, setup);
     let _ = write!(text, "a=mid:{}\r\na={}\r\n", media.mid, media.direction);
     text.push_str("a=rtcp-mux\r\na=rtcp-mux-only\r\na=rtcp-rsize\r\n");
 }
 
-pub(super) fn write_candidates(text: &mut String, addresses: &[SocketAddr]) {
+/// `tcp`: each takes TCP connections too, which are second to UDP.
+pub(super) fn write_candidates(text: &mut String, addresses: &[SocketAddr], tcp: bool) {
     for (rank, address) in (0_u32..).zip(addresses) {
         // RFC 8445, 5.1.2: type preference 126 (host), then our order, then component 1.
         let priority = (126 << 24) | ((65_535 - rank.min(65_535)) << 8) | 255;
         let _ =
             write!(text, "a=candidate:{} 1 udp {priority} {} {} typ host\r\n", rank + 1, address.ip(), address.port());
+    }
+    for (rank, address) in (0_u32..).zip(addresses).filter(|_| tcp) {
+        // RFC 6544, 4.2: a lower type preference (90, as browsers have it), direction preference 4 (passive), our order.
+        let priority = (90 << 24) | (((4 << 13) | (8_191 - rank.min(8_191))) << 8) | 255;
+        let (number, ip, port) = (addresses.len() + rank as usize + 1, address.ip(), address.port());
+        let _ = write!(text, "a=candidate:{number} 1 tcp {priority} {ip} {port} typ host tcptype passive\r\n");
     }
     if !addresses.is_empty() {
         text.push_str("a=end-of-candidates\r\n");

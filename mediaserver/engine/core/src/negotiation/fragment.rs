@@ -66,6 +66,8 @@ impl Fragment {
 pub struct Tagged {
     /// Best first.
     pub addresses: Vec<SocketAddr>,
+    /// Whether they take TCP connections too.
+    pub tcp: bool,
     /// Of the bundle, in order.
     pub mids: Vec<String>,
     /// Kind and payload type of the first section.
@@ -81,6 +83,6 @@ pub fn answer(tagged: &Tagged, ufrag: &str, password: &str) -> String {
         let _ = write!(text, "m={} 9 UDP/TLS/RTP/SAVPF {payload_type}\r\na=mid:{mid}\r\n", kind.name());
     }
     let _ = write!(text, "a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n");
-    write_candidates(&mut text, &tagged.addresses);
+    write_candidates(&mut text, &tagged.addresses, tagged.tcp);
     text
 }

@@ -61,6 +61,8 @@ pub struct LocalTransport {
     pub fingerprint: String,
     /// Best first.
     pub candidates: Vec<SocketAddr>,
+    /// Whether they take TCP connections too.
+    pub tcp: bool,
 }
 
 /// SSRCs and names of what we send, chosen (at random) by the caller.

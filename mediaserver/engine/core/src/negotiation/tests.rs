@@ -19,6 +19,7 @@ fn local() -> LocalTransport {
         password: "a-password-of-24-letters".to_owned(),
         fingerprint: ["AB"; 32].join(":"),
         candidates: vec!["198.51.100.1:7000".parse().unwrap(), "[2001:db8::7]:7000".parse().unwrap()],
+        tcp: false,
     }
 }
 
@@ -328,6 +329,7 @@ fn fragments_are_read_and_restarts_seen() {
 fn a_restart_is_answered_by_the_tagged_section_for_the_whole_bundle() {
     let tagged = fragment::Tagged {
         addresses: local().candidates,
+        tcp: true,
         mids: vec!["0".to_owned(), "1".to_owned()],
         first: Some((Kind::Audio, 111)),
     };
@@ -340,6 +342,8 @@ fn a_restart_is_answered_by_the_tagged_section_for_the_whole_bundle() {
         "a=ice-pwd:a-password-of-24-letters",
         "a=candidate:1 1 udp 2130706431 198.51.100.1 7000 typ host",
         "a=candidate:2 1 udp 2130706175 2001:db8::7 7000 typ host",
+        "a=candidate:3 1 tcp 1520435199 198.51.100.1 7000 typ host tcptype passive",
+        "a=candidate:4 1 tcp 1520434943 2001:db8::7 7000 typ host tcptype passive",
         "a=end-of-candidates",
     ];
     let answer = fragment::answer(&tagged, "anew", "a-password-of-24-letters");

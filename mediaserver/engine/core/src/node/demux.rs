@@ -8,6 +8,7 @@ use super::{Node, SessionId, Socket};
 use crate::links::ThreadNumber;
 use crate::session::{is_rtp, is_srtp};
 use crate::stun::{self, Class, Message};
+use crate::tcp;
 use crate::trace::Direction;
 
 /// How a datagram came here.
@@ -139,6 +140,7 @@ impl Node {
             let nominated = entry.session.remote();
             let oldest = entry.addresses.iter().position(|a| Some(*a) != nominated).unwrap_or(0);
             if let Some(dropped) = entry.addresses.remove(oldest) {
+                self.hang_ups.extend(tcp::number(dropped).map(|_| dropped));
                 self.forget_address(dropped, id);
             }
         }

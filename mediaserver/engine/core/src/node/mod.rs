@@ -2,6 +2,7 @@
 //!
 //! Invariant: a session is in `sessions` exactly as long as it is in the maps that lead to it; `remove` is the only way out.
 
+mod connections;
 mod demux;
 mod directory;
 mod lobby;
@@ -26,6 +27,7 @@ use crate::forwarder::Forwarder;
 use crate::links::{Links, ThreadNumber};
 use crate::session::{CloseReason, Media, Output, Role, Session};
 use crate::srtp::SrtpKeys;
+use crate::tcp;
 use crate::trace::Direction;
 use demux::Arrival;
 pub use directory::Directory;
@@ -77,6 +79,8 @@ pub struct Node {
     pub settled: Vec<(SessionId, SocketAddr)>,
     /// Sessions that are gone; those of relays had a socket.
     pub ended: Vec<SessionId>,
+    /// TCP connections to be closed when what is to be sent on them has left.
+    pub hang_ups: Vec<SocketAddr>,
     unknown_datagrams: u64,
     lobby: Lobby,
     links: Links<SessionWord>,
@@ -107,6 +111,7 @@ impl Node {
             events: VecDeque::new(),
             settled: Vec::new(),
             ended: Vec::new(),
+            hang_ups: Vec::new(),
             unknown_datagrams: 0,
             lobby: Lobby::default(),
             links: Links::alone(),
@@ -344,11 +349,11 @@ impl Node {
                 self.tell(id, Fact::Connected);
             }
             Output::Nominated(address) => {
-                self.traces.event(id, "nominated", &address, now);
+                self.traces.event(id, "nominated", &tcp::plain(address), now);
                 self.on_nominated(id, address, now);
             }
             Output::Proved(address) => {
-                self.traces.event(id, "proved", &address, now);
+                self.traces.event(id, "proved", &tcp::plain(address), now);
                 self.on_proved(id, address);
             }
             Output::Forgotten { ufrag } => {
@@ -436,6 +441,7 @@ impl Node {
         for address in &entry.addresses {
             self.forget_address(*address, id);
         }
+        self.hang_ups.extend(entry.addresses.iter().filter(|address| tcp::number(**address).is_some()));
         if let Some(viewer) = entry.viewer {
             self.by_viewer.remove(&viewer);
             self.forwarder.remove_viewer(viewer, say_bye, now);

@@ -36,6 +36,7 @@ impl Node {
             local: ours.clone(),
             peer: IceCreds { ufrag, pass },
             addresses: local.candidates,
+            tcp: local.tcp,
             hmac: self.crypto.hmac(),
         };
         let mut begun = false;

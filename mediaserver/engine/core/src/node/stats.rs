@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Entry, Node, SessionId};
 use crate::border::{StreamKey, StreamStats, Totals};
 use crate::session::{Media, Role};
+use crate::tcp;
 
 /// Of one session since its start.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,7 @@ pub struct SessionStats {
     pub connected: bool,
     pub age: Duration,
     pub remote: Option<SocketAddr>,
+    pub over_tcp: bool,
     pub rtt: Option<Duration>,
     pub loss: Option<f64>,
     pub packets: u64,
@@ -83,7 +85,8 @@ impl Node {
             stream: entry.stream.clone(),
             connected: entry.session.is_connected(),
             age: now.saturating_duration_since(entry.session.created),
-            remote: entry.session.remote(),
+            remote: entry.session.remote().map(tcp::plain),
+            over_tcp: entry.session.remote().is_some_and(|remote| tcp::number(remote).is_some()),
             rtt: None,
             loss: None,
             packets: 0,

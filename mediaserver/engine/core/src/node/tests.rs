@@ -1,5 +1,6 @@
 //! Two nodes talk in memory: no sockets, no wall time.
 
+mod connections;
 mod lossy;
 
 use super::*;
@@ -36,6 +37,7 @@ pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransp
         password: name.to_string().repeat(24),
         fingerprint: node.crypto.fingerprint(),
         candidates: candidates.iter().map(|text| text.parse().unwrap()).collect(),
+        tcp: true,
     }
 }
 

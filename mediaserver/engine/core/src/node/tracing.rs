@@ -11,6 +11,7 @@ use super::{Node, SessionId};
 use crate::border::{ViewerId, WallClock};
 use crate::egress::{Egress, Message};
 use crate::srtp::SrtpKeys;
+use crate::tcp;
 use crate::trace::{Bounds, Direction, Trace};
 
 /// Traces at a time.
@@ -96,7 +97,7 @@ impl Traces {
 
     pub fn datagram(&mut self, id: SessionId, way: Direction, peer: SocketAddr, datagram: &[u8], now: Instant) {
         if let Some(trace) = self.get(id) {
-            trace.datagram(way, peer, datagram, now);
+            trace.datagram(way, tcp::plain(peer), datagram, now);
         }
     }
 
@@ -149,9 +150,13 @@ impl Egress for Watched<'_> {
             for datagram in
                 bytes[message.start..message.start + message.len].chunks(usize::from(message.segment).max(1))
             {
-                trace.datagram(Direction::Out, message.destination, datagram, self.now);
+                trace.datagram(Direction::Out, tcp::plain(message.destination), datagram, self.now);
             }
         }
         done
+    }
+
+    fn is_behind(&self, destination: SocketAddr) -> bool {
+        self.egress.is_behind(destination)
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::config::Fingerprint;
+use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use crate::dtls::{Crypto, KeyTap, take_latest_tap};
@@ -29,7 +30,7 @@ pub fn transport(
     let mut rtc = config.build(now);
     let tap = take_latest_tap().ok_or_else(|| Refusal::malformed("DTLS could not be started"))?;
     for address in &local.candidates {
-        if let Ok(candidate) = host(*address) {
+        for candidate in hosts(*address, local.tcp) {
             rtc.add_local_candidate(candidate);
         }
     }
@@ -42,12 +43,11 @@ pub fn transport(
     Ok((rtc, tap))
 }
 
-/// A host candidate for str0m.
-///
-/// # Errors
-/// `Malformed` for an address that no candidate can have.
-pub fn host(address: SocketAddr) -> Result<Candidate, Refusal> {
-    Candidate::host(address, "udp").map_err(|error| Refusal::malformed(format!("{address}: {error}")))
+/// Host candidates for str0m, also one of TCP if `tcp`; none for an address that no candidate can have.
+pub fn hosts(address: SocketAddr, tcp: bool) -> impl Iterator<Item = Candidate> {
+    let passive = Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build();
+    let udp = Candidate::builder().udp().host(address).build();
+    udp.into_iter().chain(passive.ok().filter(|_| tcp))
 }
 
 fn fingerprint(peer: &PeerTransport) -> Result<Fingerprint, Refusal> {

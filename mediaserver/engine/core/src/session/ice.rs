@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use is::stun::{StunMessage, StunPacket};
 use is::{IceAgent, IceCreds, Protocol, Sha1HmacProvider};
 
-use super::agent::host;
+use super::agent::hosts;
 use super::path::Path;
 use crate::stun::{Class, Message};
+use crate::tcp::{self, Connections};
 
 /// A restart that leads to no nomination is forgotten after this; the ICE session before it stands.
 pub const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,6 +23,9 @@ pub struct Ice {
     pub path: Path,
     /// Our addresses as the agent knows them: what a datagram is said to have been sent to.
     pub addresses: Vec<SocketAddr>,
+    /// Whether we have them for TCP too.
+    pub tcp: bool,
+    pub connections: Connections,
     pub began: Instant,
     /// None: str0m's own runs it.
     agent: Option<Box<IceAgent>>,
@@ -30,8 +34,15 @@ pub struct Ice {
 impl Ice {
     /// The ICE session that str0m runs. `follows`: the peer nominates.
     #[must_use]
-    pub fn of_str0m(local: IceCreds, peer: IceCreds, addresses: Vec<SocketAddr>, follows: bool, now: Instant) -> Self {
-        Self { local, peer, path: Path::new(follows, now), addresses, began: now, agent: None }
+    pub fn of_str0m(
+        local: IceCreds,
+        peer: IceCreds,
+        (addresses, tcp): (Vec<SocketAddr>, bool),
+        follows: bool,
+        now: Instant,
+    ) -> Self {
+        let (path, connections) = (Path::new(follows, now), Connections::default());
+        Self { local, peer, path, addresses, tcp, connections, began: now, agent: None }
     }
 
     /// A restarted one: it answers checks and goes only where valid ones came from, as str0m's does.
@@ -39,18 +50,18 @@ impl Ice {
     pub fn restarted(
         local: IceCreds,
         peer: IceCreds,
-        addresses: Vec<SocketAddr>,
+        (addresses, tcp): (Vec<SocketAddr>, bool),
         hmac: &'static dyn Sha1HmacProvider,
         now: Instant,
     ) -> Self {
         let mut agent = IceAgent::with_hmac(local.clone(), hmac);
         agent.set_remote_credentials(peer.clone());
-        for candidate in addresses.iter().filter_map(|address| host(*address).ok()) {
+        for candidate in addresses.iter().flat_map(|address| hosts(*address, tcp)) {
             agent.add_local_candidate(candidate);
         }
         agent.handle_timeout(now);
-        let path = Path::new(true, now);
-        Self { local, peer, path, addresses, began: now, agent: Some(Box::new(agent)) }
+        let (path, connections) = (Path::new(true, now), Connections::default());
+        Self { local, peer, path, addresses, tcp, connections, began: now, agent: Some(Box::new(agent)) }
     }
 
     #[must_use]
@@ -72,6 +83,7 @@ impl Ice {
 
     /// Note a message that it vouches for. Some: it proves `from`; the round trip.
     pub fn on_stun(&mut self, message: &Message<'_>, from: SocketAddr, now: Instant) -> Option<Duration> {
+        self.connections.note(from);
         match message.class {
             Class::Request => {
                 self.path.on_request(message, from, now);
@@ -94,7 +106,8 @@ impl Ice {
         let Some(destination) = self.local_for(from) else { return };
         let Some(agent) = &mut self.agent else { return };
         let Ok(message) = StunMessage::parse(datagram) else { return };
-        agent.handle_packet(now, StunPacket { proto: Protocol::Udp, source: from, destination, message });
+        let (proto, source) = (protocol(from), tcp::plain(from));
+        agent.handle_packet(now, StunPacket { proto, source, destination, message });
         agent.handle_timeout(now);
     }
 
@@ -113,18 +126,40 @@ impl Ice {
 
     /// A message of our own agent and where it goes.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
-        let agent = self.agent.as_mut()?;
-        // Which pair counts is read off the messages, by `path`.
-        while agent.poll_event().is_some() {}
-        let transmit = agent.poll_transmit()?;
-        let datagram: Vec<u8> = transmit.contents.into();
-        self.path.on_sent(&datagram, transmit.destination, now);
-        Some((transmit.destination, datagram))
+        loop {
+            let agent = self.agent.as_mut()?;
+            // Which pair counts is read off the messages, by `path`.
+            while agent.poll_event().is_some() {}
+            let transmit = agent.poll_transmit()?;
+            let Some(to) = self.peer(transmit.proto, transmit.destination) else { continue };
+            let datagram: Vec<u8> = transmit.contents.into();
+            self.path.on_sent(&datagram, to, now);
+            return Some((to, datagram));
+        }
+    }
+
+    /// A connection is closed: nothing goes there any more.
+    pub fn on_connection_closed(&mut self, connection: SocketAddr) {
+        self.connections.forget(connection);
+        self.path.forget(connection);
+    }
+
+    /// Whom an agent means by an address. None: a connection that is closed.
+    #[must_use]
+    pub fn peer(&self, protocol: Protocol, address: SocketAddr) -> Option<SocketAddr> {
+        if protocol == Protocol::Udp { Some(address) } else { self.connections.with(address) }
     }
 
     /// The address of ours that stands for the one the datagram came to.
     #[must_use]
     pub fn local_for(&self, from: SocketAddr) -> Option<SocketAddr> {
+        let from = tcp::plain(from);
         self.addresses.iter().copied().find(|address| address.is_ipv4() == from.is_ipv4())
     }
+}
+
+/// By what an agent is told that a datagram came.
+#[must_use]
+pub fn protocol(from: SocketAddr) -> Protocol {
+    if tcp::number(from).is_some() { Protocol::Tcp } else { Protocol::Udp }
 }

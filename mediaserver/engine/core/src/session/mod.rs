@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Receive, Transmit};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output as StrOutput, Rtc};
 
 use crate::border::ViewerSpec;
@@ -22,6 +22,7 @@ use crate::negotiation::{LocalTransport, PeerTransport, Setup};
 use crate::receive::{Received, Receiver};
 use crate::srtp::{SrtpKeys, SrtpProfile};
 use crate::stun::{self, Message};
+use crate::tcp;
 use ice::Ice;
 pub use ice::RESTART_TIMEOUT;
 pub use path::{NOMINATED_SILENT, Path};
@@ -89,7 +90,7 @@ impl Session {
             media,
             created: now,
             peer_setup: peer.setup,
-            ice: Ice::of_str0m(ours, theirs, local.candidates, role != Role::RelayIn, now),
+            ice: Ice::of_str0m(ours, theirs, (local.candidates, local.tcp), role != Role::RelayIn, now),
             restarted: None,
             rtc,
             tap,
@@ -151,6 +152,12 @@ impl Session {
             receiver.on_datagram(datagram, now);
             self.take_received();
         }
+    }
+
+    /// A TCP connection of the peer's is closed.
+    pub fn on_connection_closed(&mut self, connection: SocketAddr) {
+        std::iter::once(&mut self.ice).chain(&mut self.restarted).for_each(|ice| ice.on_connection_closed(connection));
+        self.nominated = self.nominated.filter(|nominated| *nominated != connection);
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -233,7 +240,8 @@ impl Session {
     fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
         let Ok(contents) = datagram.try_into() else { return };
         let Some(destination) = self.ice.local_for(from) else { return };
-        self.feed(Input::Receive(now, Receive { proto: Protocol::Udp, source: from, destination, contents }));
+        let (proto, source) = (ice::protocol(from), tcp::plain(from));
+        self.feed(Input::Receive(now, Receive { proto, source, destination, contents }));
     }
 
     fn feed(&mut self, input: Input<'_>) {
@@ -257,7 +265,7 @@ impl Session {
                     break;
                 }
                 Ok(StrOutput::Transmit(transmit)) => {
-                    self.transmit(transmit.destination, transmit.contents.into(), Some(now));
+                    self.transmit(transmit, Some(now));
                 }
                 Ok(StrOutput::Event(Event::Closed)) => peer_closed = true,
                 Ok(StrOutput::Event(event)) => self.on_event(&event),
@@ -276,12 +284,15 @@ impl Session {
 
     /// What str0m sends. It knows nothing of restarts and of peers that have moved: what is no check goes where the media go.
     /// `now`: None for a goodbye, after which nothing counts.
-    fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>, now: Option<Instant>) {
+    fn transmit(&mut self, transmit: Transmit, now: Option<Instant>) {
+        let to = self.ice.peer(transmit.proto, transmit.destination);
+        let datagram: Vec<u8> = transmit.contents.into();
         let is_check = stun::looks_like(&datagram);
         if is_check && !self.ice.is_of_str0m() {
             return;
         }
-        let to = if is_check || self.role == Role::RelayIn { to } else { self.nominated.unwrap_or(to) };
+        let to = if is_check || self.role == Role::RelayIn { to } else { self.nominated.or(to) };
+        let Some(to) = to else { return };
         if let Some(now) = now {
             self.ice.path.on_sent(&datagram, to, now);
         }
@@ -375,7 +386,7 @@ impl Session {
         loop {
             match self.rtc.poll_output() {
                 Ok(StrOutput::Transmit(transmit)) => {
-                    self.transmit(transmit.destination, transmit.contents.into(), None);
+                    self.transmit(transmit, None);
                 }
                 Ok(StrOutput::Event(_)) => {}
                 Ok(StrOutput::Timeout(_)) | Err(_) => return,

@@ -29,6 +29,8 @@ pub struct Path {
     /// Whether the peer nominates: on a session that it opened.
     follows: bool,
     nominated_alive: Instant,
+    /// The way that was nominated is closed.
+    lost: bool,
     last_valid_check: Instant,
     last_answer: Instant,
 }
@@ -44,6 +46,7 @@ impl Path {
             asking: None,
             follows,
             nominated_alive: now,
+            lost: false,
             last_valid_check: now,
             last_answer: now,
         }
@@ -119,6 +122,17 @@ impl Path {
         Some(now.saturating_duration_since(sent))
     }
 
+    /// `address` is gone for good, and with it the nomination of it.
+    pub fn forget(&mut self, address: SocketAddr) {
+        // A peer that nominated once need not say it again on its next way.
+        self.lost |= self.follows && self.nominated == Some(address);
+        self.proved.retain(|proved| *proved != address);
+        self.open_checks.retain(|(_, to, _)| *to != address);
+        for choice in [&mut self.wanted, &mut self.nominated, &mut self.asking] {
+            *choice = choice.filter(|chosen| *chosen != address);
+        }
+    }
+
     fn note_alive(&mut self, address: SocketAddr, now: Instant) {
         self.last_valid_check = now;
         if self.nominated == Some(address) {
@@ -127,13 +141,15 @@ impl Path {
     }
 
     fn settle(&mut self, now: Instant) {
-        if self.follows && self.nominated.is_some() && now >= self.nominated_alive + NOMINATED_SILENT {
+        let silent = self.nominated.is_some() && now >= self.nominated_alive + NOMINATED_SILENT;
+        if self.follows && (silent || self.lost) {
             self.wanted = self.asking.or(self.wanted);
         }
         let Some(wanted) = self.wanted.filter(|address| self.has_proved(*address)) else { return };
         if self.nominated != Some(wanted) {
             self.nominated = Some(wanted);
             self.nominated_alive = now;
+            self.lost = false;
         }
     }
 }

@@ -15,6 +15,7 @@ pub struct Restart {
     pub local: IceCreds,
     pub peer: IceCreds,
     pub addresses: Vec<SocketAddr>,
+    pub tcp: bool,
     pub hmac: &'static dyn Sha1HmacProvider,
 }
 
@@ -33,7 +34,7 @@ impl Session {
     /// Begin an ICE session with new credentials on both sides; one that was begun before and led nowhere is forgotten.
     /// False: not on a session that we opened, where we restart or nobody.
     pub fn restart(&mut self, restart: Restart, now: Instant) -> bool {
-        let Restart { local, peer, mut addresses, hmac } = restart;
+        let Restart { local, peer, mut addresses, tcp, hmac } = restart;
         if self.role == Role::RelayIn {
             return false;
         }
@@ -42,13 +43,13 @@ impl Session {
         }
         self.forget_restart();
         if self.nominated.is_some() {
-            self.restarted = Some(Ice::restarted(local, peer, addresses, hmac, now));
+            self.restarted = Some(Ice::restarted(local, peer, (addresses, tcp), hmac, now));
             self.drain_ices(now);
         } else {
             // Nothing flows yet that could go on: str0m begins anew.
             self.rtc.direct_api().set_local_ice_credentials(local.clone());
             self.rtc.direct_api().set_remote_ice_credentials(peer.clone());
-            let addresses = std::mem::take(&mut self.ice.addresses);
+            let addresses = (std::mem::take(&mut self.ice.addresses), self.ice.tcp);
             let old = std::mem::replace(&mut self.ice, Ice::of_str0m(local, peer, addresses, true, now));
             self.outputs.push_back(Output::Forgotten { ufrag: old.local.ufrag });
         }
@@ -66,7 +67,7 @@ impl Session {
                 (spec.tracks.iter().map(|track| track.mid.clone()).collect(), first)
             }
         };
-        Tagged { addresses: self.newest().addresses.clone(), mids, first }
+        Tagged { addresses: self.newest().addresses.clone(), tcp: self.newest().tcp, mids, first }
     }
 
     pub(super) fn ices(&self) -> impl Iterator<Item = &Ice> {

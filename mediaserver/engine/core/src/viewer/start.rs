@@ -33,7 +33,9 @@ impl Viewer {
         if restart == Restart::Join {
             return key.map(|key| (key, false));
         }
-        if self.replay.is_some()
+        // What a connection is behind with is not made up for by sending more.
+        if (self.is_over_tcp() && restart != Restart::Asked)
+            || self.replay.is_some()
             || self.last_replay.is_some_and(|last| now.saturating_duration_since(last) < REPLAY_SPACING)
         {
             return None;

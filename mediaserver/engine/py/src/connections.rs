@@ -1,0 +1,290 @@
+//! The TCP connections of a data thread: taken, bounded, read, written, closed. What they carry is the node's.
+//!
+//! Invariant: a connection on which no valid check has come lives for `UNPROVED_TIME` at most, there are `UNPROVED` of them at most,
+//! and the oldest makes room: who opens many keeps nobody else out for longer than a moment.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use rivulet_core::node::Node;
+use rivulet_core::tcp::{self, Lane};
+use rivulet_udp::{Poller, Ready, accept};
+
+use crate::connection::{Connection, End, HANG_UP};
+use crate::data_thread::ThreadCounters;
+
+/// The listener's token; a connection's is its number.
+pub const LISTENER: u64 = 2;
+const FIRST: u32 = 16;
+/// A client that has lost a connection may come by the next with nothing but its consent checks: one in 4 to 6 s (RFC 7675, 5.1).
+const UNPROVED_TIME: Duration = Duration::from_secs(10);
+const UNPROVED: usize = 256;
+/// Connections taken a turn.
+const ACCEPTS: usize = 64;
+/// How long nothing is accepted when the system is out of something.
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConnectionCounters {
+    pub accepted: u64,
+    /// At the limit, or because the system was out of something.
+    pub refused: u64,
+    pub silent: u64,
+    pub garbage: u64,
+    pub displaced: u64,
+    /// Times that video waited too long and was dropped up to the next key frame.
+    pub cuts: u64,
+}
+
+pub struct Connections {
+    pub counters: ConnectionCounters,
+    listener: Option<TcpListener>,
+    most: usize,
+    open: HashMap<u32, Connection>,
+    /// Without a valid check, the oldest first.
+    unproved: BTreeSet<u32>,
+    /// With something to be written.
+    busy: BTreeSet<u32>,
+    /// Found broken when it was written to.
+    broken: Vec<(u32, End)>,
+    next: u32,
+    paused_until: Option<Instant>,
+    buffer: Vec<u8>,
+}
+
+impl Connections {
+    /// `listener`: None where media go over UDP only. `most`: connections at a time.
+    pub fn new(listener: Option<TcpListener>, most: usize) -> Self {
+        Self {
+            counters: ConnectionCounters::default(),
+            listener,
+            most,
+            open: HashMap::new(),
+            unproved: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            broken: Vec::new(),
+            next: FIRST,
+            paused_until: None,
+            buffer: vec![0; 16 * 1024],
+        }
+    }
+
+    /// Begin to take connections.
+    ///
+    /// # Errors
+    /// When the kernel does not let us wait for them.
+    pub fn start(&self, poller: &Poller) -> std::io::Result<()> {
+        self.listener.as_ref().map_or(Ok(()), |listener| poller.add(listener, LISTENER))
+    }
+
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether `token` is one of ours.
+    pub fn has(&self, token: u64) -> bool {
+        token == LISTENER || u32::try_from(token).is_ok_and(|number| self.open.contains_key(&number))
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let unproved = self.unproved.first().and_then(|number| self.open.get(number));
+        let busy = self.busy.iter().filter_map(|number| self.open.get(number));
+        let late = busy.flat_map(|connection| [connection.queue.deadline(), connection.hangs_up]).flatten();
+        late.chain(unproved.map(|connection| connection.accepted + UNPROVED_TIME)).chain(self.paused_until).min()
+    }
+
+    /// A descriptor of ours is ready.
+    pub fn on_ready(
+        &mut self,
+        event: Ready,
+        poller: &Poller,
+        node: &mut Node,
+        counters: &mut ThreadCounters,
+        now: Instant,
+    ) {
+        let Some(number) = u32::try_from(event.token).ok().filter(|_| event.token != LISTENER) else {
+            return self.accept(poller, node, now);
+        };
+        if event.writable {
+            self.write(number, poller, now);
+            self.tell_writable(number, node);
+        }
+        let Some(connection) = self.open.get_mut(&number).filter(|_| event.readable) else { return };
+        let read = connection.read(&mut self.buffer, node, counters, now);
+        if connection.proved {
+            self.unproved.remove(&number);
+        }
+        node.on_batch_end(now);
+        if let Err(end) = read {
+            self.close(number, end, node, now);
+        }
+    }
+
+    /// What time has brought, and sessions that are over.
+    pub fn on_timeout(&mut self, poller: &Poller, node: &mut Node, now: Instant) {
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+            // Failing means that nobody is taken until the next pause: the system is out of something still.
+            let _ = self.start(poller);
+        }
+        while let Some(number) = self.unproved.first().copied()
+            && self.open.get(&number).is_none_or(|connection| connection.accepted + UNPROVED_TIME <= now)
+        {
+            self.close(number, End::Silent, node, now);
+        }
+        for number in self.busy.iter().copied().collect::<Vec<_>>() {
+            self.check_queue(number, node, now);
+        }
+        self.hang_up(node, now);
+    }
+
+    /// Queue a datagram for the connection of that name; gone ones take nothing.
+    pub fn push(&mut self, name: SocketAddr, datagram: &[u8], lane: Lane, now: Instant) {
+        if let Some(connection) = tcp::number(name).and_then(|number| self.open.get_mut(&number)) {
+            connection.push(datagram, lane, now);
+        }
+    }
+
+    /// Write what was queued.
+    pub fn flush(&mut self, name: SocketAddr, poller: &Poller, now: Instant) {
+        if let Some(number) = tcp::number(name) {
+            self.write(number, poller, now);
+        }
+    }
+
+    pub fn is_behind(&self, name: SocketAddr) -> bool {
+        tcp::number(name).and_then(|number| self.open.get(&number)).is_some_and(|found| found.queue.is_behind())
+    }
+
+    /// Close what broke while it was written to, and what has nothing more to say.
+    pub fn clear_up(&mut self, node: &mut Node, now: Instant) {
+        for (number, end) in std::mem::take(&mut self.broken) {
+            self.close(number, end, node, now);
+        }
+        for number in self.busy.iter().copied().collect::<Vec<_>>() {
+            self.check_queue(number, node, now);
+        }
+        // Not before: their goodbyes are queued by now.
+        for name in std::mem::take(&mut node.hang_ups) {
+            let Some(number) = tcp::number(name) else { continue };
+            if let Some(connection) = self.open.get_mut(&number) {
+                connection.hangs_up.get_or_insert(now + HANG_UP);
+                self.busy.insert(number);
+            }
+        }
+        self.hang_up(node, now);
+    }
+
+    fn accept(&mut self, poller: &Poller, node: &mut Node, now: Instant) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &self.listener else { return };
+            match accept(listener) {
+                Ok(_) if self.open.len() >= self.most => self.counters.refused += 1,
+                Ok((stream, peer)) => {
+                    let number = self.new_number();
+                    if poller.add(&stream, u64::from(number)).is_err() {
+                        self.counters.refused += 1;
+                        continue;
+                    }
+                    self.counters.accepted += 1;
+                    self.open.insert(number, Connection::new(stream, tcp::named(number, peer), now));
+                    self.unproved.insert(number);
+                    self.make_room(node, now);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // Gone before we came to it.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(_) => {
+                    self.counters.refused += 1;
+                    self.paused_until = Some(now + PAUSE);
+                    // Level-triggered: it would wake us again at once.
+                    let _ = poller.remove(listener);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn new_number(&mut self) -> u32 {
+        let number = self.next;
+        self.next = self.next.checked_add(1).unwrap_or(FIRST);
+        number
+    }
+
+    fn make_room(&mut self, node: &mut Node, now: Instant) {
+        while self.unproved.len() > UNPROVED
+            && let Some(oldest) = self.unproved.first().copied()
+        {
+            self.close(oldest, End::Displaced, node, now);
+        }
+    }
+
+    fn write(&mut self, number: u32, poller: &Poller, now: Instant) {
+        let Some(connection) = self.open.get_mut(&number) else { return };
+        if connection.queue.drop_late(now) {
+            // While media are being sent the node cannot be told: in `clear_up`.
+            connection.was_cut = true;
+        }
+        match connection.write() {
+            Ok(all) => {
+                if connection.waits == all {
+                    connection.waits = !all;
+                    // Failing means that it is not registered: our own bug; what waits is dropped when it is late.
+                    let _ = poller.want_writable(&connection.stream, u64::from(number), !all);
+                }
+                if all && !connection.was_cut && connection.hangs_up.is_none() {
+                    self.busy.remove(&number);
+                } else {
+                    self.busy.insert(number);
+                }
+            }
+            Err(end) => self.broken.push((number, end)),
+        }
+    }
+
+    fn tell_writable(&self, number: u32, node: &mut Node) {
+        if let Some(connection) = self.open.get(&number).filter(|connection| !connection.queue.is_behind()) {
+            node.on_connection_writable(connection.name);
+        }
+    }
+
+    fn check_queue(&mut self, number: u32, node: &mut Node, now: Instant) {
+        let Some(connection) = self.open.get_mut(&number) else {
+            self.busy.remove(&number);
+            return;
+        };
+        if connection.queue.drop_late(now) || std::mem::take(&mut connection.was_cut) {
+            self.counters.cuts += 1;
+            node.on_connection_cut(connection.name, now);
+        }
+        if connection.queue.is_empty() && connection.hangs_up.is_none() {
+            self.busy.remove(&number);
+        }
+    }
+
+    /// Let those go whose session is over: when all is sent, or soon.
+    fn hang_up(&mut self, node: &mut Node, now: Instant) {
+        let over =
+            |connection: &Connection| connection.hangs_up.is_some_and(|at| at <= now || connection.queue.is_empty());
+        let done: Vec<u32> =
+            self.busy.iter().copied().filter(|number| self.open.get(number).is_some_and(over)).collect();
+        for number in done {
+            self.close(number, End::HungUp, node, now);
+        }
+    }
+
+    fn close(&mut self, number: u32, end: End, node: &mut Node, now: Instant) {
+        self.unproved.remove(&number);
+        self.busy.remove(&number);
+        let Some(connection) = self.open.remove(&number) else { return };
+        match end {
+            End::Silent => self.counters.silent += 1,
+            End::Garbage => self.counters.garbage += 1,
+            End::Displaced => self.counters.displaced += 1,
+            End::Closed | End::HungUp => {}
+        }
+        node.on_connection_closed(connection.name, now);
+    }
+}
