@@ -92,11 +92,11 @@ def read_message(pipe: IO[bytes]) -> str | None:
     return pipe.read(struct.unpack(">I", head)[0]).decode() if len(head) == 4 else None
 
 
-def serve(gather_ms: float) -> None:
+def serve(gather_ms: float, threads: int) -> None:
     """The server: `publish SDP` and `play SDP` get answers; `tracks`, `cpu` and `stats` say how it is."""
     from rivulet_media._engine import Engine  # noqa: PLC0415 - only this process needs it
 
-    engine = Engine("127.0.0.1", 0, gather_ms=gather_ms)
+    engine = Engine("127.0.0.1", 0, gather_ms=gather_ms, threads=threads)
     engine.set_candidates([("127.0.0.1", engine.port)])
     tracks: list[Any] = []
     while (message := read_message(sys.stdin.buffer)) is not None:
@@ -178,6 +178,7 @@ class Case:
     pattern: str
     viewers: int
     gather_ms: float
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -238,10 +239,11 @@ class Scene:
 
 
 @contextlib.contextmanager
-def connected(binary: str, count: int, gather_ms: float) -> Iterator[Scene]:
+def connected(binary: str, count: int, gather_ms: float, threads: int = 1) -> Iterator[Scene]:
     """Server, publisher and viewers, all connected."""
     with contextlib.ExitStack() as parts:
-        server = parts.enter_context(Part(sys.executable, __file__, "--server", "--gather-ms", str(gather_ms)))
+        settings = ("--gather-ms", str(gather_ms), "--threads", str(threads))
+        server = parts.enter_context(Part(sys.executable, __file__, "--server", *settings))
         source = parts.enter_context(Part(binary, "source"))
         serve_offers(source, server, "publish")
         source.ask("paced")
@@ -283,13 +285,14 @@ def build() -> str:
 
 
 def table(results: dict[Case, Result]) -> str:
-    head = f"{'loopback, server CPU per delivered packet':<42} {'viewers':>7} {'gather':>6} {'µs':>6} {'rounds':>13}"
-    lines = [f"{head} {'floor':>6} {'ratio':>6} {'core':>6} {'pps':>6} {'last p50, p95 ms':>17} {'first p50':>9}"]
+    head = f"{'loopback, server CPU per delivered packet':<42} {'viewers':>7} {'gather':>6} {'threads':>7} {'µs':>6}"
+    head = f"{head} {'rounds':>13} {'floor':>6} {'ratio':>6} {'core':>6} {'pps':>6} {'last p50, p95 ms':>17}"
+    lines = [f"{head} {'first p50':>9}"]
     for case, r in results.items():
         rounds = f"{r.lowest_us:.2f}…{r.highest_us:.2f}"
         first, last, late = (r.latency_us[name] / 1000 for name in ("first_p50", "last_p50", "last_p95"))
-        line = f"{PATTERNS[case.pattern]:<42} {case.viewers:>7} {case.gather_ms:>6g} {r.us_per_packet:>6.2f}"
-        line = f"{line} {rounds:>13} {r.floor_us:>6.2f} {r.ratio:>6.2f} {r.core_percent:>5.1f}%"
+        line = f"{PATTERNS[case.pattern]:<42} {case.viewers:>7} {case.gather_ms:>6g} {case.threads:>7}"
+        line = f"{line} {r.us_per_packet:>6.2f} {rounds:>13} {r.floor_us:>6.2f} {r.ratio:>6.2f} {r.core_percent:>5.1f}%"
         lines.append(f"{line} {r.packets_per_second:>6.1f} {last:>10.1f} {late:>6.1f} {first:>9.1f}")
     return "\n".join(lines)
 
@@ -301,9 +304,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
     parser.add_argument("--patterns", default=",".join(PATTERNS), help="of the source (default: %(default)s)")
     parser.add_argument("--gather-ms", default="10", help="the engine's setting, one or several (default: %(default)s)")
+    parser.add_argument(
+        "--threads", default="1", help="the engine's data threads, one or several (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if arguments.server:
-        serve(float(arguments.gather_ms))
+        serve(float(arguments.gather_ms), int(arguments.threads))
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -311,11 +317,13 @@ def main() -> None:
     results: dict[Case, Result] = {}
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; all on loopback", flush=True)
-    for count, gather_ms in itertools.product(map(int, arguments.viewers.split(",")), arguments.gather_ms.split(",")):
-        with connected(binary, count, float(gather_ms)) as scene:
+    lists = (arguments.viewers, arguments.gather_ms, arguments.threads)
+    for viewers, gather_ms, threads in itertools.product(*(each.split(",") for each in lists)):
+        count, gather, crew = int(viewers), float(gather_ms), int(threads)
+        with connected(binary, count, gather, crew) as scene:
             scene.begin()
             for pattern in arguments.patterns.split(","):
-                results[Case(pattern, count, float(gather_ms))] = scene.measure(pattern, arguments.seconds)
+                results[Case(pattern, count, gather, crew)] = scene.measure(pattern, arguments.seconds)
             scene.check()
     print(table(results))
     print(json.dumps([asdict(case) | asdict(result) for case, result in results.items()]))

@@ -65,11 +65,9 @@ mod tests {
     use is::stun::{StunMessage, StunPacket};
     use is::{Candidate, IceAgent, Protocol};
 
-    use super::super::tests::{CHILD, Nowhere, PARENT, STEP, facts, local, pulled};
+    use super::super::tests::{CHILD, Nowhere, PARENT, STEP, facts, local, publishing, pulled};
     use super::super::{Fact, Transmit};
     use super::*;
-    use crate::border::{SourceId, SourceKind, SourcePacket};
-    use crate::negotiation::Codec;
     use crate::session::{NOMINATED_SILENT, RESTART_TIMEOUT};
 
     const MOVED: &str = "203.0.113.77:41000";
@@ -272,28 +270,6 @@ mod tests {
         scene.client_checks();
         scene.run(Duration::from_millis(500));
         assert_eq!((scene.remote(), requests(&scene)), (Some(address(MOVED)), 1));
-    }
-
-    /// The parent's stream has a source on air.
-    fn publishing(parent: &mut Node, now: Instant) -> SourceId {
-        let tracks = [crate::border::TrackSpec {
-            kind: Codec::Vp8.kind(),
-            codec: Codec::Vp8,
-            clock_rate: 90_000,
-            fmtp: String::new(),
-            pli: true,
-            layer: None,
-        }];
-        let source = parent.forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &tracks, now);
-        let packet = SourcePacket {
-            sequence: 1,
-            timestamp: 0,
-            marker: true,
-            payload: vec![0x10, 0].into(),
-            extensions: crate::border::ExtensionValues::default(),
-        };
-        parent.forwarder.on_source_packet(source, 0, packet, now);
-        source
     }
 
     /// NAT rebinding: the same credentials from another address.

@@ -4,7 +4,9 @@ mod connections;
 mod lossy;
 
 use super::*;
-use crate::border::{CodecPayload, ViewerSpec, ViewerTrack};
+use crate::border::{
+    CodecPayload, ExtensionValues, SourceId, SourceKind, SourcePacket, TrackSpec, ViewerSpec, ViewerTrack,
+};
 use crate::egress::Message;
 use crate::negotiation::{Codec, Format, LocalSources, LocalTransport, Offer, Track, relay, whep};
 use crate::session::{Parts, agent};
@@ -43,6 +45,24 @@ pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransp
 
 pub(super) fn tracks() -> Vec<Track> {
     vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() }, layers: vec![] }]
+}
+
+/// The node's stream has a source on air.
+pub(super) fn publishing(node: &mut Node, now: Instant) -> SourceId {
+    let tracks = [TrackSpec {
+        kind: Codec::Vp8.kind(),
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        fmtp: String::new(),
+        pli: true,
+        layer: None,
+    }];
+    let source = node.forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &tracks, now);
+    let payload = vec![0x10, 0].into();
+    let extensions = ExtensionValues::default();
+    let packet = SourcePacket { sequence: 1, timestamp: 0, marker: true, payload, extensions };
+    node.forwarder.on_source_packet(source, 0, packet, now);
+    source
 }
 
 /// The parent's side of a pull: its answer.

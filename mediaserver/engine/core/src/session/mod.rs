@@ -357,9 +357,10 @@ impl Session {
         if let Some(nominated) = self.ice.path.nominated()
             && self.nominated != Some(nominated)
         {
-            let moved = self.nominated.replace(nominated).is_some();
+            self.nominated = Some(nominated);
             self.outputs.push_back(Output::Nominated(nominated));
-            if moved && self.is_connected() && self.role == Role::Publisher {
+            // The first is nominated before there are keys. (A closed connection is not nominated any more.)
+            if self.is_connected() && self.role == Role::Publisher {
                 self.outputs.push_back(Output::Moved);
             }
         }

@@ -73,6 +73,22 @@ fn a_peer_that_loses_its_connection_goes_on_by_the_next() {
 }
 
 #[test]
+fn a_publisher_that_comes_back_by_another_connection_is_asked_for_a_key_frame() {
+    let mut scene = connected();
+    scene.parent.sessions.get_mut(&2).unwrap().session.role = crate::session::Role::Publisher;
+    let source = publishing(&mut scene.parent, scene.now);
+    let requests = |scene: &Scene| scene.parent.forwarder.source_stats(source, scene.now).unwrap().key_frame_requests;
+    scene.run(Duration::from_secs(1));
+    scene.break_connection();
+    scene.run(Duration::from_secs(2));
+    assert_eq!(requests(&scene), 0);
+    scene.connection = Some(17);
+    scene.run(Duration::from_secs(8));
+    assert!(scene.parent.knows(named(17, CHILD.parse().unwrap())));
+    assert!(requests(&scene) > 0, "again and again, until one comes");
+}
+
+#[test]
 fn a_peer_that_does_not_come_back_is_gone_when_its_consent_expires() {
     let mut scene = connected();
     scene.break_connection();
