@@ -1,5 +1,6 @@
 """A browser that publishes three layers, and browsers that watch each of them, over bare processes on 127.0.0.1."""
 
+import statistics
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -7,10 +8,11 @@ from typing import Any, Final
 import pytest
 
 from chromium import Chromium, Page
-from flash_and_tone import SETTLE_SECONDS, offsets_ms, watch
+from flash_and_tone import offsets_ms, watch
 from rivulet_scene.bare import BareCdn
+from rivulet_scene.waiting import until
 
-pytestmark = pytest.mark.timeout(180)  # three encoders, two decoders and a browser start on two cores
+pytestmark = pytest.mark.timeout(240)  # three encoders, two decoders and a browser start on two cores
 LAYERS: Final = ("h", "m", "l")
 
 # A camera whose picture flashes where `flash_and_tone` looks, while its microphone hears a tone: once a second, 100 ms.
@@ -121,7 +123,7 @@ def test_a_player_that_can_only_say_it_in_its_address_gets_its_layer(cdn: BareCd
 
 
 def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chromium, camera: Chromium) -> None:
-    """Within 100 ms after each."""
+    """Within 100 ms after each, as soon as Chromium has brought them together: it does so slowly, the slower the busier."""
     publish(camera, cdn, "second_eu", flashing=True)
     page = play(browser, cdn, "second_eu")
     known = heights(page)
@@ -131,7 +133,11 @@ def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chr
         if rid is not None:
             page.evaluate(f"rivulet.choose('{rid}')")
             shows(page, known[rid])
-        time.sleep(SETTLE_SECONDS if rid is None else 6)
-        offsets = sorted(offsets_ms(page))
-        assert len(offsets) >= 3, rid
-        assert -100 < offsets[len(offsets) // 2] < 100, (rid, offsets)
+        time.sleep(5)  # whatever is looked at from now on came after the switch
+        until(lambda: abs(offset_ms(page)) < 100, f"in step, layer {rid}", seconds=30)
+
+
+def offset_ms(page: Page) -> float:
+    """The median of the latest; large while there are too few."""
+    offsets = offsets_ms(page)
+    return statistics.median(offsets) if len(offsets) >= 3 else 1000.0
