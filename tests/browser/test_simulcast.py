@@ -123,7 +123,7 @@ def test_a_player_that_can_only_say_it_in_its_address_gets_its_layer(cdn: BareCd
 
 
 def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chromium, camera: Chromium) -> None:
-    """Within 100 ms after each, as soon as Chromium has brought them together: it does so slowly, the slower the busier."""
+    """Within 100 ms after each, once Chromium has brought them together: it does so slowly, the slower the busier."""
     publish(camera, cdn, "second_eu", flashing=True)
     page = play(browser, cdn, "second_eu")
     known = heights(page)
