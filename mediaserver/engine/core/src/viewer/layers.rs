@@ -189,10 +189,9 @@ impl Viewer {
     /// Think over which layer of the source on air is sent. Some: it is to be gone over to, when it has a key frame.
     pub fn review_layers(&mut self, id: SourceId, source: &Source, now: Instant) -> Option<Switch> {
         if !source.has_layers() {
-            if self.layers.playing.is_none() {
-                return None;
+            if self.layers.playing.is_some() {
+                (self.layers.playing, self.layers.target, self.layers.probe) = (None, None, None);
             }
-            (self.layers.playing, self.layers.target, self.layers.probe) = (None, None, None);
             return None;
         }
         if self.has_rids() || self.video_track().is_none() {
