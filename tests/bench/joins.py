@@ -1,8 +1,9 @@
 """`make bench-joins`: what a join costs the media server, and what those who watch notice of it.
 
-The processes of `fanout.py`, on loopback: 300 viewers watch, then many more join, as fast as the clients of this one
-machine can (they need more CPU for a join than the server), and leave. The server's CPU for its viewers alone is taken
-off. Transit is from the source to one viewer, of the packet that completes a frame. The last line is JSON.
+The processes of `fanout.py`, on loopback: many viewers join, as fast as the clients of this one machine can (a join
+costs them more than the server). First while the source pauses: that is what a join costs. Then at another server
+beside 300 viewers who watch: transit is from the source to one of those, of the packet that completes a frame. The
+last line is JSON.
 """
 
 import argparse
@@ -21,38 +22,52 @@ QUIET_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
-class Joins:
-    """One number of joins beside one number of viewers."""
+class Cost:
+    """Of one join, for the server."""
 
-    watching: int
-    joining: int
-    us_per_join: float  # the server's CPU: SDP, ICE, DTLS and the first media of those who came early
-    per_second: float  # as many as the clients managed
-    kib_per_viewer: float
-    quiet_us: dict[str, int]
-    busy_us: dict[str, int]
+    cpu_us: float
+    memory_kib: float
 
 
-def measure(binary: str, scene: Scene, joining: int) -> Joins:
-    scene.source.ask("paced")
-    time.sleep(SETTLE_SECONDS)
-    scene.viewers.ask("latency")
-    before, began = scene.server.figures("cpu"), time.monotonic()
-    time.sleep(QUIET_SECONDS)
-    quiet_cpu = (scene.server.figures("cpu")["cpu"] - before["cpu"]) / (time.monotonic() - began)
-    quiet = scene.viewers.figures("latency")
-    before, began = scene.server.figures("cpu"), time.monotonic()
+@dataclass(frozen=True)
+class Disturbance:
+    """Joins a second, and transit times to one who watches: before them, and meanwhile."""
+
+    joins_per_second: float
+    before_us: dict[str, int]
+    meanwhile_us: dict[str, int]
+
+
+def cost(binary: str, joining: int) -> Cost:
+    with connected(binary, 1, GATHER_MS) as scene:
+        scene.source.ask("pause")
+        time.sleep(SETTLE_SECONDS)
+        before = scene.server.figures("cpu")
+        join(binary, scene, joining)
+        each = {name: (value - before[name]) / joining for name, value in scene.server.figures("cpu").items()}
+    return Cost(round(each["cpu"]), round(each["memory"] / 1024))
+
+
+def disturbance(binary: str, watching: int, joining: int) -> Disturbance:
+    with connected(binary, watching, GATHER_MS) as scene:
+        scene.begin()
+        scene.viewers.ask("latency")
+        time.sleep(QUIET_SECONDS)
+        before = scene.viewers.figures("latency")
+        seconds = join(binary, scene, joining)
+        return Disturbance(round(joining / seconds), before, scene.viewers.figures("latency"))
+
+
+def join(binary: str, scene: Scene, joining: int) -> float:
+    """Seconds until all had joined."""
+    began = time.monotonic()
     with Part(binary, "viewers", str(joining), "0") as crowd:
         serve_offers(crowd, scene.server, "play")
-        seconds, after = time.monotonic() - began, scene.server.figures("cpu")
-        busy = scene.viewers.figures("latency")
-    cpu = after["cpu"] - before["cpu"] - quiet_cpu * seconds
-    memory = (after["memory"] - before["memory"]) / 1024 / joining
-    return Joins(scene.count, joining, round(cpu / joining), round(joining / seconds), round(memory), quiet, busy)
+        return time.monotonic() - began
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="server CPU per join beside running viewers")
+    parser = argparse.ArgumentParser(description="server CPU per join, and joins beside running viewers")
     parser.add_argument("--watching", type=int, default=300, help="viewers that watch (default: %(default)s)")
     parser.add_argument("--joining", type=int, default=1000, help="viewers that join (default: %(default)s)")
     arguments = parser.parse_args()
@@ -61,18 +76,14 @@ def main() -> None:
     binary = build()
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; all on loopback", flush=True)
-    with connected(binary, arguments.watching, GATHER_MS) as scene:
-        scene.begin()
-        joins = measure(binary, scene, arguments.joining)
-        scene.check()
-    print(
-        f"{joins.joining} joins: {joins.us_per_join:.0f} µs of server CPU each ({1e6 / joins.us_per_join:.0f}/s/core)"
-    )
-    print(f"they came at {joins.per_second:.0f}/s, {joins.kib_per_viewer:.0f} KiB of server memory each")
-    for name, latency in {"before": joins.quiet_us, "meanwhile": joins.busy_us}.items():
+    each = cost(binary, arguments.joining)
+    noticed = disturbance(binary, arguments.watching, arguments.joining)
+    print(f"a join: {each.cpu_us:.0f} µs of server CPU ({1e6 / each.cpu_us:.0f}/s/core), {each.memory_kib:.0f} KiB")
+    print(f"beside {arguments.watching} who watch {arguments.joining} came at {noticed.joins_per_second:.0f}/s;")
+    for name, latency in {"before": noticed.before_us, "meanwhile": noticed.meanwhile_us}.items():
         words = ", ".join(f"p{p} {latency[f'last_p{p}'] / 1000:.1f} ms" for p in (50, 95, 99))
-        print(f"transit of a frame's last packet to one of {joins.watching} viewers {name}: {words}")
-    print(json.dumps(asdict(joins)))
+        print(f"transit of a frame's last packet to one of those {name}: {words}")
+    print(json.dumps(asdict(each) | asdict(noticed)))
 
 
 if __name__ == "__main__":
