@@ -38,6 +38,8 @@ const SHORTEST_FOR: Duration = Duration::from_mins(1);
 const BETWEEN_CUTS: Duration = Duration::from_millis(800);
 /// A receiver that estimated and says nothing any more has stopped doing so.
 const REMB_FOR: Duration = Duration::from_secs(15);
+/// No estimate counts for more, bit/s: REMB can say 18 bits times 2 to the 63.
+const HIGHEST: u64 = 100_000_000_000;
 /// Percent of what is sent: below, REMB speaks of congestion (libwebrtc's falls to 85 % of what arrives). It begins at what
 /// arrives, and rises slowly to one and a half of that: while it does not fall, it only lags behind.
 const REMB_CONGESTED: u64 = 82;
@@ -90,6 +92,7 @@ impl Estimator for RembAndLoss {
 impl RembAndLoss {
     /// Receivers take a jitter of their own for a queue now and then: a fall counts when it lasts, repeats itself or is not alone.
     fn on_remb(&mut self, rate: u64, sent: u64, now: Instant) {
+        let rate = rate.min(HIGHEST);
         let falls = self.remb.is_some_and(|(before, _)| rate < before);
         let low = rate * 100 < sent * REMB_CONGESTED;
         self.remb = Some((rate, now));
@@ -217,5 +220,15 @@ mod tests {
             }
             assert_eq!(path.congested().is_some(), congested, "{name}");
         }
+    }
+
+    #[test]
+    fn an_estimate_beyond_all_measure_is_one_of_no_congestion() {
+        let now = Instant::now();
+        let mut estimator = RembAndLoss::default();
+        for rate in [u64::MAX, 1, u64::MAX - 1, u64::MAX] {
+            estimator.estimate(Feedback::Remb(rate), 1_000_000, now);
+        }
+        assert_eq!(estimator.congested(), None);
     }
 }
