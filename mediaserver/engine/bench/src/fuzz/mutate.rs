@@ -73,8 +73,9 @@ impl Mutator {
             } else {
                 self.spoil_bytes(&mut input, dice);
             }
+            // Each time: a line that is repeated again and again would fill the machine's memory.
+            input.truncate(LONGEST);
         }
-        input.truncate(LONGEST);
         input
     }
 
