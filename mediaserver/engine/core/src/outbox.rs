@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::border::{Totals, ViewerId};
 use crate::egress::{Egress, Message};
 use crate::runs::Run;
-use crate::tcp::Lane;
+use crate::tcp::{self, Lane};
 
 /// Above either of these the batch is handed to the sockets.
 const MANY_MESSAGES: usize = 64;
@@ -34,14 +34,15 @@ impl Outbox {
         self.run = None;
     }
 
-    /// What was written from `start` on is a datagram. It joins the run before it when that goes to the same place.
+    /// What was written from `start` on is a datagram. It joins the run before it when that goes to the same place; lanes part only
+    /// what goes by a connection.
     #[allow(clippy::cast_possible_truncation)] // A datagram is shorter than 65,536 bytes.
     pub fn commit(&mut self, viewer: ViewerId, destination: SocketAddr, start: usize) {
         let len = self.bytes.len() - start;
         if let (Some(run), Some(last)) = (&mut self.run, self.messages.last_mut())
             && last.viewer == viewer
             && last.destination == destination
-            && last.lane == self.lane
+            && (last.lane == self.lane || tcp::number(destination).is_none())
             && run.extend(len)
         {
             last.len += len;

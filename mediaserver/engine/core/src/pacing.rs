@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-/// What may go at once.
-const BURST_TIME: Duration = Duration::from_micros(500);
+/// What may go at once: a millisecond of the node's rate is what a switch buffers easily, and each wait costs a wake-up.
+const BURST_TIME: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub struct Pacing {
@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(pacing.hold(now, now), None);
         pacing.sent(4000, now);
         assert_eq!(pacing.hold(now, now), Some(now + ms(4)));
-        assert_eq!(pacing.hold(now, now + Duration::from_micros(3500)), None);
+        assert_eq!(pacing.hold(now, now + ms(3)), None);
         pacing.sent(400_000, now);
         assert_eq!(pacing.hold(now, now), Some(now + ms(8)));
         assert_eq!(pacing.hold(now, now + ms(8)), None);

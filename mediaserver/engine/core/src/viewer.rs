@@ -187,14 +187,7 @@ impl Viewer {
         if let Some(switch) = self.review_on_air(turn) {
             outcome.restart = outcome.restart.or(Some(Restart::Switch(switch)));
         }
-        self.pass_over(turn.stream);
-        let next = turn.stream.burst(self.cursor).filter(|burst| !self.keeps_back(burst));
-        if let Some(burst) = next {
-            self.cursor += 1;
-            if self.replay.is_none() || burst.kind != Kind::Video {
-                self.send_burst(burst, destination, turn, &mut outcome);
-            }
-        }
+        let went_on = self.go_on(destination, turn, &mut outcome);
         if self.replay.is_some() && !turn.behind {
             self.go_on_replaying(destination, turn, &mut outcome);
         }
@@ -205,8 +198,26 @@ impl Viewer {
             self.send_report(destination, turn);
         }
         let replay_is_due = self.replay.as_ref().is_some_and(|replay| replay.due <= turn.now && !turn.behind);
-        outcome.more = (next.is_some() && self.cursor < turn.stream.log_end()) || replay_is_due;
+        outcome.more = (went_on && self.cursor < turn.stream.log_end()) || replay_is_due;
         outcome
+    }
+
+    /// The next burst of video, and the sounds before and after it: they are little, and a turn of their own costs as much. False:
+    /// there was nothing.
+    fn go_on(&mut self, destination: SocketAddr, turn: &mut Turn<'_>, outcome: &mut Outcome) -> bool {
+        let stream = turn.stream;
+        let (mut went_on, mut video) = (false, false);
+        loop {
+            self.pass_over(stream);
+            let next = stream.burst(self.cursor).filter(|burst| !self.keeps_back(burst));
+            let Some(burst) = next.filter(|burst| !(video && burst.kind == Kind::Video)) else { return went_on };
+            self.cursor += 1;
+            video |= burst.kind == Kind::Video;
+            went_on = true;
+            if self.replay.is_none() || burst.kind != Kind::Video {
+                self.send_burst(burst, destination, turn, outcome);
+            }
+        }
     }
 
     /// Which layer it gets, by what is on air.

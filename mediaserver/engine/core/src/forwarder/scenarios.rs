@@ -6,12 +6,12 @@ mod connections;
 mod continuity;
 pub mod layers;
 mod start;
+mod turns;
 
 use std::time::Duration;
 
 use super::testing::*;
 use crate::border::*;
-use crate::egress::Flow;
 use crate::rtcp::{self, ReportBlock};
 use crate::srtp::SrtpProfile::{AeadAes128Gcm, AeadAes256Gcm, Aes128CmSha1_80};
 
@@ -44,35 +44,6 @@ fn a_viewer_starts_with_the_first_packet_of_a_key_frame_and_gets_contiguous_numb
                 .all(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp) == if pair[0].marker { 3000 } else { 0 })
         );
     }
-}
-
-#[test]
-fn a_frame_leaves_as_one_message_and_audio_alone() {
-    let mut world = World::new(1);
-    let mut publication = world.publish(100, 5000);
-    world.join(browser(true), AeadAes128Gcm);
-    world.play(&mut publication, 2, 30);
-    world.shapes.clear();
-    world.play_frame(&mut publication, false);
-    let counts: Vec<usize> = world.shapes.iter().map(|(count, _)| *count).collect();
-    assert_eq!(counts, [4, 1]);
-}
-
-#[test]
-fn a_paced_frame_is_gathered_and_leaves_after_the_hold() {
-    let mut world = World::new(1);
-    let mut publication = world.publish(100, 5000);
-    let viewer = world.join(browser(true), AeadAes128Gcm);
-    let frame = World::frame(&mut publication, true, &[1000, 1000, 1000]);
-    for packet in frame.into_iter().take(2) {
-        world.push(&publication, VIDEO, [packet]);
-        world.settle();
-        world.now += ms(2);
-    }
-    world.wait(ms(5));
-    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC), []);
-    world.wait(ms(1));
-    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 2);
 }
 
 #[test]
@@ -194,34 +165,6 @@ fn a_key_frame_whose_beginning_came_late_is_still_a_beginning() {
 }
 
 #[test]
-fn a_full_socket_keeps_the_order_and_a_late_queue_is_cut_to_the_next_key_frame() {
-    let mut world = World::new(10);
-    let viewer = world.join(browser(true), AeadAes128Gcm);
-    let mut publication = world.publish(100, 5000);
-    world.play(&mut publication, 10, 30);
-    world.room = 0;
-    world.play(&mut publication, 4, 30);
-    assert_eq!(world.settle(), Flow::Blocked);
-    world.room = usize::MAX;
-    assert_eq!(world.settle(), Flow::Idle);
-    assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 14 * 4, "133 ms are not too late");
-    world.room = 0;
-    world.play(&mut publication, 75, 100);
-    world.room = usize::MAX;
-    for _ in 0..5 {
-        world.play_frame(&mut publication, false);
-        world.now += ms(33);
-    }
-    assert_eq!(world.forwarder.viewer_stats(viewer, world.now).unwrap().cut, 1);
-    assert!(world.requests() > 0);
-    world.play(&mut publication, 10, 30);
-    let player = world.player(viewer);
-    assert!(contiguous(&player.numbers(VIDEO_SSRC)) && contiguous(&player.numbers(AUDIO_SSRC)));
-    let resumed = player.packets[&VIDEO_SSRC].windows(2).max_by_key(|pair| pair[1].at - pair[0].at).unwrap();
-    assert_eq!(resumed[1].payload[0], 0x65);
-}
-
-#[test]
 fn plis_of_a_viewer_count_once_in_two_seconds_and_not_after_a_key_frame() {
     let mut world = World::new(11);
     let viewer = world.join(browser(true), AeadAes128Gcm);
@@ -322,27 +265,6 @@ fn events_tell_activity_silence_and_what_the_sps_says() {
         (stats[0].source, stats[0].incarnation.as_deref(), stats[0].key_frames),
         (Some(source), Some("incarnation 1"), 2)
     );
-}
-
-#[test]
-fn a_large_fan_out_is_spread_by_the_rate_but_ends_in_time() {
-    let config = ForwarderConfig { egress_mbps: 10, ..ForwarderConfig::default() };
-    let mut world = World::with(15, config);
-    for _ in 0..20 {
-        world.join(browser(true), AeadAes128Gcm);
-    }
-    let mut publication = world.publish(100, 5000);
-    let frame = World::frame(&mut publication, true, &[1000, 1000, 1000]);
-    world.push(&publication, VIDEO, frame);
-    assert_eq!(world.settle(), Flow::Paced);
-    let served = |world: &World| world.players.values().filter(|p| p.numbers(VIDEO_SSRC).len() == 3).count();
-    let at_once = served(&world);
-    assert!((1..5).contains(&at_once), "{at_once}");
-    world.wait(ms(4));
-    let later = served(&world);
-    assert!(later > at_once && later < 20, "{later}");
-    world.wait(ms(4));
-    assert_eq!(served(&world), 20);
 }
 
 #[test]
