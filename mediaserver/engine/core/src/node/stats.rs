@@ -84,7 +84,9 @@ impl Node {
         let sessions = self.sessions.iter().map(move |(id, entry)| {
             let connected = entry.session.is_connected();
             let (role, stream, created) = (entry.session.role, entry.stream.clone(), entry.session.created);
-            let stats = SessionStats { connected, ..begun(*id, role, stream, now.saturating_duration_since(created)) };
+            let mut stats =
+                SessionStats { connected, ..begun(*id, role, stream, now.saturating_duration_since(created)) };
+            stats.media_age = role.is_link().then(|| entry.session.silence(now));
             self.filled(stats, (entry.viewer, entry.source, &entry.session.media), entry.session.remote(), now)
         });
         let legs = self.legs.iter().map(move |(id, leg)| {

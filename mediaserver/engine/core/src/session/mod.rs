@@ -218,6 +218,12 @@ impl Session {
         }
     }
 
+    /// How long the peer has proved nothing.
+    #[must_use]
+    pub fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_consent())
+    }
+
     /// Begin a session that we open: check the peer's `candidates`, as the controlling side.
     pub fn start(&mut self, candidates: Vec<Candidate>, now: Instant) {
         self.rtc.direct_api().set_ice_controlling(true);
