@@ -8,7 +8,16 @@ Sessions are named by the engine: 16 lower-case hex characters, never reused wit
 from collections.abc import Sequence
 from typing import Literal, NotRequired, Self, TypedDict, final, type_check_only
 
-__all__ = ["Engine", "EngineError", "LimitError", "OfferError", "UnknownSessionError", "UnsupportedError", "playable"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "LimitError",
+    "OfferError",
+    "UnknownSessionError",
+    "UnsupportedError",
+    "UsedSsrcError",
+    "playable",
+]
 
 @type_check_only
 class Layer(TypedDict):
@@ -32,12 +41,38 @@ class Track(TypedDict):
     layers: NotRequired[list[Layer]]  # simulcast, as the publisher lists them; absent: one, without a name
 
 @type_check_only
+class LinkTransport(TypedDict):
+    """One end of a link."""
+
+    ufrag: str
+    password: str
+    fingerprint: str  # SHA-256, hex pairs with colons
+    candidates: Sequence[tuple[str, int]]  # UDP host candidates (IP, port), best first; of the parent only
+
+@type_check_only
+class LegTrack(TypedDict):
+    """SSRCs of one track of a leg, or of one of its layers."""
+
+    kind: Literal["audio", "video"]
+    rid: str | None
+    ssrc: int
+    rtx_ssrc: int | None  # of its repairs
+
+@type_check_only
+class LegWish(TypedDict):
+    """SSRCs of one leg; none is ever used again on its link."""
+
+    feedback: int  # what the puller's reports are from
+    tracks: list[LegTrack]
+
+@type_check_only
 class SessionStats(TypedDict):
     """Counters since the session's start; `rtt_ms`, `loss` are the latest estimates (None: not known yet)."""
 
     session: str
-    kind: Literal["publisher", "viewer", "relay_in", "relay_out"]
-    stream: str
+    link: str | None  # the session that carries this one
+    kind: Literal["publisher", "viewer", "relay_in", "relay_out", "link_in", "link_out"]
+    stream: str  # "" of a link
     state: Literal["connecting", "connected"]
     age_ms: int
     remote: str | None  # "ip:port" of the nominated pair
@@ -46,7 +81,9 @@ class SessionStats(TypedDict):
     loss: float | None  # fraction 0…1 in the latest report, before repair: the peer's (viewer, relay_out) or ours
     packets: int  # RTP packets from_publisher/from the parent, or to_viewer (repairs not counted)
     bytes: int  # RTP bytes with headers, without UDP/IP
-    media_age_ms: int | None  # since the last RTP packet in (publisher, relay_in) or out (viewer, relay_out)
+    media_age_ms: (
+        int | None
+    )  # since the last RTP packet in (publisher, relay_in) or out (viewer, relay_out); link: since its peer's last valid check
     nacks: int  # packets asked for again, each time counted: by the peer (viewer, relay_out) or by us
     repaired: int  # packets sent again, or that came after we had asked
     given_up: int  # packets that we asked for and wait for no longer (publisher, relay_in)
@@ -130,6 +167,9 @@ class LimitError(EngineError):
 class UnknownSessionError(EngineError):
     """No such session, or it has ended (HTTP 404 or 410)."""
 
+class UsedSsrcError(EngineError):
+    """An SSRC of a leg is 0, said twice, or was used on its link before (HTTP 409)."""
+
 def playable(tracks: Sequence[Track], offer: str) -> None:
     """Raise OfferError or UnsupportedError when a viewer's `offer` cannot play `tracks`; the same rule as `Engine.play`. Pure."""
 
@@ -189,6 +229,32 @@ class Engine:
 
     def pull_answer(self, session: str, answer: str) -> None:
         """The parent's answer to `pull`'s offer; checks start at once."""
+
+    def open_link(self) -> tuple[str, LinkTransport]:
+        """Begin a link, which carries many relays from one parent: (session, what the parent is to be told). Opens a UDP socket of its own."""
+
+    def answer_link(self, link: str, transport: LinkTransport) -> None:
+        """The parent's end; checks start at once."""
+
+    def accept_link(
+        self, transport: LinkTransport, *, candidates: Sequence[tuple[str, int]] | None = None
+    ) -> tuple[str, LinkTransport]:
+        """Another node opens a link: (session, what it is to be told). `candidates`: instead of the node's own."""
+
+    def pull_leg(self, link: str, stream: str, incarnation: str, tracks: Sequence[Track]) -> tuple[str, LegWish]:
+        """Begin a relay on a link of ours, answered or not: (session, what the parent is to be asked for). Its media is known from now on.
+
+        "connected" comes once the link is, and `answer_leg` was called. UnknownSessionError: there is no such link.
+        """
+
+    def answer_leg(self, leg: str) -> None:
+        """The parent has agreed. UnknownSessionError when the leg is gone."""
+
+    def serve_leg(self, link: str, stream: str, tracks: Sequence[Track], wish: LegWish) -> str:
+        """Send a stream by a link that another node has opened, as soon as it is connected: the session, which `close` ends.
+
+        A leg that its puller does not report on for 30 s is closed as "consent-expired". UnknownSessionError, UsedSsrcError.
+        """
 
     def patch(self, session: str, fragment: str) -> str | None:
         """A trickle or ICE-restart fragment (application/trickle-ice-sdpfrag). Trickle: None. Restart: our fragment with new credentials."""

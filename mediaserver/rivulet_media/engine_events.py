@@ -1,10 +1,12 @@
 """The engine's events, each handed to whom it concerns. Woken by the engine's eventfd, in batches."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivulet_media._engine import Engine
 from rivulet_media.closing import Closing
+from rivulet_media.links import Links
 from rivulet_media.publishing import Publishing
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
@@ -13,6 +15,14 @@ from rivulet_media.viewer_events import ViewerEvents
 
 if TYPE_CHECKING:
     from rivulet_media._engine import Event
+
+
+@dataclass(frozen=True)
+class BetweenNodes:
+    """Whom sessions concern that this node has with others."""
+
+    relaying: Relaying
+    links: Links
 
 
 class EngineEvents:
@@ -24,15 +34,16 @@ class EngineEvents:
         sessions: Sessions,
         closing: Closing,
         publishing: Publishing,
-        relaying: Relaying,
         viewers: ViewerEvents,
+        between: BetweenNodes,
     ) -> None:
         self._engine = engine
         self._sessions = sessions
         self._closing = closing
         self._publishing = publishing
-        self._relaying = relaying
+        self._relaying = between.relaying
         self._viewers = viewers
+        self._links = between.links
 
     def start(self) -> None:
         """Listen to the eventfd."""
@@ -53,9 +64,10 @@ class EngineEvents:
             case "connected":
                 self._sessions.connected(session)
                 self._relaying.connected(session)
+                self._links.connected(session)
             case "closed":
                 reason = event.get("reason", "failed")
-                if not self._relaying.closed(session, reason):
+                if not self._relaying.closed(session, reason) and not self._links.closed(session, reason):
                     self._closing.lost(session, reason)
             case "layer":
                 self._gets_layer(session, event.get("layer"))

@@ -10,6 +10,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from rivulet_media import __version__
+from rivulet_media.links import Links
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
 from rivulet_media.viewer_events import ViewerEvents
@@ -46,6 +47,7 @@ class NodeCollector(Collector):
     sessions: Sessions
     relaying: Relaying
     events: ViewerEvents
+    links: Links
     state: Callable[[], str]
     directors_linked: Callable[[], int]
 
@@ -54,6 +56,7 @@ class NodeCollector(Collector):
         stats = self.stats()
         yield self._sessions_metric()
         yield self._relays_metric()
+        yield self._links_metric()
         yield GaugeMetricFamily(
             "rivulet_event_streams", "Viewers' event streams that are open", value=self.events.count
         )
@@ -81,6 +84,13 @@ class NodeCollector(Collector):
         )
         family.add_metric(["in"], len(self.relaying.relays_in))
         family.add_metric(["out"], self.sessions.count("relay_out"))
+        return family
+
+    def _links_metric(self) -> Metric:
+        text = "Sessions that carry many relays: opened by this node (in) or to it (out)"
+        family = GaugeMetricFamily("rivulet_links", text, labels=["direction"])
+        family.add_metric(["in"], self.links.inward.count)
+        family.add_metric(["out"], self.links.outward.count)
         return family
 
     def _quality(self, stats: "EngineStats") -> Iterator[Metric]:

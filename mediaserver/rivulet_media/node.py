@@ -16,10 +16,14 @@ from rivulet_media import logs, settings
 from rivulet_media._engine import Engine, EngineError
 from rivulet_media.admission import Admission
 from rivulet_media.closing import Closing
-from rivulet_media.engine_events import EngineEvents
+from rivulet_media.engine_events import BetweenNodes, EngineEvents
 from rivulet_media.errors import SettingsError
 from rivulet_media.identity import Process, client_candidates
 from rivulet_media.link import DirectorLinks, Orders
+from rivulet_media.link_pull import LinkPull
+from rivulet_media.links import Links
+from rivulet_media.links_in import LinksIn
+from rivulet_media.links_out import LinksOut
 from rivulet_media.load import Load
 from rivulet_media.metrics import NodeCollector, renderer
 from rivulet_media.node_table import NodeTable
@@ -87,9 +91,17 @@ class Node:
         self.events = ViewerEvents(self.sessions, self.table)
         self.publishing = Publishing(engine, self.sessions, self.table, self.closing, clock)
         pull = WhepPull(self._http, engine, self.table, self._settings.join_token, self._linked_urls)
-        self.relaying = Relaying(engine, self.sessions, self.table, self.closing, pull)
+        keep = self._settings.link_seconds
+        self.links = Links(LinkPull(pull, LinksIn(keep), clock), LinksOut())
+        upstream = self.links.inward if keep else pull
+        self.relaying = Relaying(engine, self.sessions, self.table, self.closing, upstream)
         self._engine_events = EngineEvents(
-            engine, self.sessions, self.closing, self.publishing, self.relaying, self.events
+            engine,
+            self.sessions,
+            self.closing,
+            self.publishing,
+            self.events,
+            BetweenNodes(self.relaying, self.links),
         )
         self._load = Load(self.sessions, self.relaying, clock())
         self._links: DirectorLinks | None = None
@@ -190,6 +202,7 @@ class Node:
             log.error("the engine does not answer: %s", error)  # noqa: TRY400 - its message says it all
             return False
         counts = self._load.counts(stats, self._loop.time())
+        self.links.inward.read(stats)
         if self._links is not None:
             self._links.beat(counts)
         for stream in stats["streams"]:
@@ -258,6 +271,7 @@ class Node:
             self.sessions,
             self.relaying,
             self.events,
+            self.links,
             lambda: self.admission.state,
             lambda: len(self._linked_urls()),
         )
@@ -271,6 +285,7 @@ class Node:
             events=self.events,
             publishing=self.publishing,
             relaying=self.relaying,
+            links=self.links.outward,
             directors=lambda: () if self._links is None else self._links.states,
             alive=lambda: self._load.alive(self._loop.time()),
             metrics=renderer(collector),

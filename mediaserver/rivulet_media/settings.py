@@ -39,6 +39,7 @@ class NodeSettings:
     drain_seconds: float = 600.0
     capacity_viewers: int = 500
     egress_mbps: int = 1000
+    link_seconds: float = 60.0
     log_level: str = "info"
 
 
@@ -62,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain-seconds", help="how long SIGTERM waits for viewers (RIVULET_DRAIN_SECONDS; 600)")
     parser.add_argument("--capacity-viewers", help="viewers at which the node is full (RIVULET_CAPACITY_VIEWERS; 500)")
     parser.add_argument("--egress-mbps", help="bandwidth to spread bursts over (RIVULET_EGRESS_MBPS; 1000)")
+    parser.add_argument(
+        "--link-seconds",
+        help="how long a link to a parent is kept that carries no relay (RIVULET_LINK_SECONDS; 60); 0: no links",
+    )
     parser.add_argument("--log-level", help=f"{', '.join(LEVELS)} (RIVULET_LOG_LEVEL; info)")
 
 
@@ -85,6 +90,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         drain_seconds=float(reader.number("drain_seconds", 600, 0, _MAX_DRAIN_SECONDS)),
         capacity_viewers=reader.number("capacity_viewers", 500, 0, 1_000_000),
         egress_mbps=reader.number("egress_mbps", 1000, 1, 1_000_000),
+        link_seconds=float(reader.number("link_seconds", 60, 0, 86_400)),
         log_level=reader.one_of("log_level", LEVELS) or "info",
     )
 

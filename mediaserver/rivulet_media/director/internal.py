@@ -17,7 +17,7 @@ from rivulet_media.director.operator_link import OperatorLinks
 from rivulet_media.director.passing import Call
 from rivulet_media.director.settings import Settings
 from rivulet_media.director.siblings import Siblings
-from rivulet_media.director.signalling import Signalling
+from rivulet_media.director.signalling import SESSION, Signalling
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.frame_link import server_socket
 from rivulet_media.wire import DirectorState, Hello, parse_body, render_body, table_body
@@ -52,6 +52,13 @@ class Internal:
         router.add_get("/v1/operator", self._operator)
         router.add_post("/v1/relay/{region}/{slot}/{incarnation}/{stream}", self._relay_out)
         router.add_delete("/v1/relay/{region}/session/{slot}/{incarnation}/{session}", self._relay_out_end)
+        for prefix, handler in (
+            ("/v1/links/{region}/{slot}/{incarnation}", self._links_out),
+            ("/v1/pass/links/{slot}/{incarnation}", self._passed_links),
+        ):
+            router.add_post(prefix, handler)
+            router.add_get(f"{prefix}/{{link}}", handler, allow_head=False)
+            router.add_post(f"{prefix}/{{link}}/legs", handler)
         for prefix in ("/v1/pass", "/v1/pass/n/{slot}"):
             router.add_post(f"{prefix}/whip/{{stream}}", self._passed_publish)
             router.add_post(f"{prefix}/whep/{{stream}}", self._passed_play)
@@ -106,6 +113,13 @@ class Internal:
         _require(request, self.settings.join_token)
         info = request.match_info
         path = f"session/{info['slot']}/{info['incarnation']}/{info['session']}"
+        call = await read_call(request, authorization="", client=request.remote or "")
+        return response(await self.signalling.to_region(info["region"], path, call))
+
+    async def _links_out(self, request: web.Request) -> web.Response:
+        _require(request, self.settings.join_token)
+        info = request.match_info
+        path = f"links/{info['slot']}/{info['incarnation']}{_part_of_link(request)}"
         call = await read_call(request, authorization="", client=request.remote or "")
         return response(await self.signalling.to_region(info["region"], path, call))
 
@@ -175,6 +189,11 @@ class Internal:
         call, info = await self._passed_call(request), request.match_info
         return response(await self.signalling.relay(call, info["slot"], info["incarnation"], info["stream"]))
 
+    async def _passed_links(self, request: web.Request) -> web.Response:
+        call, info = await self._passed_call(request), request.match_info
+        part = _part_of_link(request)
+        return response(await self.signalling.links(call, info["slot"], info["incarnation"], part))
+
     async def _passed_call(self, request: web.Request) -> Call:
         self._require_mesh(request)
         authorization = request.headers.get("Rivulet-Authorization", "")
@@ -203,6 +222,16 @@ def _require(request: web.Request, token: str) -> None:
     fits = hmac.compare_digest(given.strip().encode(), token.encode())
     if not token or scheme.lower() != "bearer" or not fits:
         raise RefusedError("unauthorized", f"{request.path} needs its token as `Authorization: Bearer …`")
+
+
+def _part_of_link(request: web.Request) -> str:
+    """What a path says after the node: nothing, a link, or its legs. It becomes part of an inner URL."""
+    link = request.match_info.get("link")
+    if link is None:
+        return ""
+    if not SESSION.fullmatch(link):
+        raise RefusedError("no-link", f"{link[:64]!r} is no link: 16 lower-case hex characters")
+    return f"/{link}/legs" if request.method == "POST" else f"/{link}"
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -143,14 +143,25 @@ class Signalling:
 
     async def relay(self, call: Call, slot: str, incarnation: str, stream: str) -> Answer:
         """A relay request of another region's node, for one of ours."""
+        node = self._own_node(slot, incarnation)
+        if not STREAM_NAME.fullmatch(stream):
+            raise RefusedError("not-found", f"{stream[:140]!r} is no stream's name")
+        return await self._between_nodes(call, node, f"/relay/{stream}")
+
+    async def links(self, call: Call, slot: str, incarnation: str, part: str) -> Answer:
+        """What another region's node asks of a link to one of ours; `part`: of the path, after `/links`."""
+        return await self._between_nodes(call, self._own_node(slot, incarnation), f"/links{part}")
+
+    def _own_node(self, slot: str, incarnation: str) -> NodeEntry:
         node = self._directory.table.node(f"{slot}/{incarnation}")
         if node is None or node.region != self._directory.region:
             raise RefusedError("not-found", f"no node {slot}/{incarnation} in region {self._directory.region}")
-        if not STREAM_NAME.fullmatch(stream):
-            raise RefusedError("not-found", f"{stream[:140]!r} is no stream's name")
+        return node
+
+    async def _between_nodes(self, call: Call, node: NodeEntry, path: str) -> Answer:
         headers = {"Authorization": f"Bearer {self._keys.join_token}"}
         try:
-            return await self._passing.to_node(node, f"/relay/{stream}", call, headers)
+            return await self._passing.to_node(node, path, call, headers)
         except NoAnswerError as error:
             raise NotYetError("no-node", f"node {node.ref} does not answer: {error}") from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rivulet_media._engine import Engine
 from rivulet_media.admission import Admission
 from rivulet_media.closing import Closing
+from rivulet_media.links_out import LinksOut
 from rivulet_media.node_table import NodeTable
 from rivulet_media.publishing import Publishing
 from rivulet_media.relaying import Relaying
@@ -27,6 +28,7 @@ class Desk:
     events: ViewerEvents
     publishing: Publishing
     relaying: Relaying
+    links: LinksOut
     directors: Callable[[], tuple[DirectorState, ...]]
     alive: Callable[[], bool]
     metrics: Callable[[], bytes]

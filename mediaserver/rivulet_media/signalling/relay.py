@@ -34,23 +34,23 @@ class RelayOut:
         node = desk.admission.check()
         if node.role == "edge":
             raise RefusedError("wrong-role", f"{node.node} is an edge: a leaf, never a parent")
-        puller, cluster = _puller(request), request.headers.get("Rivulet-Cluster", "")
+        puller, cluster = puller_of(request), request.headers.get("Rivulet-Cluster", "")
         sdp = await read_text(request, SDP)
         node = desk.admission.check()
-        entry = self._own(stream, node.ref)
+        entry = self.own(stream, node.ref)
         try:
             session_id, answer = desk.engine.play(
                 stream, to_engine(entry.tracks), sdp, relay=True, candidates=relay_candidates(node, cluster)
             )
         except EngineError as error:
             raise refusal_of(error, published=named(entry.tracks), offered=offered_codecs(sdp)) from error
-        self._replace_earlier(stream, puller)
+        self.replace_earlier(stream, puller)
         session = Session(session_id, "relay_out", stream, peer=puller)
         desk.sessions.add(session)
         return created(session, node.ref, answer)
 
-    def _own(self, stream: str, ref: str) -> StreamEntry:
-        """The publication, if it is this node's and stands."""
+    def own(self, stream: str, ref: str) -> StreamEntry:
+        """The publication, if it is this node's and stands. RefusedError otherwise."""
         entry = self._desk.table.table.stream(stream)
         if entry is None:
             raise RefusedError("not-found", f"{stream} is not published here")
@@ -62,14 +62,15 @@ class RelayOut:
             raise NotYetError("not-live", f"{stream} has only just begun: its codecs are not known yet", retry_after=1)
         return entry
 
-    def _replace_earlier(self, stream: str, puller: str) -> None:
+    def replace_earlier(self, stream: str, puller: str) -> None:
         """One relay per stream and node: a node that asks again has given up the one before."""
         for session in self._desk.sessions.of_stream(stream, "relay_out"):
             if session.peer == puller:
                 self._desk.closing.close(session.id, "superseded")
 
 
-def _puller(request: web.Request) -> str:
+def puller_of(request: web.Request) -> str:
+    """Which node asks, by its header."""
     ref = request.headers.get("Rivulet-Node", "")
     if not _NODE_REF.fullmatch(ref):
         raise RefusedError("bad-request", "header Rivulet-Node must be slot/incarnation of the node that pulls")

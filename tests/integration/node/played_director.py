@@ -82,8 +82,9 @@ class PlayedDirector:
 class Node:
     """One real node process."""
 
-    def __init__(self, entry: str, log: Path) -> None:
+    def __init__(self, entry: str, log: Path, *options: str) -> None:
         self.entry = entry
+        self._options = options
         self.http = f"http://127.0.0.1:{free_port()}"
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -93,7 +94,7 @@ class Node:
         flags = ["--entry", self.entry, "--join-token", TOKEN, "--bind", "127.0.0.1", "--http-port", port]
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                MEDIA, "node", *flags, "--media-port", "0", stderr=log, stdout=log
+                MEDIA, "node", *flags, "--media-port", "0", *self._options, stderr=log, stdout=log
             )
         return self
 

@@ -102,7 +102,8 @@ async def director(origin: PlayedOrigin) -> AsyncIterator[PlayedDirector]:
 
 @pytest.fixture
 async def edge(director: PlayedDirector, tmp_path: Path) -> AsyncIterator[Node]:
-    async with Node(director.url, tmp_path / "log") as node:
+    """Without links: each stream is asked for by itself."""
+    async with Node(director.url, tmp_path / "log", "--link-seconds", "0") as node:
         await director.hear("hello")
         yield node
 
@@ -211,3 +212,16 @@ async def test_what_cannot_be_pulled_now_is_refused_at_once(
     assert refused.status == status
     assert int(refused.headers["Retry-After"]) > 0
     assert origin.asked == []
+
+
+async def test_a_parent_without_links_is_pulled_from_by_whep(
+    director: PlayedDirector, origin: PlayedOrigin, tmp_path: Path
+) -> None:
+    async with Node(director.url, tmp_path / "log") as edge, viewer() as player:
+        await director.hear("hello")
+        assert (await post(edge, player)).status == 201
+        await until_asked(origin, 1)
+        async with asyncio.timeout(5):
+            while relays(edge) != 1:  # noqa: ASYNC110 - a test looks
+                await asyncio.sleep(0.05)
+        assert metric(edge.http, "rivulet_links", direction="in") == 0

@@ -35,7 +35,7 @@ use crate::border::{
     ForwarderConfig, ForwarderEvent, KeyFrameRequest, LayerRequest, SourceId, SourceKind, SourcePacket, SourceStats,
     StreamKey, StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
 };
-use crate::links::{Links, MOST_THREADS};
+use crate::inboxes::{Inboxes, MOST_THREADS};
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
 use crate::outgoing::Beginnings;
@@ -105,7 +105,7 @@ impl Forwarder {
             events: VecDeque::new(),
             totals: Totals::default(),
             order: 0,
-            mirrors: Mirrors::new(Links::alone()),
+            mirrors: Mirrors::new(Inboxes::alone()),
         }
     }
 

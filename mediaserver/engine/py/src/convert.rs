@@ -160,6 +160,7 @@ pub fn figures<'py>(py: Python<'py>, figures: &Figures) -> PyResult<Bound<'py, P
 fn session_dict<'py>(py: Python<'py>, stats: &SessionStats) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("session", session_name(stats.session))?;
+    dict.set_item("link", stats.link.map(session_name))?;
     dict.set_item("kind", stats.role.name())?;
     dict.set_item("stream", &*stats.stream)?;
     dict.set_item("state", if stats.connected { "connected" } else { "connecting" })?;

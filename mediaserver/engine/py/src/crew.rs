@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use rivulet_core::links::{Links, ThreadNumber};
+use rivulet_core::inboxes::{Inboxes, ThreadNumber};
 use rivulet_core::node::{Directory, Node, SessionId};
 use rivulet_udp::Waker;
 
@@ -47,7 +47,7 @@ impl Crew {
     ) -> io::Result<Self> {
         let directory = Directory::default();
         let wakers = sockets.iter().map(|_| Waker::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
-        let ends = Links::mesh(sockets.len(), DEPTH).into_iter().zip(Links::mesh(sockets.len(), DEPTH));
+        let ends = Inboxes::mesh(sockets.len(), DEPTH).into_iter().zip(Inboxes::mesh(sockets.len(), DEPTH));
         let mut lines = Vec::new();
         for (socket, (sessions, streams)) in sockets.into_iter().zip(ends) {
             let me = sessions.me();

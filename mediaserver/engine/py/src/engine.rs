@@ -14,6 +14,7 @@ use rivulet_udp::Buffers;
 use crate::convert::{self, TrackArgument};
 use crate::errors::{Failure, UnknownSessionError};
 use crate::handle::{Handle, PlayOptions, Settings};
+use crate::link_values::{self, TransportArgument, WishArgument};
 use crate::random;
 
 /// Raise `OfferError` or `UnsupportedError` when a viewer's `offer` cannot play `tracks`.
@@ -141,6 +142,60 @@ impl Engine {
         Ok(py.detach(|| self.handle.pull_answer(id, answer))?)
     }
 
+    fn open_link<'py>(&self, py: Python<'py>) -> PyResult<(String, Bound<'py, PyDict>)> {
+        let (link, transport) = py.detach(|| self.handle.open_link())?;
+        Ok((convert::session_name(link), link_values::transport_dict(py, &transport)?))
+    }
+
+    fn answer_link(&self, py: Python<'_>, link: &str, transport: TransportArgument) -> PyResult<()> {
+        let (link, transport) = (session_id(link)?, link_values::transport(transport)?);
+        Ok(py.detach(|| self.handle.answer_link(link, transport))?)
+    }
+
+    #[pyo3(signature = (transport, *, candidates=None))]
+    fn accept_link<'py>(
+        &self,
+        py: Python<'py>,
+        transport: TransportArgument,
+        candidates: Option<Vec<(String, u16)>>,
+    ) -> PyResult<(String, Bound<'py, PyDict>)> {
+        let transport = link_values::transport(transport)?;
+        let candidates: Option<Vec<SocketAddr>> =
+            candidates.map(|given| given.into_iter().map(address).collect::<PyResult<_>>()).transpose()?;
+        let (link, ours) = py.detach(|| self.handle.accept_link(&transport, candidates))?;
+        Ok((convert::session_name(link), link_values::transport_dict(py, &ours)?))
+    }
+
+    fn pull_leg<'py>(
+        &self,
+        py: Python<'py>,
+        link: &str,
+        stream: &str,
+        incarnation: &str,
+        tracks: Vec<TrackArgument>,
+    ) -> PyResult<(String, Bound<'py, PyDict>)> {
+        let (link, tracks) = (session_id(link)?, convert::tracks(tracks)?);
+        let (leg, wish) = py.detach(|| self.handle.pull_leg(link, stream, incarnation, tracks))?;
+        Ok((convert::session_name(leg), link_values::wish_dict(py, &wish)?))
+    }
+
+    fn serve_leg(
+        &self,
+        py: Python<'_>,
+        link: &str,
+        stream: &str,
+        tracks: Vec<TrackArgument>,
+        wish: WishArgument,
+    ) -> PyResult<String> {
+        let (link, tracks, wish) = (session_id(link)?, convert::tracks(tracks)?, link_values::wish(wish)?);
+        Ok(convert::session_name(py.detach(|| self.handle.serve_leg(link, stream, tracks, wish))?))
+    }
+
+    fn answer_leg(&self, py: Python<'_>, leg: &str) -> PyResult<()> {
+        let leg = session_id(leg)?;
+        Ok(py.detach(|| self.handle.answer_leg(leg))?)
+    }
+
     fn patch(&self, py: Python<'_>, session: &str, fragment: &str) -> PyResult<Option<String>> {
         let id = session_id(session)?;
         Ok(py.detach(|| self.handle.patch(id, fragment))?)
@@ -188,7 +243,7 @@ impl Engine {
     }
 }
 
-fn address((ip, port): (String, u16)) -> PyResult<SocketAddr> {
+pub fn address((ip, port): (String, u16)) -> PyResult<SocketAddr> {
     let ip: IpAddr = ip.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {ip}")))?;
     Ok(SocketAddr::new(ip, port))
 }

@@ -4,13 +4,14 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use rivulet_core::negotiation::Refusal;
-use rivulet_core::node::{Full, PatchError, PullError, TraceError};
+use rivulet_core::node::{Full, LegError, PatchError, PullError, TraceError};
 
 create_exception!(rivulet_media._engine, EngineError, PyException, "Base of what the engine refuses.");
 create_exception!(rivulet_media._engine, OfferError, EngineError, "SDP that cannot be parsed or breaks WHIP/WHEP.");
 create_exception!(rivulet_media._engine, UnsupportedError, EngineError, "Well-formed, but not possible.");
 create_exception!(rivulet_media._engine, LimitError, EngineError, "Too many sessions or pending handshakes.");
 create_exception!(rivulet_media._engine, UnknownSessionError, EngineError, "No such session, or it has ended.");
+create_exception!(rivulet_media._engine, UsedSsrcError, EngineError, "An SSRC cannot be a new leg's.");
 
 /// What a call can fail with.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub enum Failure {
     Full(Full),
     UnknownSession,
     TooManyTraces,
+    UsedSsrc,
     /// The data thread is gone or does not answer.
     Stopped,
     System(std::io::Error),
@@ -41,6 +43,17 @@ impl From<PullError> for Failure {
         match error {
             PullError::UnknownSession => Self::UnknownSession,
             PullError::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+impl From<LegError> for Failure {
+    fn from(error: LegError) -> Self {
+        match error {
+            LegError::UnknownLink => Self::UnknownSession,
+            LegError::UsedSsrc => Self::UsedSsrc,
+            LegError::Full(full) => Self::Full(full),
+            LegError::Refused(refusal) => Self::Refused(refusal),
         }
     }
 }
@@ -77,6 +90,7 @@ impl From<Failure> for PyErr {
             Failure::Full(Full::Sessions) => LimitError::new_err("this node has as many sessions as it may"),
             Failure::Full(Full::Handshakes) => LimitError::new_err("too many sessions are being set up right now"),
             Failure::UnknownSession => UnknownSessionError::new_err("no such session, or it has ended"),
+            Failure::UsedSsrc => UsedSsrcError::new_err("an SSRC is 0, said twice, or was used on this link before"),
             Failure::TooManyTraces => LimitError::new_err("it is being traced already, or eight others are"),
             Failure::Stopped => EngineError::new_err("the engine is shut down"),
             Failure::System(error) => error.into(),

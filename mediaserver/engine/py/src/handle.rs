@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rivulet_core::border::{CodecPayload, ForwarderConfig, ViewerSpec, ViewerTrack, WallClock};
 use rivulet_core::dtls::Crypto;
-use rivulet_core::links::MOST_THREADS;
+use rivulet_core::inboxes::MOST_THREADS;
 use rivulet_core::negotiation::fragment::Fragment;
 use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Sending, Track, relay, whep, whip};
 use rivulet_core::node::{Limits, NewPull, NewSession, Node, SessionId, TraceRead};
@@ -46,11 +46,11 @@ pub struct PlayOptions {
 pub struct Handle {
     pub events: Arc<EventQueue>,
     pub local: SocketAddr,
-    buffers: Buffers,
+    pub(crate) buffers: Buffers,
     tcp: bool,
-    crypto: Crypto,
+    pub(crate) crypto: Crypto,
     candidates: Mutex<Vec<SocketAddr>>,
-    crew: Crew,
+    pub(crate) crew: Crew,
 }
 
 impl Handle {
@@ -208,14 +208,19 @@ impl Handle {
         self.crew.shut_down(timeout);
     }
 
-    fn add(&self, session: Session, stream: &str, incarnation: Option<String>) -> Result<SessionId, Failure> {
+    pub(crate) fn add(
+        &self,
+        session: Session,
+        stream: &str,
+        incarnation: Option<String>,
+    ) -> Result<SessionId, Failure> {
         let id = random::session_id();
         let new = NewSession { id, session, stream: stream.into(), incarnation };
         self.crew.call(self.crew.next(), move |data, now| data.node.add(new, now))??;
         Ok(id)
     }
 
-    fn local_transport(&self, candidates: Option<Vec<SocketAddr>>) -> LocalTransport {
+    pub(crate) fn local_transport(&self, candidates: Option<Vec<SocketAddr>>) -> LocalTransport {
         let candidates = candidates.unwrap_or_else(|| {
             let set = self.candidates.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if set.is_empty() { vec![self.own_address()] } else { set }

@@ -12,6 +12,8 @@ mod errors;
 mod events;
 mod figures;
 mod handle;
+mod link_values;
+mod links;
 mod random;
 
 use pyo3::prelude::*;
@@ -21,5 +23,5 @@ mod _engine {
     #[pymodule_export]
     use crate::engine::{Engine, playable};
     #[pymodule_export]
-    use crate::errors::{EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError};
+    use crate::errors::{EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError, UsedSsrcError};
 }

@@ -23,6 +23,11 @@ pub fn session_id() -> u64 {
     number().max(1 << 32)
 }
 
+/// Where drawing SSRCs begins.
+pub fn ssrc() -> u32 {
+    u32::from_ne_bytes(bytes())
+}
+
 /// `length` letters and digits, each with nearly 6 bits.
 fn letters(length: usize) -> String {
     let draw = || {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::border::{SourceId, StreamKey, TrackSpec};
-use crate::links::{Links, ThreadNumber};
+use crate::inboxes::{Inboxes, ThreadNumber};
 use crate::negotiation::Kind;
 use crate::source::{Burst, Source};
 use crate::timeline::Timeline;
@@ -103,7 +103,7 @@ struct Shared {
 
 #[derive(Debug)]
 pub struct Mirrors {
-    links: Links<StreamWord>,
+    inboxes: Inboxes<StreamWord>,
     watchers: HashMap<StreamKey, Vec<ThreadNumber>>,
     outlets: HashMap<(SourceId, ThreadNumber), Outlet>,
     here: HashMap<Remote, SourceId>,
@@ -116,9 +116,9 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    pub fn new(links: Links<StreamWord>) -> Self {
+    pub fn new(inboxes: Inboxes<StreamWord>) -> Self {
         Self {
-            links,
+            inboxes,
             watchers: HashMap::new(),
             outlets: HashMap::new(),
             here: HashMap::new(),
@@ -129,7 +129,7 @@ impl Mirrors {
     }
 
     pub const fn me(&self) -> ThreadNumber {
-        self.links.me()
+        self.inboxes.me()
     }
 
     pub const fn dropped(&self) -> u64 {
@@ -137,7 +137,7 @@ impl Mirrors {
     }
 
     pub fn take_wakes(&mut self) -> u64 {
-        self.links.take_wakes()
+        self.inboxes.take_wakes()
     }
 
     /// A burst of a source of ours, to those who watch. True: one of them has room again and waits for a key frame.
@@ -170,38 +170,38 @@ impl Mirrors {
         source: &Source,
         stream: &StreamKey,
     ) -> (Outlet, bool) {
-        let remote = (self.links.me(), shared.burst.source);
+        let remote = (self.inboxes.me(), shared.burst.source);
         let open = outlet == Some(Outlet::Open);
-        let room = self.links.has_room(to, if open { 1 } else { 2 });
+        let room = self.inboxes.has_room(to, if open { 1 } else { 2 });
         let begins = outlet.is_none() || outlet == Some(Outlet::Cut) && shared.may_begin;
         if !room || !(open || begins) {
             self.dropped += 1;
             if open {
-                self.links.tell(to, StreamWord::Ended { source: remote });
+                self.inboxes.tell(to, StreamWord::Ended { source: remote });
             }
             return (Outlet::Cut, room);
         }
         if begins {
-            self.links.tell(to, StreamWord::Begun(Box::new(begun(remote, source, stream, Vec::new()))));
+            self.inboxes.tell(to, StreamWord::Begun(Box::new(begun(remote, source, stream, Vec::new()))));
         }
         let (burst, timeline) = (shared.burst.clone(), shared.timeline.clone());
-        self.links.tell(to, StreamWord::Burst { source: remote, burst, timeline });
+        self.inboxes.tell(to, StreamWord::Burst { source: remote, burst, timeline });
         (Outlet::Open, room)
     }
 
     /// A source of ours is over, or off the air: what it sends now is for nobody, and if it comes back it has a gap.
     pub fn end(&mut self, source: SourceId) {
-        for to in self.links.others() {
+        for to in self.inboxes.others() {
             self.uses.remove(&(source, to));
             if self.outlets.remove(&(source, to)) == Some(Outlet::Open) {
-                self.links.tell(to, StreamWord::Ended { source: (self.links.me(), source) });
+                self.inboxes.tell(to, StreamWord::Ended { source: (self.inboxes.me(), source) });
             }
         }
     }
 
     fn tell_others(&mut self, word: impl Fn() -> StreamWord) {
-        for to in self.links.others() {
-            self.links.tell(to, word());
+        for to in self.inboxes.others() {
+            self.inboxes.tell(to, word());
         }
     }
 }

@@ -211,18 +211,23 @@ fn read_transport(description: &Description, section: &Section) -> Result<PeerTr
     if hash != "sha-256" {
         return Err(Refusal::unsupported("only sha-256 fingerprints are supported"));
     }
-    let digest = digest.trim();
-    let pairs: Vec<&str> = digest.split(':').collect();
-    if pairs.len() != 32 || pairs.iter().any(|p| p.len() != 2 || u8::from_str_radix(p, 16).is_err()) {
-        return Err(Refusal::malformed("a=fingerprint is not a sha-256 digest"));
-    }
+    let digest = sha_256(digest.trim())?;
     let setup = match description.inherited(section, "setup").unwrap_or("actpass") {
         "actpass" => Setup::ActPass,
         "active" => Setup::Active,
         "passive" => Setup::Passive,
         _ => return Err(Refusal::malformed("a=setup must be actpass, active or passive")),
     };
-    Ok(PeerTransport { ufrag, password, fingerprint: (hash, digest.to_ascii_uppercase()), setup })
+    Ok(PeerTransport { ufrag, password, fingerprint: (hash, digest), setup })
+}
+
+/// Check a digest: hex pairs with colons, made upper-case.
+pub(super) fn sha_256(digest: &str) -> Result<String, Refusal> {
+    let pairs: Vec<&str> = digest.split(':').collect();
+    if pairs.len() != 32 || pairs.iter().any(|p| p.len() != 2 || u8::from_str_radix(p, 16).is_err()) {
+        return Err(Refusal::malformed("a=fingerprint is not a sha-256 digest"));
+    }
+    Ok(digest.to_ascii_uppercase())
 }
 
 /// Check an ICE user name or password (RFC 8839: ice-char, length).

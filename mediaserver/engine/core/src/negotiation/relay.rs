@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Ids of the header extensions on every relay.
-const EXTENSIONS: [(Extension, u8); 5] = [
+pub(super) const EXTENSIONS: [(Extension, u8); 5] = [
     (Extension::TransportCc, 1),
     (Extension::AbsCaptureTime, 2),
     (Extension::AudioLevel, 3),
@@ -18,7 +18,7 @@ const EXTENSIONS: [(Extension, u8); 5] = [
 ];
 
 /// Payload type of a codec on every relay, and of its repairs.
-const fn payload_types(codec: Codec) -> (u8, Option<u8>) {
+pub(super) const fn payload_types(codec: Codec) -> (u8, Option<u8>) {
     match codec {
         Codec::H264 => (96, Some(97)),
         Codec::Vp8 => (98, Some(99)),

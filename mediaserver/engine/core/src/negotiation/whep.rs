@@ -133,7 +133,7 @@ fn best<'a>(payloads: &'a [OfferedPayload], published: &Format) -> Option<&'a Of
 }
 
 /// How a codec looks that is not on air now but may be after the next publication.
-fn default_format(codec: Codec) -> Format {
+pub(super) fn default_format(codec: Codec) -> Format {
     let fmtp = if codec == Codec::H264 { "packetization-mode=1;profile-level-id=42e01f" } else { "" };
     Format { codec, fmtp: fmtp.to_owned() }
 }

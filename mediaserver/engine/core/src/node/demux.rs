@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Node, SessionId, Socket};
-use crate::links::ThreadNumber;
+use crate::border::ViewerId;
+use crate::inboxes::ThreadNumber;
 use crate::session::{is_rtp, is_srtp};
 use crate::stun::{self, Class, Message};
 use crate::tcp;
@@ -80,8 +81,12 @@ impl Node {
         if matches!(socket, Socket::Own(_)) && !entry.session.has_proved(from) {
             return false;
         }
+        let role = entry.session.role;
         self.traces.datagram(id, Direction::In, from, datagram, now);
-        if is_srtp(datagram) && !entry.session.role.receives() {
+        if is_srtp(datagram) && role.is_link() {
+            return self.on_leg_datagram(id, datagram, now);
+        }
+        if is_srtp(datagram) && !role.receives() {
             return self.on_feedback(id, datagram, now);
         }
         if !is_srtp(datagram) && !is_dtls(datagram) {
@@ -97,11 +102,16 @@ impl Node {
         if is_rtp(datagram) {
             return false;
         }
+        self.on_viewer_feedback(id, viewer, datagram, now);
+        true
+    }
+
+    /// A panic over it ends the session `id`, and only it.
+    pub(super) fn on_viewer_feedback(&mut self, id: SessionId, viewer: ViewerId, datagram: &[u8], now: Instant) {
         let forwarder = &mut self.forwarder;
         if catch_unwind(AssertUnwindSafe(|| forwarder.on_viewer_datagram(viewer, datagram, now))).is_err() {
             self.fail(id, now);
         }
-        true
     }
 
     /// A valid request came from `from`: it leads to `id` from now on, unless it leads to somebody else, who keeps it until
@@ -135,7 +145,7 @@ impl Node {
             return;
         }
         entry.addresses.push_back(address);
-        self.directory.note_address(address, self.links.me());
+        self.directory.note_address(address, self.inboxes.me());
         if entry.addresses.len() > ADDRESSES {
             let nominated = entry.session.remote();
             let oldest = entry.addresses.iter().position(|a| Some(*a) != nominated).unwrap_or(0);
@@ -149,7 +159,7 @@ impl Node {
     pub(super) fn forget_address(&mut self, address: SocketAddr, id: SessionId) {
         self.unbind(address, id);
         if !self.by_address.contains_key(&address) && !self.claims.contains_key(&address) {
-            self.directory.forget_address(address, self.links.me());
+            self.directory.forget_address(address, self.inboxes.me());
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Full, Limits, SessionId};
-use crate::links::ThreadNumber;
+use crate::inboxes::ThreadNumber;
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -49,6 +49,16 @@ impl Directory {
         Ok(())
     }
 
+    /// Note a leg: a session whose handshake is its link's.
+    pub(super) fn admit_leg(&self, id: SessionId, thread: ThreadNumber, limits: Limits) -> Result<(), Full> {
+        let mut places = self.write();
+        if places.sessions.len() >= limits.sessions {
+            return Err(Full::Sessions);
+        }
+        places.sessions.insert(id, Place { thread, connected: true });
+        Ok(())
+    }
+
     pub(super) fn connected(&self, id: SessionId) {
         let mut places = self.write();
         let first = places.sessions.get_mut(&id).is_some_and(|place| !std::mem::replace(&mut place.connected, true));
@@ -75,6 +85,16 @@ impl Directory {
         }
         places.ufrags.extend(ufrags.map(|ufrag| (ufrag.to_owned(), to)));
         places.addresses.extend(addresses.map(|address| (address, to)));
+    }
+
+    /// A link's legs go with it.
+    pub(super) fn moved_along(&self, legs: &[SessionId], to: ThreadNumber) {
+        let mut places = self.write();
+        for leg in legs {
+            if let Some(place) = places.sessions.get_mut(leg) {
+                place.thread = to;
+            }
+        }
     }
 
     pub(super) fn note_ufrag(&self, ufrag: &str, thread: ThreadNumber) {

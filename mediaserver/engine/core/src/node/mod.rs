@@ -5,6 +5,8 @@
 mod connections;
 mod demux;
 mod directory;
+mod legs;
+mod links;
 mod lobby;
 mod pull;
 mod restart;
@@ -24,13 +26,17 @@ use crate::border::{ForwarderConfig, ForwarderEvent, SourceId, SourceKind, Strea
 use crate::dtls::Crypto;
 use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
-use crate::links::{Links, ThreadNumber};
+use crate::inboxes::{Inboxes, ThreadNumber};
 use crate::session::{CloseReason, Media, Output, Role, Session};
 use crate::srtp::SrtpKeys;
 use crate::tcp;
 use crate::trace::Direction;
 use demux::Arrival;
 pub use directory::Directory;
+use legs::Leg;
+pub use legs::{LegError, NewLeg};
+use links::Opening;
+pub use links::accept as accept_link;
 use lobby::Lobby;
 pub use pull::{NewPull, PullError};
 pub use restart::PatchError;
@@ -66,6 +72,8 @@ pub struct Node {
     forwarder: Forwarder,
     sessions: HashMap<SessionId, Entry>,
     pulls: HashMap<SessionId, NewPull>,
+    opening: HashMap<SessionId, Opening>,
+    legs: HashMap<SessionId, Leg>,
     by_ufrag: HashMap<String, SessionId>,
     by_address: HashMap<SocketAddr, SessionId>,
     /// Who last asked validly from an address that leads to somebody else.
@@ -83,7 +91,7 @@ pub struct Node {
     pub hang_ups: Vec<SocketAddr>,
     unknown_datagrams: u64,
     lobby: Lobby,
-    links: Links<SessionWord>,
+    inboxes: Inboxes<SessionWord>,
     directory: Directory,
     /// Of the datagram that is being read.
     arrival: Arrival,
@@ -101,6 +109,8 @@ impl Node {
             forwarder: Forwarder::new(config, clock, seed),
             sessions: HashMap::new(),
             pulls: HashMap::new(),
+            opening: HashMap::new(),
+            legs: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_address: HashMap::new(),
             claims: HashMap::new(),
@@ -114,7 +124,7 @@ impl Node {
             hang_ups: Vec::new(),
             unknown_datagrams: 0,
             lobby: Lobby::default(),
-            links: Links::alone(),
+            inboxes: Inboxes::alone(),
             directory: Directory::default(),
             arrival: Arrival::default(),
             leaving: None,
@@ -139,6 +149,13 @@ impl Node {
             self.ended.push(id);
             return true;
         }
+        if self.close_leg(id, now) {
+            return true;
+        }
+        self.end_legs(id, CloseReason::PeerClosed, now);
+        if self.forget_opening(id) {
+            return true;
+        }
         let known = self.sessions.contains_key(&id);
         self.goodbye(id, now);
         known
@@ -149,7 +166,8 @@ impl Node {
         let of_stream = |(id, entry): (&SessionId, &Entry)| (&*entry.stream == stream).then_some(*id);
         let ids: Vec<SessionId> = self.sessions.iter().filter_map(of_stream).collect();
         let pulls = self.pulls.iter().filter(|(_, pull)| &*pull.stream == stream).map(|(id, _)| *id);
-        for id in pulls.chain(ids).collect::<Vec<_>>() {
+        let legs = self.legs.iter().filter(|(_, leg)| &*leg.stream == stream).map(|(id, _)| *id);
+        for id in pulls.chain(legs).chain(ids).collect::<Vec<_>>() {
             self.close(id, now);
         }
     }
@@ -157,8 +175,10 @@ impl Node {
     /// End everything, with an event for each.
     pub fn shut_down(&mut self, now: Instant) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for id in ids {
+        for id in ids.into_iter().chain(self.opening.keys().copied().collect::<Vec<_>>()) {
+            self.end_legs(id, CloseReason::Shutdown, now);
             self.tell(id, Fact::Closed(CloseReason::Shutdown));
+            self.forget_opening(id);
             self.goodbye(id, now);
         }
         for (id, _) in self.pulls.drain() {
@@ -186,7 +206,8 @@ impl Node {
     /// When `on_timeout` wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let pulls = self.pulls.values().map(NewPull::deadline).min();
+        let pulls =
+            self.pulls.values().map(NewPull::deadline).chain(self.opening.values().map(Opening::deadline)).min();
         let timer = self.timers.first().map(|(at, _)| *at);
         [pulls, timer, self.forwarder.next_deadline(), self.lobby.since()].into_iter().flatten().min()
     }
@@ -195,6 +216,10 @@ impl Node {
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {
+            if self.legs.contains_key(&id) {
+                self.on_leg_timeout(id, now);
+                continue;
+            }
             self.turn(id, now, |session| session.on_timeout(now));
             if let Some(entry) = self.sessions.get(&id) {
                 // Whatever it says: not in this turn again.
@@ -203,6 +228,7 @@ impl Node {
             }
         }
         self.drop_unanswered_pulls(now);
+        self.drop_unanswered_links(now);
         if self.forwarder.next_deadline().is_some_and(|at| at <= now) {
             self.forwarder.on_timeout(now);
         }
@@ -228,7 +254,9 @@ impl Node {
     }
 
     fn pending_handshakes(&self) -> usize {
-        self.sessions.values().filter(|entry| !entry.session.is_connected()).count() + self.pulls.len()
+        self.sessions.values().filter(|entry| !entry.session.is_connected()).count()
+            + self.pulls.len()
+            + self.opening.len()
     }
 
     fn insert(&mut self, new: NewSession, socket: Socket, now: Instant) {
@@ -239,7 +267,7 @@ impl Node {
         }
         if socket == Socket::Shared {
             for ufrag in session.local_ufrags() {
-                self.directory.note_ufrag(ufrag, self.links.me());
+                self.directory.note_ufrag(ufrag, self.inboxes.me());
                 self.by_ufrag.insert(ufrag.to_owned(), id);
             }
         }
@@ -284,7 +312,9 @@ impl Node {
 
     /// A mistake of ours in a session's work ends that session.
     pub(super) fn fail(&mut self, id: SessionId, now: Instant) {
+        self.end_legs(id, CloseReason::Failed, now);
         self.tell(id, Fact::Closed(CloseReason::Failed));
+        self.remove_leg(id, now, false);
         self.remove(id, now, false);
     }
 
@@ -347,6 +377,7 @@ impl Node {
                 self.traces.connected(id, &keys, now);
                 entry.keys = Some(keys);
                 self.tell(id, Fact::Connected);
+                self.start_legs(id, now);
             }
             Output::Nominated(address) => {
                 self.traces.event(id, "nominated", &tcp::plain(address), now);
@@ -356,12 +387,14 @@ impl Node {
                 self.traces.event(id, "proved", &tcp::plain(address), now);
                 self.on_proved(id, address);
             }
+            Output::RoundTrip(measured) => self.note_round_trip(id, measured),
             Output::Forgotten { ufrag } => {
                 self.by_ufrag.remove(&ufrag);
                 self.directory.forget_ufrag(&ufrag);
             }
             Output::Closed(reason) => {
                 self.traces.event(id, "closed", &reason.name(), now);
+                self.end_legs(id, reason, now);
                 self.tell(id, Fact::Closed(reason));
                 self.remove(id, now, true);
             }
@@ -370,7 +403,8 @@ impl Node {
 
     /// What a source has sent goes to the forwarder. A panic over it ends the source's session, and only it.
     fn forward(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Forwarder, SourceId)) {
-        let Some(source) = self.sessions.get(&id).and_then(|entry| entry.source) else { return };
+        let of_leg = self.legs.get(&id).and_then(|leg| leg.source);
+        let Some(source) = self.sessions.get(&id).and_then(|entry| entry.source).or(of_leg) else { return };
         let forwarder = &mut self.forwarder;
         if catch_unwind(AssertUnwindSafe(|| action(forwarder, source))).is_err() {
             self.forwarder.forget_source(source);
@@ -388,20 +422,25 @@ impl Node {
         } else if self.arrival.by != self.me() && !entry.session.is_connected() {
             self.leaving = Some((id, self.arrival.by));
         }
+        self.redirect_legs(id, address, now);
     }
 
     fn tell(&mut self, id: SessionId, fact: Fact) {
-        if let Some(entry) = self.sessions.get(&id) {
-            let (stream, incarnation) = (entry.stream.clone(), entry.incarnation.clone());
+        let of_session = self.sessions.get(&id).map(|entry| (&entry.stream, &entry.incarnation));
+        let named = of_session.or_else(|| self.legs.get(&id).map(|leg| (&leg.stream, &leg.incarnation)));
+        if let Some((stream, incarnation)) = named {
+            let (stream, incarnation) = (stream.clone(), incarnation.clone());
             self.events.push_back(NodeEvent { session: id, stream, incarnation, fact });
         }
     }
 
     /// Before anything else is told of a source: its tracks as negotiated.
     fn introduce(&mut self, id: SessionId) {
-        let Some(entry) = self.sessions.get_mut(&id).filter(|entry| !entry.introduced) else { return };
-        entry.introduced = true;
-        if let Media::Inbound(receiver) = &entry.session.media {
+        let of_session = self.sessions.get_mut(&id).map(|entry| (&mut entry.introduced, &entry.session.media));
+        let of_leg = self.legs.get_mut(&id).map(|leg| (&mut leg.introduced, &leg.media));
+        let Some((introduced, media)) = of_session.or(of_leg).filter(|(introduced, _)| !**introduced) else { return };
+        *introduced = true;
+        if let Media::Inbound(receiver) = media {
             let fact = Fact::Tracks(receiver.specs());
             self.tell(id, fact);
         }
@@ -425,6 +464,10 @@ impl Node {
     /// End the session of a viewer that has nothing to expect any more.
     fn end_viewer(&mut self, viewer: ViewerId, reason: CloseReason, now: Instant) {
         if let Some(id) = self.by_viewer.get(&viewer).copied() {
+            if self.legs.contains_key(&id) {
+                self.end_leg(id, reason, now);
+                return;
+            }
             self.tell(id, Fact::Closed(reason));
             self.part(id, now);
         }
@@ -460,11 +503,13 @@ impl Node {
         while let Some(request) = self.forwarder.poll_layer_request() {
             if let Some(id) = self.by_source.get(&request.source).copied() {
                 self.turn(id, now, |session| session.want_layer(request.track, request.wanted));
+                self.turn_leg(id, now, |receiver| receiver.want_layer(request.track, request.wanted));
             }
         }
         while let Some(request) = self.forwarder.poll_source_request() {
             if let Some(id) = self.by_source.get(&request.source).copied() {
                 self.turn(id, now, |session| session.request_key_frame(request.track));
+                self.turn_leg(id, now, |receiver| receiver.request_key_frame(request.track));
             }
         }
         while let Some(event) = self.forwarder.poll_event() {

@@ -81,14 +81,18 @@ impl Node {
 
     fn pulled_session(&self, pull: &NewPull, answer: &Offer, now: Instant) -> Result<Session, Refusal> {
         let receiving = relay::accept(answer)?;
-        let candidates: Vec<SocketAddr> = PLACEHOLDERS.iter().filter_map(|text| text.parse().ok()).collect();
-        let local = LocalTransport { candidates, ..pull.local.clone() };
+        let local = LocalTransport { candidates: placeholders(), ..pull.local.clone() };
         let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
         let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag).without_arrival_times());
         let mut session = Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
         session.created = pull.created;
         Ok(session)
     }
+}
+
+/// Addresses of ours for a session that we open.
+pub(super) fn placeholders() -> Vec<SocketAddr> {
+    PLACEHOLDERS.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// The parent's UDP host candidates.

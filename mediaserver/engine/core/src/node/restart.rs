@@ -48,7 +48,7 @@ impl Node {
         }
         let answer = fragment::answer(&entry.session.tagged(), &ours.ufrag, &ours.pass);
         if entry.socket == Socket::Shared {
-            self.directory.note_ufrag(&ours.ufrag, self.links.me());
+            self.directory.note_ufrag(&ours.ufrag, self.inboxes.me());
             self.by_ufrag.insert(ours.ufrag, id);
         }
         Ok(Some(answer))

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Entry, Node, SessionId};
-use crate::border::{StreamKey, StreamStats, Totals};
+use super::{Node, SessionId};
+use crate::border::{SourceId, StreamKey, StreamStats, Totals, ViewerId};
 use crate::session::{Media, Role};
 use crate::tcp;
 
@@ -12,6 +12,8 @@ use crate::tcp;
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionStats {
     pub session: SessionId,
+    /// Which link carries it.
+    pub link: Option<SessionId>,
     pub role: Role,
     pub stream: StreamKey,
     pub connected: bool,
@@ -69,7 +71,7 @@ impl Node {
     #[must_use]
     pub fn stats(&self, now: Instant) -> NodeStats {
         NodeStats {
-            sessions: self.sessions.iter().map(|(id, entry)| self.session_stats(*id, entry, now)).collect(),
+            sessions: self.session_stats(now).collect(),
             streams: self.forwarder.stream_stats(now),
             totals: self.forwarder.totals(),
             unknown_datagrams: self.unknown_datagrams + self.forwarder.totals().rejected,
@@ -78,46 +80,78 @@ impl Node {
         }
     }
 
-    fn session_stats(&self, id: SessionId, entry: &Entry, now: Instant) -> SessionStats {
-        let mut stats = SessionStats {
-            session: id,
-            role: entry.session.role,
-            stream: entry.stream.clone(),
-            connected: entry.session.is_connected(),
-            age: now.saturating_duration_since(entry.session.created),
-            remote: entry.session.remote().map(tcp::plain),
-            over_tcp: entry.session.remote().is_some_and(|remote| tcp::number(remote).is_some()),
-            rtt: None,
-            loss: None,
-            packets: 0,
-            bytes: 0,
-            media_age: None,
-            nacks: 0,
-            repaired: 0,
-            given_up: 0,
-            plis: 0,
-            cut: 0,
-            longest_gap: Duration::ZERO,
-            layer: None,
-            estimate: None,
-        };
-        if let Some(viewer) = entry.viewer.and_then(|viewer| self.forwarder.viewer_stats(viewer, now)) {
+    fn session_stats(&self, now: Instant) -> impl Iterator<Item = SessionStats> {
+        let sessions = self.sessions.iter().map(move |(id, entry)| {
+            let connected = entry.session.is_connected();
+            let (role, stream, created) = (entry.session.role, entry.stream.clone(), entry.session.created);
+            let mut stats =
+                SessionStats { connected, ..begun(*id, role, stream, now.saturating_duration_since(created)) };
+            stats.media_age = role.is_link().then(|| entry.session.silence(now));
+            self.filled(stats, (entry.viewer, entry.source, &entry.session.media), entry.session.remote(), now)
+        });
+        let legs = self.legs.iter().map(move |(id, leg)| {
+            let age = now.saturating_duration_since(leg.created);
+            let begun = begun(*id, leg.role(), leg.stream.clone(), age);
+            let stats = SessionStats { link: Some(leg.link), connected: leg.connected, ..begun };
+            let remote = self.sessions.get(&leg.link).and_then(|entry| entry.session.remote());
+            self.filled(stats, (leg.viewer, leg.source, &leg.media), remote, now)
+        });
+        sessions.chain(legs)
+    }
+
+    fn filled(
+        &self,
+        mut stats: SessionStats,
+        (viewer, source, media): (Option<ViewerId>, Option<SourceId>, &Media),
+        remote: Option<SocketAddr>,
+        now: Instant,
+    ) -> SessionStats {
+        stats.over_tcp = remote.is_some_and(|remote| tcp::number(remote).is_some());
+        stats.remote = remote.map(tcp::plain);
+        if let Some(viewer) = viewer.and_then(|viewer| self.forwarder.viewer_stats(viewer, now)) {
             (stats.rtt, stats.loss, stats.media_age) = (viewer.rtt, viewer.loss, viewer.media_age);
             (stats.packets, stats.bytes, stats.cut) = (viewer.packets, viewer.bytes, viewer.cut);
             (stats.nacks, stats.repaired, stats.plis) = (viewer.nacks, viewer.repaired, viewer.plis);
             stats.longest_gap = viewer.longest_gap;
             (stats.layer, stats.estimate) = (viewer.layer, viewer.estimate);
         }
-        if let Some(source) = entry.source.and_then(|source| self.forwarder.source_stats(source, now)) {
+        if let Some(source) = source.and_then(|source| self.forwarder.source_stats(source, now)) {
             (stats.packets, stats.bytes, stats.media_age) = (source.packets, source.bytes, source.media_age);
             stats.longest_gap = source.longest_gap;
         }
-        if let Media::Inbound(receiver) = &entry.session.media {
+        if let Media::Inbound(receiver) = media {
             let figures = receiver.figures();
             (stats.rtt, stats.loss, stats.plis) = (figures.rtt, figures.loss, figures.plis);
             (stats.nacks, stats.repaired, stats.given_up) = (figures.nacks, figures.repaired, figures.given_up);
         }
         stats
+    }
+}
+
+/// Of a session of which nothing is known yet.
+fn begun(session: SessionId, role: Role, stream: StreamKey, age: Duration) -> SessionStats {
+    SessionStats {
+        session,
+        link: None,
+        role,
+        stream,
+        connected: false,
+        age,
+        remote: None,
+        over_tcp: false,
+        rtt: None,
+        loss: None,
+        packets: 0,
+        bytes: 0,
+        media_age: None,
+        nacks: 0,
+        repaired: 0,
+        given_up: 0,
+        plis: 0,
+        cut: 0,
+        longest_gap: Duration::ZERO,
+        layer: None,
+        estimate: None,
     }
 }
 

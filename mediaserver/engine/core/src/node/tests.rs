@@ -28,7 +28,7 @@ fn node(now: Instant, limits: Limits) -> Node {
     Node::new(Crypto::new().unwrap(), limits, ForwarderConfig::default(), clock, 7)
 }
 
-fn roomy(now: Instant) -> Node {
+pub(super) fn roomy(now: Instant) -> Node {
     node(now, Limits { sessions: 100, handshakes: 100 })
 }
 

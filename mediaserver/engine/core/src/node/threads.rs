@@ -13,10 +13,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::demux::Arrival;
+use super::legs::Leg;
 use super::lobby::Waiting;
 use super::{Directory, Entry, Node, SessionId, Socket};
 use crate::forwarder::StreamWord;
-use crate::links::{Links, ThreadNumber};
+use crate::inboxes::{Inboxes, ThreadNumber};
 use crate::stun::{self, Class, Message};
 use crate::trace::Trace;
 
@@ -39,6 +40,8 @@ pub struct HandedOver {
     entry: Entry,
     /// Of its source.
     order: Option<u64>,
+    /// Of a link.
+    legs: Vec<(SessionId, Leg)>,
     trace: Option<Trace>,
     waiting: VecDeque<Waiting>,
 }
@@ -46,15 +49,15 @@ pub struct HandedOver {
 impl Node {
     /// One of the threads that `sessions`, `streams` and `directory` connect.
     #[must_use]
-    pub fn linked(self, sessions: Links<SessionWord>, streams: Links<StreamWord>, directory: Directory) -> Self {
+    pub fn linked(self, sessions: Inboxes<SessionWord>, streams: Inboxes<StreamWord>, directory: Directory) -> Self {
         let forwarder = self.forwarder.linked(streams);
         let arrival = Arrival { by: sessions.me(), hops: 0 };
-        Self { links: sessions, forwarder, directory, arrival, ..self }
+        Self { inboxes: sessions, forwarder, directory, arrival, ..self }
     }
 
     #[must_use]
     pub const fn me(&self) -> ThreadNumber {
-        self.links.me()
+        self.inboxes.me()
     }
 
     /// Whether another thread has the session.
@@ -66,13 +69,17 @@ impl Node {
     /// Whether the session, or the trace of one that is gone, is here.
     #[must_use]
     pub fn has(&self, id: SessionId) -> bool {
-        self.sessions.contains_key(&id) || self.pulls.contains_key(&id) || self.traces.has(id)
+        self.sessions.contains_key(&id)
+            || self.pulls.contains_key(&id)
+            || self.opening.contains_key(&id)
+            || self.legs.contains_key(&id)
+            || self.traces.has(id)
     }
 
     /// Take what the other threads have said.
     pub fn on_words(&mut self, now: Instant) {
         self.forwarder.on_words(now);
-        for word in self.links.take() {
+        for word in self.inboxes.take() {
             match word {
                 SessionWord::Datagram { arrival, from, datagram } => self.on_passed_on(arrival, from, &datagram, now),
                 SessionWord::HandOver(handed) => self.take_in(*handed, now),
@@ -83,7 +90,7 @@ impl Node {
 
     /// Threads that have something to hear, as bits.
     pub fn take_wakes(&mut self) -> u64 {
-        self.links.take_wakes() | self.forwarder.take_wakes()
+        self.inboxes.take_wakes() | self.forwarder.take_wakes()
     }
 
     fn on_passed_on(&mut self, arrival: Arrival, from: SocketAddr, datagram: &[u8], now: Instant) {
@@ -96,7 +103,7 @@ impl Node {
 
     /// A datagram of the shared port that is for nobody here, to the thread that it is for. False: nobody knows it.
     pub(super) fn pass_on(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
-        if self.links.is_alone() {
+        if self.inboxes.is_alone() {
             return false;
         }
         let Arrival { by, hops } = self.arrival;
@@ -109,7 +116,7 @@ impl Node {
             Some(owner) if owner != self.me() && hops < MOST_HOPS => {
                 let arrival = Arrival { by, hops: hops + 1 };
                 // Left out when the other is behind: peers repeat.
-                let _ = self.links.offer(owner, SessionWord::Datagram { arrival, from, datagram: datagram.to_vec() });
+                let _ = self.inboxes.offer(owner, SessionWord::Datagram { arrival, from, datagram: datagram.to_vec() });
                 true
             }
             _ => false,
@@ -148,13 +155,18 @@ impl Node {
         let ufrags: Vec<String> = entry.session.local_ufrags().map(str::to_owned).collect();
         let addresses: Vec<SocketAddr> = entry.addresses.iter().copied().collect();
         let (trace, waiting) = (self.traces.take(id), self.lobby.take(id));
+        let legs: Vec<(SessionId, Leg)> =
+            self.legs_of(id).into_iter().filter_map(|leg| Some((leg, self.legs.remove(&leg)?))).collect();
+        let names: Vec<SessionId> = legs.iter().map(|(leg, _)| *leg).collect();
         // Said first: whom the directory sends there finds it in the inbox.
-        self.links.tell(to, SessionWord::HandOver(Box::new(HandedOver { id, entry, order, trace, waiting })));
+        self.inboxes.tell(to, SessionWord::HandOver(Box::new(HandedOver { id, entry, order, legs, trace, waiting })));
+        self.directory.moved_along(&names, to);
         self.directory.moved(id, to, ufrags.iter().map(String::as_str), addresses.into_iter());
     }
 
     fn take_in(&mut self, handed: HandedOver, now: Instant) {
-        let HandedOver { id, mut entry, order, trace, waiting } = handed;
+        let HandedOver { id, mut entry, order, legs, trace, waiting } = handed;
+        self.legs.extend(legs);
         entry.source = self.start_source(&entry.session, &entry.stream, entry.incarnation.as_deref(), now);
         if let Some(source) = entry.source {
             self.by_source.insert(source, id);

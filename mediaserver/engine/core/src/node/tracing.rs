@@ -44,13 +44,14 @@ impl Node {
     /// # Errors
     /// `UnknownSession`; `TooMany` when it is being traced already, or so many others are.
     pub fn start_trace(&mut self, id: SessionId, bounds: Bounds, now: Instant) -> Result<(), TraceError> {
-        let entry = self.sessions.get(&id).ok_or(TraceError::UnknownSession)?;
+        let link = self.legs.get(&id).map_or(id, |leg| leg.link);
+        let keys = self.sessions.get(&link).ok_or(TraceError::UnknownSession)?.keys.clone();
         // Whose reader has gone without a word.
         self.traces.of.retain(|_, trace| !trace.is_due(now));
         if self.traces.of.len() >= MOST || self.traces.of.contains_key(&id) {
             return Err(TraceError::TooMany);
         }
-        let trace = Trace::new(bounds, self.traces.clock, entry.keys.as_ref());
+        let trace = Trace::new(bounds, self.traces.clock, keys.as_ref());
         self.traces.of.insert(id, trace);
         Ok(())
     }

@@ -27,7 +27,7 @@ use track::{Found, Track, Way};
 use transport_feedback::TransportFeedback;
 
 /// What our feedback is from, as with a browser that only receives: we send no media.
-const OUR_SSRC: u32 = 1;
+const ANONYMOUS: u32 = 1;
 /// The first receiver report after the first packet: the peer learns its round trip from it.
 const FIRST_REPORT: Duration = Duration::from_millis(100);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,6 +94,11 @@ fn tracks_of(media: &ReceivedMedia) -> Vec<Track> {
 
 #[derive(Debug)]
 pub struct Receiver {
+    /// What our feedback is from.
+    ssrc: u32,
+    reports_at_once: bool,
+    /// Packets have come.
+    heard: bool,
     tracks: Vec<Track>,
     /// For our descriptions (RFC 3550, 6.5.1).
     cname: String,
@@ -118,20 +123,27 @@ impl Receiver {
     /// `cname`: unique to the session.
     #[must_use]
     pub fn new(receiving: &Receiving, cname: &str) -> Self {
+        Self::of(&receiving.media, cname)
+    }
+
+    fn of(media: &[ReceivedMedia], cname: &str) -> Self {
         let wanted =
             |media: &ReceivedMedia| media.payload.transport_cc && media.extensions.id(Extension::TransportCc).is_some();
         Self {
-            tracks: receiving.media.iter().flat_map(tracks_of).collect(),
+            ssrc: ANONYMOUS,
+            reports_at_once: false,
+            heard: false,
+            tracks: media.iter().flat_map(tracks_of).collect(),
             cname: cname.to_owned(),
             keyed: None,
             arrival_times: None,
-            wants_arrival_times: receiving.media.iter().any(wanted),
+            wants_arrival_times: media.iter().any(wanted),
             peer_is_node: false,
             round_trip: RoundTrip::default(),
             next_report: None,
             figures: Figures::default(),
             outputs: VecDeque::new(),
-            reduced: receiving.media.iter().filter(|media| media.payload.nack).all(|media| media.reduced_size),
+            reduced: media.iter().filter(|media| media.payload.nack).all(|media| media.reduced_size),
             scratch: Vec::new(),
         }
     }
@@ -140,6 +152,13 @@ impl Receiver {
     #[must_use]
     pub fn without_arrival_times(self) -> Self {
         Self { wants_arrival_times: false, peer_is_node: true, ..self }
+    }
+
+    /// One of many that share a link's keys: `ssrc` is its own there, and it reports from the beginning, for the peer keeps sending only
+    /// to a leg that it hears of.
+    #[must_use]
+    pub fn of_leg(media: &[ReceivedMedia], cname: &str, ssrc: u32) -> Self {
+        Self { ssrc, reports_at_once: true, ..Self::of(media, cname).without_arrival_times() }
     }
 
     /// What the forwarder is told of the tracks.
@@ -166,6 +185,7 @@ impl Receiver {
     pub fn set_keys(&mut self, keys: &SrtpKeys, now: Instant) {
         self.keyed = Some(Keyed { opener: Opener::new(keys), sealer: Sealer::new(keys) });
         self.arrival_times = self.wants_arrival_times.then(|| TransportFeedback::new(now));
+        self.next_report = self.reports_at_once.then_some(now);
     }
 
     /// A check to the peer was answered after `measured`.
@@ -207,7 +227,8 @@ impl Receiver {
             self.report(now);
         }
         let Some(media) = self.tracks.iter().find_map(|track| track.ssrc) else { return };
-        let packets = self.arrival_times.as_mut().map(|times| times.write(OUR_SSRC, media, now)).unwrap_or_default();
+        let own = self.ssrc;
+        let packets = self.arrival_times.as_mut().map(|times| times.write(own, media, now)).unwrap_or_default();
         for packet in packets {
             self.send(|buffer| buffer.extend_from_slice(&packet));
         }
@@ -215,8 +236,9 @@ impl Receiver {
 
     /// Ask the peer for a key frame of `track` (RFC 4585, 6.3.1).
     pub fn request_key_frame(&mut self, track: usize) {
+        let own = self.ssrc;
         if let Some(ssrc) = self.tracks.get(track).and_then(|track| track.ssrc)
-            && self.send(|buffer| rtcp::write_pli(buffer, OUR_SSRC, ssrc))
+            && self.send(|buffer| rtcp::write_pli(buffer, own, ssrc))
         {
             self.figures.plis += 1;
         }
@@ -235,9 +257,10 @@ impl Receiver {
         let layers = self.tracks.iter().filter(|track| self.peer_is_node && track.pauses > 0);
         let wishes: Vec<_> = layers.filter_map(|track| Some((track.ssrc?, track.paused, track.pauses))).collect();
         if !wishes.is_empty() {
+            let own = self.ssrc;
             self.send(|buffer| {
                 for (ssrc, paused, id) in wishes {
-                    rtcp::write_pause(buffer, OUR_SSRC, ssrc, paused, id);
+                    rtcp::write_pause(buffer, own, ssrc, paused, id);
                 }
             });
         }
@@ -245,7 +268,8 @@ impl Receiver {
 
     /// Tell the peer that we are gone.
     pub fn say_bye(&mut self) {
-        self.send(|buffer| rtcp::write_bye(buffer, &[OUR_SSRC]));
+        let own = self.ssrc;
+        self.send(|buffer| rtcp::write_bye(buffer, &[own]));
     }
 
     #[must_use]
@@ -266,7 +290,10 @@ impl Receiver {
         {
             times.on_packet(number, now);
         }
-        self.next_report.get_or_insert(now + FIRST_REPORT);
+        if !std::mem::replace(&mut self.heard, true) {
+            let first = now + FIRST_REPORT;
+            self.next_report = Some(self.next_report.map_or(first, |next| next.min(first)));
+        }
         let (index, payload) = match way {
             Way::Media => {
                 track.count(index, packet.timestamp, now);
@@ -340,7 +367,7 @@ impl Receiver {
     }
 
     fn ask_for_missing(&mut self, now: Instant) {
-        let round_trip = self.round_trip.or_default();
+        let (own, round_trip) = (self.ssrc, self.round_trip.or_default());
         for at in 0..self.tracks.len() {
             let track = &mut self.tracks[at];
             let due = track.missing.due(now, round_trip);
@@ -353,7 +380,7 @@ impl Receiver {
             for asked in due.ask.chunks(MAX_ASKED) {
                 #[allow(clippy::cast_possible_truncation, reason = "the low bits are the sequence number")]
                 let lost: Vec<u16> = asked.iter().map(|sequence| (sequence - offset) as u16).collect();
-                if self.send(|buffer| rtcp::write_nack(buffer, OUR_SSRC, ssrc, &lost)) {
+                if self.send(|buffer| rtcp::write_nack(buffer, own, ssrc, &lost)) {
                     self.figures.nacks += lost.len() as u64;
                 }
             }
@@ -369,20 +396,20 @@ impl Receiver {
             .filter_map(|track| Some(track.arrivals.as_mut()?.report(track.ssrc?, now)))
             .collect();
         self.figures.loss = blocks.iter().map(|block| f64::from(block.fraction_lost) / 256.0).reduce(f64::max);
-        let cname = self.cname.clone();
+        let (own, cname) = (self.ssrc, self.cname.clone());
         self.seal(|buffer| {
-            rtcp::write_receptions(buffer, OUR_SSRC, &blocks);
-            rtcp::write_description(buffer, &[OUR_SSRC], &cname);
+            rtcp::write_receptions(buffer, own, &blocks);
+            rtcp::write_description(buffer, &[own], &cname);
         });
         self.say_what_is_wanted();
     }
 
     /// Send one feedback packet, behind an empty report where the peer does not take it alone.
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let reduced = self.reduced;
+        let (own, reduced) = (self.ssrc, self.reduced);
         self.seal(|buffer| {
             if !reduced {
-                rtcp::write_empty_report(buffer, OUR_SSRC);
+                rtcp::write_empty_report(buffer, own);
             }
             write(buffer);
         })

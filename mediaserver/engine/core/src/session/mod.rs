@@ -18,6 +18,7 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output as Str
 
 use crate::border::ViewerSpec;
 use crate::dtls::{self, KeyTap};
+use crate::link::Link;
 use crate::negotiation::{LocalTransport, PeerTransport, Setup};
 use crate::receive::{Received, Receiver};
 use crate::srtp::{SrtpKeys, SrtpProfile};
@@ -40,6 +41,8 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Media {
     Inbound(Receiver),
     Outbound(ViewerSpec),
+    /// Those of its legs, which the node has.
+    Link(Link),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl Session {
             media,
             created: now,
             peer_setup: peer.setup,
-            ice: Ice::of_str0m(ours, theirs, (local.candidates, local.tcp), role != Role::RelayIn, now),
+            ice: Ice::of_str0m(ours, theirs, (local.candidates, local.tcp), !role.is_ours(), now),
             restarted: None,
             rtc,
             tap,
@@ -125,8 +128,13 @@ impl Session {
         let Some(ice) = ices.find(|ice| ice.vouches_for(message)) else { return };
         if let Some(round_trip) = ice.on_stun(message, from, now) {
             self.outputs.push_back(Output::Proved(from));
-            if let Media::Inbound(receiver) = &mut self.media {
-                receiver.note_round_trip(round_trip);
+            match &mut self.media {
+                Media::Inbound(receiver) => receiver.note_round_trip(round_trip),
+                Media::Link(link) => {
+                    link.round_trip = Some(round_trip);
+                    self.outputs.push_back(Output::RoundTrip(round_trip));
+                }
+                Media::Outbound(_) => {}
             }
         }
         let whole = ice.completed(message, from);
@@ -189,7 +197,7 @@ impl Session {
             if self.is_connected() { self.last_consent() + CONSENT_TIMEOUT } else { self.created + HANDSHAKE_TIMEOUT };
         let media = match &self.media {
             Media::Inbound(receiver) => receiver.next_deadline(),
-            Media::Outbound(_) => None,
+            Media::Outbound(_) | Media::Link(_) => None,
         };
         [media, self.ice_deadline].into_iter().flatten().fold(self.rtc_deadline.min(limit), Instant::min)
     }
@@ -208,6 +216,12 @@ impl Session {
             receiver.want_layer(track, wanted);
             self.take_received();
         }
+    }
+
+    /// How long the peer has proved nothing.
+    #[must_use]
+    pub fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_consent())
     }
 
     /// Begin a session that we open: check the peer's `candidates`, as the controlling side.
@@ -291,7 +305,7 @@ impl Session {
         if is_check && !self.ice.is_of_str0m() {
             return;
         }
-        let to = if is_check || self.role == Role::RelayIn { to } else { self.nominated.or(to) };
+        let to = if is_check || self.role.is_ours() { to } else { self.nominated.or(to) };
         let Some(to) = to else { return };
         if let Some(now) = now {
             self.ice.path.on_sent(&datagram, to, now);
@@ -341,7 +355,7 @@ impl Session {
         let Some(exported) = self.tap.take() else { return };
         let client = self.peer_setup.makes_us_active();
         match keys(&exported, client) {
-            Some(keys) if self.role != Role::RelayOut || keys.profile != SrtpProfile::Aes128CmSha1_80 => {
+            Some(keys) if self.role.takes_any_cipher() || keys.profile != SrtpProfile::Aes128CmSha1_80 => {
                 self.phase = Phase::Connected;
                 if let Media::Inbound(receiver) = &mut self.media {
                     receiver.set_keys(&keys, now);

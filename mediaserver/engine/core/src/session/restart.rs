@@ -35,7 +35,7 @@ impl Session {
     /// False: not on a session that we opened, where we restart or nobody.
     pub fn restart(&mut self, restart: Restart, now: Instant) -> bool {
         let Restart { local, peer, mut addresses, tcp, hmac } = restart;
-        if self.role == Role::RelayIn {
+        if self.role.is_ours() {
             return false;
         }
         if self.role == Role::RelayOut {
@@ -66,6 +66,7 @@ impl Session {
                     spec.tracks.first().and_then(|track| Some((track.kind, track.payloads.first()?.payload_type)));
                 (spec.tracks.iter().map(|track| track.mid.clone()).collect(), first)
             }
+            Media::Link(_) => (Vec::new(), None),
         };
         Tagged { addresses: self.newest().addresses.clone(), tcp: self.newest().tcp, mids, first }
     }

@@ -1,6 +1,7 @@
 //! The words in which a session is spoken of.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::border::{SourcePacket, TrackSpec};
 use crate::srtp::SrtpKeys;
@@ -14,6 +15,10 @@ pub enum Role {
     RelayIn,
     /// Another node pulls from us.
     RelayOut,
+    /// We pull from another node, many streams by one session.
+    LinkIn,
+    /// Another node does so from us.
+    LinkOut,
 }
 
 impl Role {
@@ -24,13 +29,33 @@ impl Role {
             Self::Viewer => "viewer",
             Self::RelayIn => "relay_in",
             Self::RelayOut => "relay_out",
+            Self::LinkIn => "link_in",
+            Self::LinkOut => "link_out",
         }
     }
 
     /// Whether the peer sends the media.
     #[must_use]
     pub const fn receives(self) -> bool {
-        matches!(self, Self::Publisher | Self::RelayIn)
+        matches!(self, Self::Publisher | Self::RelayIn | Self::LinkIn)
+    }
+
+    /// Whether we open the session.
+    #[must_use]
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::RelayIn | Self::LinkIn)
+    }
+
+    /// Whether it carries legs.
+    #[must_use]
+    pub const fn is_link(self) -> bool {
+        matches!(self, Self::LinkIn | Self::LinkOut)
+    }
+
+    /// Whether it may be sealed without GCM.
+    #[must_use]
+    pub const fn takes_any_cipher(self) -> bool {
+        !matches!(self, Self::RelayOut | Self::LinkIn | Self::LinkOut)
     }
 }
 
@@ -75,6 +100,8 @@ pub enum Output {
     Nominated(SocketAddr),
     /// Our check to this address was answered.
     Proved(SocketAddr),
+    /// How long that took, on a link.
+    RoundTrip(Duration),
     /// Datagrams under this ICE user name of ours lead here no more.
     Forgotten {
         ufrag: String,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Mirrors, Outlet, Remote, ShownTrack, StreamWord, shown};
 use crate::border::SourceId;
 use crate::forwarder::Forwarder;
-use crate::links::ThreadNumber;
+use crate::inboxes::ThreadNumber;
 use crate::source::Source;
 
 impl Mirrors {
@@ -16,10 +16,10 @@ impl Mirrors {
 
     /// What the tracks are has changed: who mirrors the source is told.
     fn show_tracks(&mut self, id: SourceId, source: &Source) {
-        for to in self.links.others() {
+        for to in self.inboxes.others() {
             if self.outlets.get(&(id, to)) == Some(&Outlet::Open) {
                 let tracks = shown(source);
-                self.links.tell(to, StreamWord::Tracks { source: (self.links.me(), id), tracks });
+                self.inboxes.tell(to, StreamWord::Tracks { source: (self.inboxes.me(), id), tracks });
             }
         }
     }
@@ -28,7 +28,7 @@ impl Mirrors {
     fn tell_uses(&mut self, id: SourceId, remote: Remote, tracks: Vec<usize>) {
         if self.told_uses.get(&id) != Some(&tracks) {
             self.told_uses.insert(id, tracks.clone());
-            self.links.tell(remote.0, StreamWord::Uses { by: self.links.me(), source: remote.1, tracks });
+            self.inboxes.tell(remote.0, StreamWord::Uses { by: self.inboxes.me(), source: remote.1, tracks });
         }
     }
 }

@@ -28,10 +28,10 @@ impl Threads {
     fn new(seed: u64, count: usize, depth: usize) -> Self {
         let first = World::new(seed);
         let clock = WallClock { at: first.now, since_unix_epoch: Duration::from_hours(500_000) };
-        let worlds = Links::mesh(count, depth).into_iter().map(|links| {
+        let worlds = Inboxes::mesh(count, depth).into_iter().map(|inboxes| {
             let mut world = World::new(seed);
-            let own_seed = seed * 100 + links.me() as u64;
-            world.forwarder = Forwarder::new(ForwarderConfig::default(), clock, own_seed).linked(links);
+            let own_seed = seed * 100 + inboxes.me() as u64;
+            world.forwarder = Forwarder::new(ForwarderConfig::default(), clock, own_seed).linked(inboxes);
             world.now = first.now;
             world
         });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Begun, Mirrors, Outlet, Remote, StreamWord, begun};
 use crate::border::{SourceId, StreamKey, TrackSpec};
 use crate::forwarder::{Forwarder, ordinal};
-use crate::links::{Links, ThreadNumber};
+use crate::inboxes::{Inboxes, ThreadNumber};
 use crate::replay;
 use crate::slots::Id;
 use crate::source::{Burst, Source, SourceTrack};
@@ -20,13 +20,13 @@ const WISH_SPACING: Duration = Duration::from_millis(250);
 impl Forwarder {
     /// Connected to the forwarders of the node's other threads; all have one clock.
     #[must_use]
-    pub fn linked(self, links: Links<StreamWord>) -> Self {
-        Self { mirrors: Mirrors::new(links), ..self }
+    pub fn linked(self, inboxes: Inboxes<StreamWord>) -> Self {
+        Self { mirrors: Mirrors::new(inboxes), ..self }
     }
 
     /// Take what the other threads have said.
     pub fn on_words(&mut self, now: Instant) {
-        for word in self.mirrors.links.take() {
+        for word in self.mirrors.inboxes.take() {
             match word {
                 StreamWord::Watch { by, stream } => self.on_watch(by, stream, now),
                 StreamWord::Unwatch { by, stream } => self.on_unwatch(by, &stream),
@@ -93,7 +93,7 @@ impl Forwarder {
         if !stream.wished.iter().any(lately) {
             stream.wished.retain(|(of, _)| *of != track);
             stream.wished.push((track, now));
-            self.mirrors.links.tell(remote.0, StreamWord::WantKeyFrame { source: remote.1, track });
+            self.mirrors.inboxes.tell(remote.0, StreamWord::WantKeyFrame { source: remote.1, track });
         }
     }
 
@@ -116,7 +116,7 @@ impl Forwarder {
         }
         let backlog = self.streams.get(source.stream).map(|stream| recent(stream, id, now)).unwrap_or_default();
         let begun = begun((self.mirrors.me(), id), source, name, backlog);
-        self.mirrors.links.tell(to, StreamWord::Begun(Box::new(begun)));
+        self.mirrors.inboxes.tell(to, StreamWord::Begun(Box::new(begun)));
         self.mirrors.outlets.insert((id, to), Outlet::Open);
     }
 

@@ -67,8 +67,8 @@ impl Scene {
         let now = Instant::now();
         let crypto = Crypto::new().unwrap();
         let directory = Directory::default();
-        let links = Links::mesh(count, 1000).into_iter().zip(Links::mesh(count, 1000));
-        let threads = links.map(|(sessions, streams)| {
+        let inboxes = Inboxes::mesh(count, 1000).into_iter().zip(Inboxes::mesh(count, 1000));
+        let threads = inboxes.map(|(sessions, streams)| {
             let node = alone(&crypto, now, limits, seed + sessions.me() as u64);
             node.linked(sessions, streams, directory.clone())
         });

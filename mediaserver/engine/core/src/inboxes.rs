@@ -20,7 +20,7 @@ struct Inbox<T> {
 }
 
 /// One thread's end.
-pub struct Links<T> {
+pub struct Inboxes<T> {
     me: ThreadNumber,
     inboxes: Arc<[Inbox<T>]>,
     depth: usize,
@@ -28,7 +28,7 @@ pub struct Links<T> {
     wakes: u64,
 }
 
-impl<T> Links<T> {
+impl<T> Inboxes<T> {
     /// The ends of `threads` threads, all connected. `depth`: words that wait in an inbox before it is full.
     #[must_use]
     pub fn mesh(threads: usize, depth: usize) -> Vec<Self> {
@@ -102,9 +102,9 @@ impl<T> Links<T> {
     }
 }
 
-impl<T> fmt::Debug for Links<T> {
+impl<T> fmt::Debug for Inboxes<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Links({} of {})", self.me, self.inboxes.len())
+        write!(formatter, "Inboxes({} of {})", self.me, self.inboxes.len())
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn words_arrive_in_order_and_a_full_inbox_takes_only_what_must_be_heard() {
-        let [mut first, mut second] = <[Links<u8>; 2]>::try_from(Links::mesh(2, 2)).unwrap();
+        let [mut first, mut second] = <[Inboxes<u8>; 2]>::try_from(Inboxes::mesh(2, 2)).unwrap();
         assert!(first.offer(1, 1) && first.has_room(1, 1) && !first.has_room(1, 2));
         assert!(first.offer(1, 2));
         assert!(!first.offer(1, 3));
@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn a_thread_alone_has_nobody_to_talk_to() {
-        let mut alone = Links::<u8>::alone();
-        assert!(alone.is_alone() && Links::<u8>::mesh(1, 9)[0].is_alone());
+        let mut alone = Inboxes::<u8>::alone();
+        assert!(alone.is_alone() && Inboxes::<u8>::mesh(1, 9)[0].is_alone());
         alone.tell(0, 1);
         assert!(!alone.offer(1, 2));
         assert_eq!((alone.others().count(), alone.take().len(), alone.take_wakes()), (0, 0, 0));

@@ -1,0 +1,353 @@
+import asyncio
+import dataclasses
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+import pytest
+
+from rivulet_media._engine import UnknownSessionError
+from rivulet_media.link_pull import WARM_SECONDS, Leg, LinkPull
+from rivulet_media.links_in import WITHOUT_SECONDS, LinksIn
+from rivulet_media.node_table import NodeTable
+from rivulet_media.route import Parent
+from rivulet_media.table import NodeEntry, Pod, StreamEntry, Track
+from rivulet_media.upstream import ParentLink, StreamOverError, UpstreamError
+from rivulet_media.whep_pull import WhepPull
+
+if TYPE_CHECKING:
+    from rivulet_media._engine import Engine
+
+ORIGIN = NodeEntry(
+    node="origin-eu-0",
+    incarnation="77aa00000001",
+    version=1,
+    role="origin",
+    region="eu",
+    state="up",
+    address="192.0.2.1",
+    media_port=7000,
+    http="192.0.2.1:8080",
+    pod=Pod(ip="192.0.2.1"),
+)
+BASE = "http://192.0.2.1:8080/links"
+END = {"ufrag": "abcd", "password": "p", "fingerprint": "AB", "candidates": [{"ip": "192.0.2.1", "port": 7000}]}
+LINK = "00000000000000aa"
+
+
+def parent(stream: str = "s", way: Any = "direct") -> Parent:
+    entry = StreamEntry(
+        stream=stream,
+        incarnation="aaaaaaaaaaaa",
+        version=1,
+        origin=ORIGIN.ref,
+        region="eu",
+        state="live",
+        tracks=(Track(kind="video", codec="h264", clock_rate=90000),),
+    )
+    return Parent(ORIGIN, entry, way)
+
+
+class StandInEngine:
+    """Makes links and legs, and notes what it was told."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(1)
+        self.links: list[str] = []
+        self.legs: dict[str, str] = {}
+        self.answered: list[str] = []
+        self.closed: list[str] = []
+
+    def open_link(self) -> tuple[str, dict[str, Any]]:
+        self.links.append(f"link-{len(self.links)}")
+        return self.links[-1], {"ufrag": "u", "password": "p", "fingerprint": "F", "candidates": []}
+
+    def answer_link(self, link: str, _: object) -> None:
+        self.answered.append(link)
+
+    def pull_leg(self, link: str, *_: object) -> tuple[str, dict[str, Any]]:
+        if link in self.closed:
+            raise UnknownSessionError
+        leg = f"leg-{len(self.legs)}"
+        self.legs[leg] = link
+        tracks = [{"kind": "video", "rid": None, "ssrc": next(self.numbers), "rtx_ssrc": next(self.numbers)}]
+        return leg, {"feedback": next(self.numbers), "tracks": tracks}
+
+    def answer_leg(self, leg: str) -> None:
+        self.answered.append(leg)
+
+    def close(self, session: str) -> None:
+        if session in self.closed:
+            raise UnknownSessionError
+        self.closed.append(session)
+
+
+class StandInAnswer:
+    def __init__(self, status: int, body: str) -> None:
+        self.status = status
+        self.headers: dict[str, str] = {}
+        self._body = body
+
+    async def text(self) -> str:
+        return self._body
+
+
+def problem(slug: str, **members: Any) -> str:
+    return json.dumps({"type": f"https://rivulet.dev/problems/{slug}", **members})
+
+
+class StandInParent:
+    """Answers requests as the test says. `held`: answers wait for it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.bodies: list[Any] = []
+        self.statuses: dict[str, tuple[int, str]] = {}
+        self.held: asyncio.Future[None] | None = None
+        self.unreachable: set[str] = set()
+        self._legs = itertools.count(1)
+
+    def delete(self, url: str, **more: Any) -> Any:
+        return self.request("DELETE", url, **more)
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, *, data: str | None = None, **_: object
+    ) -> AsyncIterator[StandInAnswer]:
+        self.asked.append((method, url))
+        self.bodies.append(None if data is None else json.loads(data))
+        if any(url.startswith(each) for each in self.unreachable):
+            raise aiohttp.ClientConnectionError
+        if self.held is not None:
+            await self.held
+        yield self._answer(method, url, data)
+
+    def _answer(self, method: str, url: str, data: str | None) -> StandInAnswer:
+        if url in self.statuses:
+            return StandInAnswer(*self.statuses[url])
+        if method != "POST" or data is None:
+            return StandInAnswer(200, "{}")
+        asked = json.loads(data)
+        wish = asked.get("leg", asked)
+        entry = {
+            "stream": wish["stream"],
+            "incarnation": wish["incarnation"],
+            "version": 1,
+            "origin": ORIGIN.ref,
+            "region": "eu",
+            "state": "live",
+        }
+        leg = {"session": f"{next(self._legs):016x}", "stream": entry}
+        return StandInAnswer(201, json.dumps(leg if "end" not in asked else {"link": LINK, "end": END, "leg": leg}))
+
+
+class StandInClock:
+    """The loop's own, which does not wait: `pass_on` lets time pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Scene:
+    def __init__(self, directors: tuple[str, ...] = ()) -> None:
+        self.engine, self.parent, self.clock = StandInEngine(), StandInParent(), StandInClock()
+        engine, http = cast("Engine", self.engine), cast("aiohttp.ClientSession", self.parent)
+        table = NodeTable(self.clock)
+        table.enter(dataclasses.replace(ORIGIN, node="edge-eu-0", role="edge"))
+        whep = WhepPull(http, engine, table, "join", lambda: directors)
+        self.pull = LinkPull(whep, LinksIn(60.0), self.clock)
+
+    def subscribe(self, stream: str = "s", way: Any = "direct") -> Leg:
+        return cast("Leg", self.pull.open(parent(stream, way)).subscribe())
+
+    def way(self) -> ParentLink:
+        return self.pull.open(parent())
+
+    def close(self) -> None:
+        for link in self.engine.links:
+            self.pull.drop(link)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    yield made
+    made.close()
+
+
+async def settle(until: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if until():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it has not come about")
+
+
+async def test_the_first_relay_opens_the_link_and_the_next_goes_by_it(scene: Scene) -> None:
+    first = scene.subscribe("s")
+    await first.answered()
+    second = scene.subscribe("t")
+    await second.answered()
+    assert scene.engine.legs == {"leg-0": "link-0", "leg-1": "link-0"}
+    assert scene.engine.answered == ["link-0", "leg-0", "leg-1"]
+    assert scene.parent.asked == [("POST", BASE), ("POST", f"{BASE}/{LINK}/legs")]
+    assert scene.parent.bodies[0]["leg"]["stream"] == "s"
+    assert scene.parent.bodies[1]["stream"] == "t"
+    assert scene.pull.count == 1
+
+
+async def test_a_relay_that_comes_while_the_link_is_being_opened_waits_for_that(scene: Scene) -> None:
+    scene.parent.held = asyncio.get_running_loop().create_future()
+    asked = [asyncio.create_task(scene.subscribe(stream).answered()) for stream in ("s", "t")]
+    await settle(lambda: len(scene.parent.asked) == 1)
+    scene.parent.held.set_result(None)
+    await asyncio.gather(*asked)
+    assert scene.parent.asked == [("POST", BASE), ("POST", f"{BASE}/{LINK}/legs")]
+    assert len(scene.engine.links) == 1
+
+
+async def test_a_relay_that_is_given_up_while_it_is_asked_for_is_taken_back_and_the_link_stays(scene: Scene) -> None:
+    scene.parent.held = asyncio.get_running_loop().create_future()
+    leg = scene.subscribe()
+    asked = asyncio.create_task(leg.answered())
+    await settle(lambda: len(scene.parent.asked) == 1)
+    await leg.leave()
+    scene.parent.held.set_result(None)
+    await asked
+    deleted = ("DELETE", f"http://192.0.2.1:8080/session/{ORIGIN.ref}/{1:016x}")
+    assert scene.parent.asked[1:] == [deleted]
+    assert (scene.engine.closed, scene.engine.answered) == (["leg-0"], ["link-0"])
+    assert scene.pull.count == 1
+
+
+async def test_a_link_that_carries_nothing_is_closed_after_its_time(scene: Scene) -> None:
+    leg = scene.subscribe()
+    await leg.answered()
+    await leg.leave()
+    assert scene.pull.count == 1
+    scene.clock.now = 61.0
+    scene.pull._close_unused()  # what the loop's alarm would call
+    assert (scene.pull.count, scene.engine.closed) == (0, ["leg-0", "link-0"])
+    await scene.subscribe().answered()
+    assert scene.engine.legs["leg-1"] == "link-1"
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_parent_without_links_is_asked_by_whep_for_a_while(scene: Scene, status: int) -> None:
+    scene.parent.statuses[BASE] = (status, "")
+    with pytest.raises(UpstreamError):
+        await scene.subscribe().answered()
+    assert (scene.engine.closed, scene.pull.count) == (["link-0"], 0)
+    assert type(scene.way()).__name__ == "ParentWay"
+    scene.clock.now = WITHOUT_SECONDS + 1
+    assert type(scene.way()).__name__ == "LegWay"
+
+
+async def test_a_link_that_does_not_come_about_is_done_without(scene: Scene) -> None:
+    await scene.subscribe().answered()
+    assert scene.pull.closed("link-0", "handshake-timeout")
+    assert type(scene.way()).__name__ == "ParentWay"
+    assert not scene.pull.closed("link-0", "handshake-timeout")
+    assert not scene.pull.closed("another", "peer-closed")
+
+
+async def test_a_link_that_breaks_is_opened_anew(scene: Scene) -> None:
+    await scene.subscribe().answered()
+    assert scene.pull.connected("link-0")
+    assert scene.pull.closed("link-0", "consent-expired")
+    await scene.subscribe().answered()
+    assert scene.engine.legs["leg-1"] == "link-1"
+
+
+async def test_a_link_that_the_engine_has_ended_unheard_of_is_opened_anew(scene: Scene) -> None:
+    await scene.subscribe().answered()
+    scene.engine.closed.append("link-0")
+    await scene.subscribe().answered()
+    assert scene.engine.legs["leg-1"] == "link-1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (503, problem("full"), UpstreamError),
+        (404, problem("no-link"), UpstreamError),
+        (409, problem("ssrc-used"), UpstreamError),
+        (410, problem("ended", reason="superseded"), StreamOverError),
+        (201, "[]", UpstreamError),
+        (201, "{", UpstreamError),
+        (201, '{"session": "x", "stream": {}}', UpstreamError),
+    ],
+)
+async def test_a_refused_leg_fails_alone(scene: Scene, status: int, body: str, expected: type[Exception]) -> None:
+    await scene.subscribe("s").answered()
+    scene.parent.statuses[f"{BASE}/{LINK}/legs"] = (status, body)
+    with pytest.raises(expected):
+        await scene.subscribe("t").answered()
+    kept = "no-link" not in body
+    assert ("link-0" in scene.engine.closed, scene.pull.count) == (not kept, int(kept))
+    again = scene.subscribe("t")
+    new = "no-link" in body or "ssrc-used" in body
+    assert scene.engine.legs[again.session] == ("link-1" if new else "link-0")
+
+
+@pytest.mark.parametrize(("status", "body"), [(201, "{}"), (503, ""), (410, problem("ended"))])
+async def test_a_link_that_is_refused_is_forgotten_and_the_parent_asked_again(
+    scene: Scene, status: int, body: str
+) -> None:
+    scene.parent.statuses[BASE] = (status, body)
+    with pytest.raises(UpstreamError):
+        await scene.subscribe().answered()
+    assert (scene.engine.closed, scene.pull.count) == (["link-0"], 0)
+    assert type(scene.way()).__name__ == "LegWay"
+
+
+async def test_a_parent_of_another_region_is_asked_through_the_directors_in_turn() -> None:
+    directors = ("http://192.0.2.8:7443", "http://192.0.2.9:7443")
+    scene = Scene(directors)
+    scene.parent.unreachable.add(directors[0])
+    leg = scene.subscribe("s", "directors")
+    await leg.answered()
+    await leg.leave()
+    path = f"/v1/links/eu/{ORIGIN.ref}"
+    session = f"/v1/relay/eu/session/{ORIGIN.ref}/{1:016x}"
+    both = [(method, each + to) for method, to in (("POST", path), ("DELETE", session)) for each in directors]
+    assert scene.parent.asked == both
+    scene.close()
+
+
+async def test_a_link_is_looked_at_now_and_then_and_dropped_when_the_parent_has_lost_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    turns: asyncio.Queue[None] = asyncio.Queue()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await turns.get()
+
+    monkeypatch.setattr("rivulet_media.link_pull.asyncio.sleep", sleep)
+    await scene.subscribe().answered()
+    looks = ("GET", f"{BASE}/{LINK}")
+    scene.parent.statuses[looks[1]] = (503, "")
+    await turns.put(None)
+    await asyncio.wait_for(_until(lambda: len(slept) == 2), 1)
+    assert scene.pull.count == 1, "a parent that is too busy to say so has not lost it"
+    scene.parent.statuses[looks[1]] = (404, problem("no-link"))
+    await turns.put(None)
+    await asyncio.wait_for(_until(lambda: scene.pull.count == 0), 1)
+    assert (slept, scene.parent.asked[1:]) == ([WARM_SECONDS] * 2, [looks] * 2)
+    assert scene.engine.closed == ["link-0"]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    loop = asyncio.get_running_loop()
+    while not condition():
+        turn = loop.create_future()
+        loop.call_soon(turn.set_result, None)
+        await turn
