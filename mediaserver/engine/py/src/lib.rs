@@ -2,6 +2,7 @@
 //!
 //! What it means is written in `_engine.pyi`.
 
+mod census;
 mod connection;
 mod connections;
 mod convert;
@@ -12,6 +13,7 @@ mod errors;
 mod events;
 mod figures;
 mod handle;
+mod moving;
 mod random;
 
 use pyo3::prelude::*;

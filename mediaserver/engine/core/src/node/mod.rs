@@ -5,6 +5,7 @@
 mod connections;
 mod demux;
 mod directory;
+mod inlet;
 mod lobby;
 mod pull;
 mod restart;
@@ -31,6 +32,7 @@ use crate::tcp;
 use crate::trace::Direction;
 use demux::Arrival;
 pub use directory::Directory;
+pub use inlet::{Course, Inlet};
 use lobby::Lobby;
 pub use pull::{NewPull, PullError};
 pub use restart::PatchError;
@@ -81,6 +83,8 @@ pub struct Node {
     pub ended: Vec<SessionId>,
     /// TCP connections to be closed when what is to be sent on them has left.
     pub hang_ups: Vec<SocketAddr>,
+    /// TCP connections whose session went to that thread: they are to follow, with what waits to be sent on them.
+    pub departures: Vec<(SocketAddr, ThreadNumber)>,
     unknown_datagrams: u64,
     lobby: Lobby,
     links: Links<SessionWord>,
@@ -112,6 +116,7 @@ impl Node {
             settled: Vec::new(),
             ended: Vec::new(),
             hang_ups: Vec::new(),
+            departures: Vec::new(),
             unknown_datagrams: 0,
             lobby: Lobby::default(),
             links: Links::alone(),
@@ -385,7 +390,7 @@ impl Node {
         }
         if let Socket::Own(id) = entry.socket {
             self.settled.push((id, address));
-        } else if self.arrival.by != self.me() && !entry.session.is_connected() {
+        } else if self.arrival.by != self.me() && !entry.session.is_connected() && tcp::number(address).is_none() {
             self.leaving = Some((id, self.arrival.by));
         }
     }
