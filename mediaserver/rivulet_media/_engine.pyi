@@ -192,7 +192,7 @@ class Engine:
         threads: int = 1,
         tcp: bool = True,
     ) -> Self:
-        """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp` and there is one thread; start the data threads, at most 64.
+        """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp`; start the data threads, at most 64.
 
         OSError when the port is taken.
         """

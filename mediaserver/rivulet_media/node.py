@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import aiohttp
 from aiohttp import web
 
-from rivulet_media import logs, settings
+from rivulet_media import cpus, logs, settings
 from rivulet_media._engine import Engine, EngineError
 from rivulet_media.admission import Admission
 from rivulet_media.closing import Closing
@@ -30,7 +30,7 @@ from rivulet_media.node_table import NodeTable
 from rivulet_media.publishing import Publishing
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.settings import NodeSettings
+from rivulet_media.settings import MOST_THREADS, NodeSettings
 from rivulet_media.signalling.app import build
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.viewer_events import ViewerEvents
@@ -299,7 +299,7 @@ def _bind_engine(node_settings: NodeSettings) -> Engine:
             node_settings.bind,
             node_settings.media_port,
             egress_mbps=node_settings.egress_mbps,
-            threads=node_settings.media_threads,
+            threads=node_settings.media_threads or min(cpus.count(), MOST_THREADS),
             tcp=node_settings.media_tcp,
             max_sessions=node_settings.capacity_viewers + OTHER_SESSIONS,
         )

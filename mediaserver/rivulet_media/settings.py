@@ -31,7 +31,7 @@ class NodeSettings:
     bind: str = "0.0.0.0"  # noqa: S104 - every interface of the pod
     http_port: int = 8080
     media_port: int = 7000
-    media_threads: int = 1
+    media_threads: int = 0  # as many as CPUs
     media_tcp: bool = True
     kube_node: str = ""
     pod_ip: str = ""
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-port", help="signalling port (RIVULET_HTTP_PORT; 8080)")
     parser.add_argument("--media-port", help="media port (RIVULET_MEDIA_PORT; 7000)")
     parser.add_argument(
-        "--media-threads", help="threads that carry media (RIVULET_MEDIA_THREADS; 1); with more, no media over TCP"
+        "--media-threads", help="threads that carry media (RIVULET_MEDIA_THREADS; 0: as many as CPUs may be used)"
     )
     parser.add_argument("--media-tcp", help="on or off: media over TCP too, same port (RIVULET_MEDIA_TCP; on)")
     parser.add_argument("--kube-node", help="name of the host (RIVULET_KUBE_NODE; the host's name)")
@@ -82,7 +82,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         bind=reader.text("bind") or "0.0.0.0",  # noqa: S104
         http_port=reader.number("http_port", 8080, 0, 65535),
         media_port=reader.number("media_port", 7000, 0, 65535),
-        media_threads=reader.number("media_threads", 1, 1, MOST_THREADS),
+        media_threads=reader.number("media_threads", 0, 0, MOST_THREADS),
         media_tcp=reader.one_of("media_tcp", ("on", "off")) != "off",
         kube_node=reader.text("kube_node") or socket.gethostname(),
         pod_ip=reader.text("pod_ip") or address_towards(entry),

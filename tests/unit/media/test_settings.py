@@ -41,8 +41,8 @@ def test_the_environment_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> No
     assert (settings.media_port, settings.pod_ip, settings.drain_seconds) == (7004, "10.244.0.7", 30.0)
 
 
-def test_media_have_one_thread_unless_more_are_wanted() -> None:
-    assert parsed(*NEEDED).media_threads == 1
+def test_media_have_as_many_threads_as_cpus_unless_a_number_is_said() -> None:
+    assert parsed(*NEEDED).media_threads == 0
     assert parsed(*NEEDED, "--media-threads", "3").media_threads == 3
 
 
@@ -64,7 +64,7 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--role", "transcoder"], "RIVULET_ROLE"),
         ([*NEEDED, "--slot", "Edge_1"], "RIVULET_SLOT"),
         ([*NEEDED, "--http-port", "65536"], "RIVULET_HTTP_PORT"),
-        ([*NEEDED, "--media-threads", "0"], "RIVULET_MEDIA_THREADS"),
+        ([*NEEDED, "--media-threads", "-1"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--media-threads", "65"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),

@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rivulet_core::node::{Node, Socket};
-use rivulet_core::tcp::{self, Deframer, Lane, SendQueue};
+use rivulet_core::node::{Course, Inlet, Node};
+use rivulet_core::tcp::{Lane, SendQueue};
 
+use crate::census::Seat;
 use crate::data_thread::ThreadCounters;
 
 /// Reads a turn, so that one peer does not keep the others waiting.
@@ -32,8 +33,6 @@ pub enum End {
 pub struct Connection {
     pub name: SocketAddr,
     pub accepted: Instant,
-    /// A session's valid check has come on it.
-    pub proved: bool,
     /// When it is closed, whatever waits.
     pub hangs_up: Option<Instant>,
     /// Whether we wait for its being writable.
@@ -42,60 +41,51 @@ pub struct Connection {
     pub was_cut: bool,
     pub queue: SendQueue,
     pub stream: TcpStream,
-    deframer: Deframer,
+    pub inlet: Inlet,
+    _seat: Seat,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, name: SocketAddr, now: Instant) -> Self {
-        let (queue, deframer) = (SendQueue::default(), Deframer::default());
+    pub fn new(stream: TcpStream, name: SocketAddr, seat: Seat, now: Instant) -> Self {
+        let (queue, inlet) = (SendQueue::default(), Inlet::new(name));
         Self {
             name,
             accepted: now,
-            proved: false,
             hangs_up: None,
             waits: false,
             was_cut: false,
             queue,
             stream,
-            deframer,
+            inlet,
+            _seat: seat,
         }
     }
 
-    /// Give the node what came.
+    /// Give the node what came; where the connection is to be read on.
     pub fn read(
         &mut self,
         buffer: &mut [u8],
         node: &mut Node,
         counters: &mut ThreadCounters,
         now: Instant,
-    ) -> Result<(), End> {
+    ) -> Result<Course, End> {
         for _ in 0..READS {
             let count = match self.stream.read(buffer) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => count,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(Course::Here),
                 Err(_) => return Err(End::Closed),
             };
-            let (name, proved, mut garbage) = (self.name, &mut self.proved, false);
-            let read = self.deframer.read(&buffer[..count], |datagram| {
-                if garbage {
-                    return;
-                }
+            let mut tally = |length: usize| {
                 counters.packets_received += 1;
-                counters.bytes_received += datagram.len() as u64;
-                node.on_datagram(Socket::Shared, name, datagram, now);
-                *proved = *proved || node.knows(name);
-                // A peer that has lost a connection may go on with media on the next before it checks it.
-                garbage = !*proved && !tcp::is_of_webrtc(datagram);
-            });
-            if garbage || read.is_err() {
-                return Err(End::Garbage);
-            }
-            if count < buffer.len() {
-                return Ok(());
+                counters.bytes_received += length as u64;
+            };
+            let course = self.inlet.read(&buffer[..count], node, &mut tally, now);
+            if course != Course::Here || count < buffer.len() {
+                return Ok(course);
             }
         }
-        Ok(())
+        Ok(Course::Here)
     }
 
     pub fn push(&mut self, datagram: &[u8], lane: Lane, now: Instant) {

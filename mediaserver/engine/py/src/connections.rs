@@ -8,16 +8,18 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use rivulet_core::node::Node;
+use rivulet_core::inboxes::Inboxes;
+use rivulet_core::node::{Course, Node};
 use rivulet_core::tcp::{self, Lane};
 use rivulet_udp::{Poller, Ready, accept};
 
+use crate::census::Census;
 use crate::connection::{Connection, End, HANG_UP};
 use crate::data_thread::ThreadCounters;
+use crate::moving::end_of;
 
 /// The listener's token; a connection's is its number.
 pub const LISTENER: u64 = 2;
-const FIRST: u32 = 16;
 /// A client that has lost a connection may come by the next with nothing but its consent checks: one in 4 to 6 s (RFC 7675, 5.1).
 const UNPROVED_TIME: Duration = Duration::from_secs(10);
 const UNPROVED: usize = 256;
@@ -38,34 +40,49 @@ pub struct ConnectionCounters {
     pub cuts: u64,
 }
 
+impl ConnectionCounters {
+    /// Sums.
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            silent: self.silent + other.silent,
+            garbage: self.garbage + other.garbage,
+            displaced: self.displaced + other.displaced,
+            cuts: self.cuts + other.cuts,
+        }
+    }
+}
+
 pub struct Connections {
     pub counters: ConnectionCounters,
-    listener: Option<TcpListener>,
-    most: usize,
-    open: HashMap<u32, Connection>,
+    pub(super) open: HashMap<u32, Connection>,
     /// Without a valid check, the oldest first.
-    unproved: BTreeSet<u32>,
+    pub(super) unproved: BTreeSet<u32>,
     /// With something to be written.
-    busy: BTreeSet<u32>,
+    pub(super) busy: BTreeSet<u32>,
+    /// To and from the other threads.
+    pub(super) crossing: Inboxes<Connection>,
+    listener: Option<TcpListener>,
+    census: Census,
     /// Found broken when it was written to.
     broken: Vec<(u32, End)>,
-    next: u32,
     paused_until: Option<Instant>,
     buffer: Vec<u8>,
 }
 
 impl Connections {
-    /// `listener`: None where media go over UDP only. `most`: connections at a time.
-    pub fn new(listener: Option<TcpListener>, most: usize) -> Self {
+    /// `listener`: None where media go over UDP only, and where another thread takes the connections.
+    pub fn new(listener: Option<TcpListener>, census: Census, crossing: Inboxes<Connection>) -> Self {
         Self {
             counters: ConnectionCounters::default(),
-            listener,
-            most,
             open: HashMap::new(),
             unproved: BTreeSet::new(),
             busy: BTreeSet::new(),
+            crossing,
+            listener,
+            census,
             broken: Vec::new(),
-            next: FIRST,
             paused_until: None,
             buffer: vec![0; 16 * 1024],
         }
@@ -113,12 +130,14 @@ impl Connections {
         }
         let Some(connection) = self.open.get_mut(&number).filter(|_| event.readable) else { return };
         let read = connection.read(&mut self.buffer, node, counters, now);
-        if connection.proved {
+        if connection.inlet.is_proved() {
             self.unproved.remove(&number);
         }
         node.on_batch_end(now);
-        if let Err(end) = read {
-            self.close(number, end, node, now);
+        match read {
+            Ok(Course::To(thread)) => self.depart(number, thread, poller),
+            Ok(course) => end_of(course).into_iter().for_each(|end| self.close(number, end, node, now)),
+            Err(end) => self.close(number, end, node, now),
         }
     }
 
@@ -158,8 +177,12 @@ impl Connections {
         tcp::number(name).and_then(|number| self.open.get(&number)).is_some_and(|found| found.queue.is_behind())
     }
 
-    /// Close what broke while it was written to, and what has nothing more to say.
-    pub fn clear_up(&mut self, node: &mut Node, now: Instant) {
+    /// Send on what follows its session, close what broke while it was written to, and what has nothing more to say.
+    pub fn clear_up(&mut self, poller: &Poller, node: &mut Node, now: Instant) {
+        // Before any is closed: that is to be heard where the session is.
+        for (name, to) in std::mem::take(&mut node.departures) {
+            self.follow(name, to, poller);
+        }
         for (number, end) in std::mem::take(&mut self.broken) {
             self.close(number, end, node, now);
         }
@@ -181,15 +204,15 @@ impl Connections {
         for _ in 0..ACCEPTS {
             let Some(listener) = &self.listener else { return };
             match accept(listener) {
-                Ok(_) if self.open.len() >= self.most => self.counters.refused += 1,
+                Ok(_) if self.census.is_full() => self.counters.refused += 1,
                 Ok((stream, peer)) => {
-                    let number = self.new_number();
+                    let (number, seat) = (self.census.number(), self.census.seat());
                     if poller.add(&stream, u64::from(number)).is_err() {
                         self.counters.refused += 1;
                         continue;
                     }
                     self.counters.accepted += 1;
-                    self.open.insert(number, Connection::new(stream, tcp::named(number, peer), now));
+                    self.open.insert(number, Connection::new(stream, tcp::named(number, peer), seat, now));
                     self.unproved.insert(number);
                     self.make_room(node, now);
                 }
@@ -207,13 +230,7 @@ impl Connections {
         }
     }
 
-    fn new_number(&mut self) -> u32 {
-        let number = self.next;
-        self.next = self.next.checked_add(1).unwrap_or(FIRST);
-        number
-    }
-
-    fn make_room(&mut self, node: &mut Node, now: Instant) {
+    pub(super) fn make_room(&mut self, node: &mut Node, now: Instant) {
         while self.unproved.len() > UNPROVED
             && let Some(oldest) = self.unproved.first().copied()
         {
@@ -221,7 +238,7 @@ impl Connections {
         }
     }
 
-    fn write(&mut self, number: u32, poller: &Poller, now: Instant) {
+    pub(super) fn write(&mut self, number: u32, poller: &Poller, now: Instant) {
         let Some(connection) = self.open.get_mut(&number) else { return };
         if connection.queue.drop_late(now) {
             // While media are being sent the node cannot be told: in `clear_up`.
@@ -275,7 +292,7 @@ impl Connections {
         }
     }
 
-    fn close(&mut self, number: u32, end: End, node: &mut Node, now: Instant) {
+    pub(super) fn close(&mut self, number: u32, end: End, node: &mut Node, now: Instant) {
         self.unproved.remove(&number);
         self.busy.remove(&number);
         let Some(connection) = self.open.remove(&number) else { return };

@@ -11,6 +11,8 @@ use rivulet_core::inboxes::{Inboxes, ThreadNumber};
 use rivulet_core::node::{Directory, Node, SessionId};
 use rivulet_udp::Waker;
 
+use crate::census::Census;
+use crate::connections::Connections;
 use crate::data_thread::{Command, DataThread};
 use crate::errors::Failure;
 use crate::events::EventQueue;
@@ -35,25 +37,28 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// One data thread for each socket, the first with the listener; `node` makes its node.
+    /// One data thread for each socket, the first with the listener, which takes connections for all; `node` makes its node.
     ///
     /// # Errors
     /// When the system is out of something.
     pub fn start(
         sockets: Vec<UdpSocket>,
-        mut listener: Option<TcpListener>,
+        (mut listener, most_connections): (Option<TcpListener>, usize),
         events: &Arc<EventQueue>,
         node: impl Fn() -> Node,
     ) -> io::Result<Self> {
         let directory = Directory::default();
         let wakers = sockets.iter().map(|_| Waker::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
         let ends = Inboxes::mesh(sockets.len(), DEPTH).into_iter().zip(Inboxes::mesh(sockets.len(), DEPTH));
+        let census = Census::new(most_connections);
+        let crossings = Inboxes::mesh(sockets.len(), DEPTH);
         let mut lines = Vec::new();
-        for (socket, (sessions, streams)) in sockets.into_iter().zip(ends) {
+        for ((socket, crossing), (sessions, streams)) in sockets.into_iter().zip(crossings).zip(ends) {
             let me = sessions.me();
             let node = node().linked(sessions, streams, directory.clone());
             let (commands, queue) = channel::<Command>();
-            let data = DataThread::new(node, (socket, listener.take()), wakers.clone(), queue, events.clone())?;
+            let connections = Connections::new(listener.take(), census.clone(), crossing);
+            let data = DataThread::new(node, (socket, connections), wakers.clone(), queue, events.clone())?;
             thread::Builder::new().name(format!("rivulet-data-{me}")).spawn(move || data.run())?;
             lines.push(Line { commands: Mutex::new(Some(commands)), waker: wakers[me].clone() });
         }

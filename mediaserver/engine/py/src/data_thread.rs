@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver as Commands, TryRecvError};
@@ -68,7 +68,7 @@ impl DataThread {
     /// When the process is out of descriptors.
     pub fn new(
         node: Node,
-        (shared, listener): (UdpSocket, Option<TcpListener>),
+        (shared, connections): (UdpSocket, Connections),
         wakers: Vec<Arc<Waker>>,
         commands: Commands<Command>,
         events: Arc<EventQueue>,
@@ -78,7 +78,6 @@ impl DataThread {
             poller.add(&**waker, WAKER)?;
         }
         poller.add(&shared, SHARED)?;
-        let connections = Connections::new(listener, node.most_connections());
         connections.start(&poller)?;
         Ok(Self {
             node,
@@ -150,6 +149,7 @@ impl DataThread {
                 id => self.read(Socket::Own(id), now),
             }
         }
+        self.connections.take_arrivals(&self.poller, &mut self.node, now);
         self.node.on_words(now);
         self.run_commands(now);
         self.connections.on_timeout(&self.poller, &mut self.node, now);
@@ -175,7 +175,7 @@ impl DataThread {
     }
 
     fn wake_others(&mut self) {
-        let wakes = self.node.take_wakes();
+        let wakes = self.node.take_wakes() | self.connections.take_wakes();
         for (_, waker) in self.wakers.iter().enumerate().filter(|(at, _)| wakes >> at & 1 == 1) {
             waker.wake();
         }
@@ -284,7 +284,7 @@ impl DataThread {
 
     /// Connect settled relays' sockets, close those of ended ones, pass events on.
     fn clear_up(&mut self, now: Instant) {
-        self.connections.clear_up(&mut self.node, now);
+        self.connections.clear_up(&self.poller, &mut self.node, now);
         for (id, peer) in self.node.settled.drain(..) {
             if let Some(socket) = self.own.get(&id) {
                 // Not connected is as good: datagrams from elsewhere are dropped by the node too.

@@ -31,7 +31,7 @@ pub struct Settings {
     pub buffers: Buffers,
     /// Data threads, at least 1.
     pub threads: usize,
-    /// Take media over TCP too, on the same port; with one thread only.
+    /// Take media over TCP too, on the same port.
     pub tcp: bool,
 }
 
@@ -74,7 +74,7 @@ impl Handle {
         };
         let clock = wall_clock();
         let node = || Node::new(crypto.clone(), settings.limits, config.clone(), clock, random::number());
-        let crew = Crew::start(sockets, listener, &events, node)?;
+        let crew = Crew::start(sockets, (listener, settings.limits.connections()), &events, node)?;
         Ok(Self { events, local, buffers: settings.buffers, tcp, crypto, candidates: Mutex::default(), crew })
     }
 
@@ -241,8 +241,7 @@ fn sockets(settings: &Settings, threads: usize) -> io::Result<(Vec<UdpSocket>, O
     let mut tries = 0;
     loop {
         let sockets = bind_group(settings.address, threads, settings.buffers)?;
-        // A connection stays with the thread that took it, which its session may not.
-        if !settings.tcp || threads > 1 {
+        if !settings.tcp {
             return Ok((sockets, None));
         }
         tries += 1;

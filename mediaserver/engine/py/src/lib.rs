@@ -2,6 +2,7 @@
 //!
 //! What it means is written in `_engine.pyi`.
 
+mod census;
 mod connection;
 mod connections;
 mod convert;
@@ -14,6 +15,7 @@ mod figures;
 mod handle;
 mod link_values;
 mod links;
+mod moving;
 mod random;
 
 use pyo3::prelude::*;

@@ -7,12 +7,6 @@ use super::Node;
 use crate::border::ViewerId;
 
 impl Node {
-    /// How many connections may be open: a client changes its way now and then, and for a moment has both.
-    #[must_use]
-    pub const fn most_connections(&self) -> usize {
-        self.limits.sessions * 2
-    }
-
     /// Whether a session's valid check came on `connection`.
     #[must_use]
     pub fn knows(&self, connection: SocketAddr) -> bool {

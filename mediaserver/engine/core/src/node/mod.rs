@@ -5,6 +5,7 @@
 mod connections;
 mod demux;
 mod directory;
+mod inlet;
 mod legs;
 mod links;
 mod lobby;
@@ -33,6 +34,7 @@ use crate::tcp;
 use crate::trace::Direction;
 use demux::Arrival;
 pub use directory::Directory;
+pub use inlet::{Course, Inlet};
 use legs::Leg;
 pub use legs::{LegError, NewLeg};
 use links::Opening;
@@ -89,6 +91,8 @@ pub struct Node {
     pub ended: Vec<SessionId>,
     /// TCP connections to be closed when what is to be sent on them has left.
     pub hang_ups: Vec<SocketAddr>,
+    /// TCP connections whose session went to that thread: they are to follow, with what waits to be sent on them.
+    pub departures: Vec<(SocketAddr, ThreadNumber)>,
     unknown_datagrams: u64,
     lobby: Lobby,
     inboxes: Inboxes<SessionWord>,
@@ -122,6 +126,7 @@ impl Node {
             settled: Vec::new(),
             ended: Vec::new(),
             hang_ups: Vec::new(),
+            departures: Vec::new(),
             unknown_datagrams: 0,
             lobby: Lobby::default(),
             inboxes: Inboxes::alone(),
@@ -419,7 +424,7 @@ impl Node {
         }
         if let Socket::Own(id) = entry.socket {
             self.settled.push((id, address));
-        } else if self.arrival.by != self.me() && !entry.session.is_connected() {
+        } else if self.arrival.by != self.me() && !entry.session.is_connected() && tcp::number(address).is_none() {
             self.leaving = Some((id, self.arrival.by));
         }
         self.redirect_legs(id, address, now);

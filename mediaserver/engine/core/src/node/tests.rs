@@ -102,13 +102,19 @@ pub(super) fn serve_as(
 
 /// A child and a parent with a relay between them, its offer answered.
 pub(super) fn pulled(now: Instant) -> (Node, Node) {
-    let (mut child, mut parent) = (roomy(now), roomy(now));
+    let mut parent = roomy(now);
+    (pulled_from(&mut parent, ('p', 2), now), parent)
+}
+
+/// A child that pulls from `parent`, whose session has that user name and number.
+pub(super) fn pulled_from(parent: &mut Node, (name, id): (char, SessionId), now: Instant) -> Node {
+    let mut child = roomy(now);
     let local = local(&child, 'c', &[]);
     let offer = relay::offer(&local, &tracks()).unwrap();
     child.add_pull(1, NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now }).unwrap();
-    let answer = serve(&mut parent, 2, &offer, now).unwrap();
+    let answer = serve_as(name, parent, id, &offer, now).unwrap();
     child.answer_pull(1, &answer, now).unwrap();
-    (child, parent)
+    child
 }
 
 /// Let both run for `time`; `wire` says whether datagrams arrive.

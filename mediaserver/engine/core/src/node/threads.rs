@@ -3,6 +3,9 @@
 //! A session begins on any thread. What comes to another is passed on to it, until the peer nominates a pair: then the session goes
 //! to the thread that the pair's datagrams come to, once, before DTLS has keys. A peer that moves later is passed on again.
 //!
+//! A TCP connection is never passed on piece by piece: it goes to its session's thread itself, by the first check that comes on it
+//! (`thread_of_check`), and follows the session where that goes (`departures`).
+//!
 //! Invariant: a session is with one thread, or in the inbox of the one that the directory names.
 
 #[cfg(test)]
@@ -15,10 +18,11 @@ use std::time::Instant;
 use super::demux::Arrival;
 use super::legs::Leg;
 use super::lobby::Waiting;
-use super::{Directory, Entry, Node, SessionId, Socket};
+use super::{Course, Directory, Entry, Node, SessionId, Socket};
 use crate::forwarder::StreamWord;
 use crate::inboxes::{Inboxes, ThreadNumber};
 use crate::stun::{self, Class, Message};
+use crate::tcp;
 use crate::trace::Trace;
 
 /// A datagram that is passed on more often than this belongs nowhere.
@@ -113,13 +117,37 @@ impl Node {
                 self.on_words(now);
                 self.read(Socket::Shared, from, datagram, now)
             }
-            Some(owner) if owner != self.me() && hops < MOST_HOPS => {
+            // The answer to what comes by a connection can go by that one alone.
+            Some(owner) if owner != self.me() && hops < MOST_HOPS && tcp::number(from).is_none() => {
                 let arrival = Arrival { by, hops: hops + 1 };
                 // Left out when the other is behind: peers repeat.
                 let _ = self.inboxes.offer(owner, SessionWord::Datagram { arrival, from, datagram: datagram.to_vec() });
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The other thread whose session a check on an unproved connection is for. Whether the check is valid is for that one to judge.
+    pub(super) fn thread_of_check(&self, datagram: &[u8]) -> Option<ThreadNumber> {
+        if self.inboxes.is_alone() || !stun::looks_like(datagram) {
+            return None;
+        }
+        let check = Message::parse(datagram).filter(|message| message.class == Class::Request)?;
+        let ufrag = check.local_ufrag().filter(|ufrag| !self.by_ufrag.contains_key(*ufrag))?;
+        self.directory.of_ufrag(ufrag).filter(|thread| *thread != self.me())
+    }
+
+    /// Where a connection that comes from another thread is to be read.
+    pub(super) fn course_of(&mut self, connection: SocketAddr, proved: bool, now: Instant) -> Course {
+        // Its session came before it.
+        self.on_words(now);
+        if !proved || self.knows(connection) {
+            return Course::Here;
+        }
+        match self.directory.of_address(connection) {
+            Some(thread) if thread != self.me() => Course::To(thread),
+            _ => Course::Orphaned,
         }
     }
 
@@ -153,7 +181,11 @@ impl Node {
             order
         });
         let ufrags: Vec<String> = entry.session.local_ufrags().map(str::to_owned).collect();
-        let addresses: Vec<SocketAddr> = entry.addresses.iter().copied().collect();
+        // What another session here has as well stays.
+        let free = |address: &SocketAddr| !self.by_address.contains_key(address) && !self.claims.contains_key(address);
+        let addresses: Vec<SocketAddr> = entry.addresses.iter().copied().filter(free).collect();
+        let connections = addresses.iter().copied().filter(|address| tcp::number(*address).is_some());
+        self.departures.extend(connections.map(|connection| (connection, to)));
         let (trace, waiting) = (self.traces.take(id), self.lobby.take(id));
         let legs: Vec<(SessionId, Leg)> =
             self.legs_of(id).into_iter().filter_map(|leg| Some((leg, self.legs.remove(&leg)?))).collect();

@@ -59,6 +59,14 @@ pub struct Limits {
     pub handshakes: usize,
 }
 
+impl Limits {
+    /// TCP connections that may be open: a client changes its way now and then, and for a moment has both.
+    #[must_use]
+    pub const fn connections(&self) -> usize {
+        self.sessions * 2
+    }
+}
+
 /// A session on its way in.
 pub struct NewSession {
     pub id: SessionId,

@@ -1,6 +1,8 @@
 //! Nodes of several threads with one port, and peers whose datagrams come to whichever thread their address leads to: real ICE, DTLS
 //! and SRTP, no sockets, no wall time.
 
+mod connections;
+
 use std::time::Duration;
 
 use super::super::tests::{PARENT, STEP, facts, local, serve, serve_as, tracks};
