@@ -4,6 +4,7 @@
 
 mod connections;
 mod demux;
+mod dial;
 mod directory;
 mod lobby;
 mod pull;
@@ -30,6 +31,7 @@ use crate::srtp::SrtpKeys;
 use crate::tcp;
 use crate::trace::Direction;
 use demux::Arrival;
+pub use dial::Dial;
 pub use directory::Directory;
 use lobby::Lobby;
 pub use pull::{NewPull, PullError};
@@ -81,6 +83,10 @@ pub struct Node {
     pub ended: Vec<SessionId>,
     /// TCP connections to be closed when what is to be sent on them has left.
     pub hang_ups: Vec<SocketAddr>,
+    /// TCP connections that are wanted.
+    pub dials: Vec<Dial>,
+    /// TCP connections on which a relay has begun: they deserve the better congestion control.
+    pub relay_connections: Vec<SocketAddr>,
     unknown_datagrams: u64,
     lobby: Lobby,
     links: Links<SessionWord>,
@@ -112,6 +118,8 @@ impl Node {
             settled: Vec::new(),
             ended: Vec::new(),
             hang_ups: Vec::new(),
+            dials: Vec::new(),
+            relay_connections: Vec::new(),
             unknown_datagrams: 0,
             lobby: Lobby::default(),
             links: Links::alone(),
@@ -343,6 +351,7 @@ impl Node {
                     entry.viewer = Some(viewer);
                     self.by_viewer.insert(viewer, id);
                 }
+                self.relay_connections.extend(entry.session.relay_connection());
                 self.directory.connected(id);
                 self.traces.connected(id, &keys, now);
                 entry.keys = Some(keys);
