@@ -1,16 +1,16 @@
-//! The TCP connections of a data thread: taken, bounded, read, written, closed. What they carry is the node's.
+//! The TCP connections of a data thread: taken (or, for relays, opened by `dialling`), bounded, read, written, closed. What they carry is the node's.
 //!
 //! Invariant: a connection on which no valid check has come lives for `UNPROVED_TIME` at most, there are `UNPROVED` of them at most,
 //! and the oldest makes room: who opens many keeps nobody else out for longer than a moment.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rivulet_core::node::Node;
 use rivulet_core::tcp::{self, Lane};
-use rivulet_udp::{Poller, Ready, accept};
+use rivulet_udp::{Poller, Ready, accept, use_congestion_control};
 
 use crate::connection::{Connection, End, HANG_UP};
 use crate::data_thread::ThreadCounters;
@@ -36,6 +36,26 @@ pub struct ConnectionCounters {
     pub displaced: u64,
     /// Times that video waited too long and was dropped up to the next key frame.
     pub cuts: u64,
+    /// Opened by us, for relays.
+    pub dialled: u64,
+    /// Connections of relays that could not have the congestion control that was asked for.
+    pub congestion_refused: u64,
+}
+
+impl ConnectionCounters {
+    /// Sums.
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            silent: self.silent + other.silent,
+            garbage: self.garbage + other.garbage,
+            displaced: self.displaced + other.displaced,
+            cuts: self.cuts + other.cuts,
+            dialled: self.dialled + other.dialled,
+            congestion_refused: self.congestion_refused + other.congestion_refused,
+        }
+    }
 }
 
 pub struct Connections {
@@ -50,13 +70,16 @@ pub struct Connections {
     /// Found broken when it was written to.
     broken: Vec<(u32, End)>,
     next: u32,
+    /// Of relays' connections.
+    congestion: String,
     paused_until: Option<Instant>,
     buffer: Vec<u8>,
 }
 
 impl Connections {
     /// `listener`: None where media go over UDP only. `most`: connections at a time.
-    pub fn new(listener: Option<TcpListener>, most: usize) -> Self {
+    /// `congestion`: the name of the congestion control that relays' connections are to have.
+    pub fn new(listener: Option<TcpListener>, most: usize, congestion: String) -> Self {
         Self {
             counters: ConnectionCounters::default(),
             listener,
@@ -66,6 +89,7 @@ impl Connections {
             busy: BTreeSet::new(),
             broken: Vec::new(),
             next: FIRST,
+            congestion,
             paused_until: None,
             buffer: vec![0; 16 * 1024],
         }
@@ -93,6 +117,21 @@ impl Connections {
         let busy = self.busy.iter().filter_map(|number| self.open.get(number));
         let late = busy.flat_map(|connection| [connection.queue.deadline(), connection.hangs_up]).flatten();
         late.chain(unproved.map(|connection| connection.accepted + UNPROVED_TIME)).chain(self.paused_until).min()
+    }
+
+    /// Take over one that we have opened; its name. None: the system is out of something.
+    pub fn adopt(
+        &mut self,
+        stream: TcpStream,
+        (number, peer): (u32, SocketAddr),
+        poller: &Poller,
+        now: Instant,
+    ) -> Option<SocketAddr> {
+        poller.want_writable(&stream, u64::from(number), false).ok()?;
+        let name = tcp::named(number, peer);
+        self.counters.dialled += 1;
+        self.open.insert(number, Connection::new(stream, name, now));
+        Some(name)
     }
 
     /// A descriptor of ours is ready.
@@ -175,6 +214,18 @@ impl Connections {
             }
         }
         self.hang_up(node, now);
+        for name in std::mem::take(&mut node.relay_connections) {
+            self.favour(name);
+        }
+    }
+
+    /// It carries a relay: where losses are no sign of a full path, the system's congestion control may be too timid.
+    fn favour(&mut self, name: SocketAddr) {
+        if let Some(connection) = tcp::number(name).and_then(|number| self.open.get(&number))
+            && use_congestion_control(&connection.stream, &self.congestion).is_err()
+        {
+            self.counters.congestion_refused += 1;
+        }
     }
 
     fn accept(&mut self, poller: &Poller, node: &mut Node, now: Instant) {
@@ -207,7 +258,7 @@ impl Connections {
         }
     }
 
-    fn new_number(&mut self) -> u32 {
+    pub fn new_number(&mut self) -> u32 {
         let number = self.next;
         self.next = self.next.checked_add(1).unwrap_or(FIRST);
         number

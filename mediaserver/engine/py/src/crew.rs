@@ -35,13 +35,13 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// One data thread for each socket, the first with the listener; `node` makes its node.
+    /// One data thread for each socket, the first with the listener; `congestion`: of relays' connections; `node` makes its node.
     ///
     /// # Errors
     /// When the system is out of something.
     pub fn start(
         sockets: Vec<UdpSocket>,
-        mut listener: Option<TcpListener>,
+        (mut listener, congestion): (Option<TcpListener>, &str),
         events: &Arc<EventQueue>,
         node: impl Fn() -> Node,
     ) -> io::Result<Self> {
@@ -53,7 +53,13 @@ impl Crew {
             let me = sessions.me();
             let node = node().linked(sessions, streams, directory.clone());
             let (commands, queue) = channel::<Command>();
-            let data = DataThread::new(node, (socket, listener.take()), wakers.clone(), queue, events.clone())?;
+            let data = DataThread::new(
+                node,
+                (socket, listener.take(), congestion.to_owned()),
+                wakers.clone(),
+                queue,
+                events.clone(),
+            )?;
             thread::Builder::new().name(format!("rivulet-data-{me}")).spawn(move || data.run())?;
             lines.push(Line { commands: Mutex::new(Some(commands)), waker: wakers[me].clone() });
         }

@@ -16,6 +16,7 @@ use rivulet_core::tcp::{self, Lane};
 use rivulet_udp::{Outgoing, Poller, Receiver, SendCounters, Sender, Waker, connect};
 
 use crate::connections::Connections;
+use crate::dialling::Dialling;
 use crate::events::EventQueue;
 
 const WAKER: u64 = 0;
@@ -48,6 +49,7 @@ pub struct DataThread {
     pub counters: ThreadCounters,
     pub stopping: bool,
     pub connections: Connections,
+    dialling: Dialling,
     shared: UdpSocket,
     own: HashMap<SessionId, UdpSocket>,
     poller: Poller,
@@ -68,7 +70,7 @@ impl DataThread {
     /// When the process is out of descriptors.
     pub fn new(
         node: Node,
-        (shared, listener): (UdpSocket, Option<TcpListener>),
+        (shared, listener, congestion): (UdpSocket, Option<TcpListener>, String),
         wakers: Vec<Arc<Waker>>,
         commands: Commands<Command>,
         events: Arc<EventQueue>,
@@ -78,11 +80,13 @@ impl DataThread {
             poller.add(&**waker, WAKER)?;
         }
         poller.add(&shared, SHARED)?;
-        let connections = Connections::new(listener, node.most_connections());
+        let connections = Connections::new(listener, node.most_connections(), congestion);
+        let dialling = Dialling::new(shared.local_addr()?.ip());
         connections.start(&poller)?;
         Ok(Self {
             node,
             connections,
+            dialling,
             counters: ThreadCounters::default(),
             stopping: false,
             shared,
@@ -126,7 +130,8 @@ impl DataThread {
 
     fn turn(&mut self) {
         let before = Instant::now();
-        let due = self.node.next_deadline().into_iter().chain(self.connections.next_deadline()).min();
+        let tcp = [self.connections.next_deadline(), self.dialling.next_deadline()];
+        let due = self.node.next_deadline().into_iter().chain(tcp.into_iter().flatten()).min();
         let wait = due.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(before)).min(LONGEST_WAIT);
         // An error here is our own bug (a bad descriptor): the next turn waits again, timers go on.
         let ready = self.poller.wait(wait).unwrap_or_default();
@@ -143,6 +148,10 @@ impl DataThread {
                         self.read(Socket::Shared, now);
                     }
                 }
+                token if self.dialling.has(token) => {
+                    let Self { dialling, connections, poller, node, .. } = self;
+                    dialling.on_ready(event, poller, connections, node, now);
+                }
                 token if self.connections.has(token) => {
                     let Self { connections, poller, node, counters, .. } = self;
                     connections.on_ready(event, poller, node, counters, now);
@@ -152,6 +161,7 @@ impl DataThread {
         }
         self.node.on_words(now);
         self.run_commands(now);
+        self.dial(now);
         self.connections.on_timeout(&self.poller, &mut self.node, now);
         self.node.on_timeout(now);
         // They seal while we do.
@@ -161,6 +171,13 @@ impl DataThread {
         self.clear_up(now);
         self.wake_others();
         self.counters.ticks += 1;
+    }
+
+    /// Open the connections that relays want.
+    fn dial(&mut self, now: Instant) {
+        let Self { dialling, connections, poller, node, .. } = self;
+        node.dials.drain(..).for_each(|wanted| dialling.begin(wanted, now));
+        dialling.on_timeout(poller, connections, node, now);
     }
 
     /// Handshakes have a fifth of the turn, after the media.
@@ -293,6 +310,7 @@ impl DataThread {
         }
         for id in self.node.ended.drain(..) {
             self.own.remove(&id);
+            self.dialling.forget(id);
         }
         self.events.extend(self.node.events.drain(..));
     }

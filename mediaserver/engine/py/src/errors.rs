@@ -12,6 +12,8 @@ create_exception!(rivulet_media._engine, UnsupportedError, EngineError, "Well-fo
 create_exception!(rivulet_media._engine, LimitError, EngineError, "Too many sessions or pending handshakes.");
 create_exception!(rivulet_media._engine, UnknownSessionError, EngineError, "No such session, or it has ended.");
 
+create_exception!(rivulet_media._engine, NoTcpError, EngineError, "This node takes no media over TCP.");
+
 /// What a call can fail with.
 #[derive(Debug)]
 pub enum Failure {
@@ -19,6 +21,8 @@ pub enum Failure {
     Full(Full),
     UnknownSession,
     TooManyTraces,
+    /// A relay over TCP alone, of a node that takes none.
+    NoTcp,
     /// The data thread is gone or does not answer.
     Stopped,
     System(std::io::Error),
@@ -78,6 +82,9 @@ impl From<Failure> for PyErr {
             Failure::Full(Full::Handshakes) => LimitError::new_err("too many sessions are being set up right now"),
             Failure::UnknownSession => UnknownSessionError::new_err("no such session, or it has ended"),
             Failure::TooManyTraces => LimitError::new_err("it is being traced already, or eight others are"),
+            Failure::NoTcp => {
+                NoTcpError::new_err("this node takes no media over TCP: let it, or set the stream's transport to udp")
+            }
             Failure::Stopped => EngineError::new_err("the engine is shut down"),
             Failure::System(error) => error.into(),
         }

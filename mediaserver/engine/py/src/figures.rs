@@ -30,10 +30,8 @@ impl Figures {
         self.thread.bytes_received += other.thread.bytes_received;
         self.thread.ticks += other.thread.ticks;
         self.thread.lateness = self.thread.lateness.max(other.thread.lateness);
-        // Only one thread takes any.
-        if other.open_connections > 0 {
-            (self.connections, self.open_connections) = (other.connections, other.open_connections);
-        }
+        self.connections = self.connections.and(other.connections);
+        self.open_connections += other.open_connections;
         self
     }
 }

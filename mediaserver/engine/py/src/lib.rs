@@ -7,6 +7,7 @@ mod connections;
 mod convert;
 mod crew;
 mod data_thread;
+mod dialling;
 mod engine;
 mod errors;
 mod events;
@@ -21,5 +22,5 @@ mod _engine {
     #[pymodule_export]
     use crate::engine::{Engine, playable};
     #[pymodule_export]
-    use crate::errors::{EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError};
+    use crate::errors::{EngineError, LimitError, NoTcpError, OfferError, UnknownSessionError, UnsupportedError};
 }
