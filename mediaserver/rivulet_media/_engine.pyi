@@ -93,7 +93,9 @@ class EngineStats(TypedDict):
     tcp_displaced: int  # closed: of more than 256 without a valid check, the oldest
     tcp_cuts: int  # times that video waited too long in a connection and was dropped up to the next key frame
     tcp_dialled: int  # connections to parents, of relays over TCP, that we have opened
-    tcp_congestion_refused: int  # connections of relays that could not have `relay_congestion`: the kernel lacks it, or forbids it
+    tcp_congestion_refused: (
+        int  # connections of relays that could not have `relay_congestion`: the kernel lacks it, or forbids it
+    )
     unknown_datagrams: int  # garbage, truncated, or from nobody we know
     pending_handshakes: int
     handshake_wait_ms: (

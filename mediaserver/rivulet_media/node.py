@@ -203,7 +203,9 @@ class Node:
         """Said once; the metric goes on counting."""
         if refused and not self._congestion_said:
             self._congestion_said = True
-            log.warning("relays over TCP go without bbr, which this kernel lacks or forbids (tcp_bbr): losses slow them")
+            log.warning(
+                "relays over TCP go without bbr, which this kernel lacks or forbids (tcp_bbr): losses slow them"
+            )
 
     async def _tick(self) -> None:
         while True:
