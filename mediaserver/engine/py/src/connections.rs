@@ -221,9 +221,9 @@ impl Connections {
 
     /// It carries a relay: where losses are no sign of a full path, the system's congestion control may be too timid.
     fn favour(&mut self, name: SocketAddr) {
-        if let Some(connection) = tcp::number(name).and_then(|number| self.open.get(&number))
-            && use_congestion_control(&connection.stream, &self.congestion).is_err()
-        {
+        let Some(connection) = tcp::number(name).and_then(|number| self.open.get_mut(&number)) else { return };
+        connection.queue.hurry();
+        if use_congestion_control(&connection.stream, &self.congestion).is_err() {
             self.counters.congestion_refused += 1;
         }
     }

@@ -8,8 +8,8 @@ use crate::address::RawAddress;
 use crate::socket::{bind_to, connect_to, set_option, unbound};
 
 /// Bytes that may wait in the kernel unsent; above it the socket is not writable. What is on its way is not counted, so a long and
-/// wide path is filled all the same.
-const NOT_SENT: i32 = 16 * 1024;
+/// wide path is filled all the same. Nothing of it can be taken back: at 0.5 Mbit/s, what cubic makes of 84 ms and 3 % loss, it is 65 ms.
+const NOT_SENT: i32 = 4 * 1024;
 
 /// Take connections on `address` (IPv6 unspecified takes IPv4 too).
 ///
