@@ -54,6 +54,8 @@ class Way:
         """Both halves, as a middlebox does that has forgotten them."""
         for writer in self._open:
             one = writer.get_extra_info("socket")
+            if writer.transport.is_closing():
+                continue
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             writer.transport.abort()
         self._open.clear()
@@ -100,21 +102,18 @@ async def test_a_relay_over_tcp_plays_by_one_connection_with_bbr_on_both_sides(m
         for node, session in ((edge, pulled), (origin, served)):
             (stats,) = (each for each in node.engine.stats()["sessions"] if each["session"] == session)
             assert stats["transport"] == "tcp"
-            has_bbr = "bbr" in _allowed_congestion_control()
-            assert node.engine.stats()["tcp_congestion_refused"] == (0 if has_bbr else 1)
+            assert node.engine.stats()["tcp_congestion_refused"] == (0 if may_have_bbr() else 1)
         edge.engine.close(pulled)
         assert await reason(origin, served) == "peer-closed"
         await eventually(lambda: edge.engine.stats()["tcp_connections"] == 0, "hung up")
         await eventually(lambda: origin.engine.stats()["tcp_connections"] == 0, "hung up there")
 
 
-def _allowed_congestion_control() -> list[str]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
-        try:
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
-        except OSError:
-            return []
-        return ["bbr"]
+def may_have_bbr() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one, suppress(OSError):
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
+        return True
+    return False
 
 
 async def test_without_that_congestion_control_the_relay_goes_on_and_it_is_counted(make_node: MakeNode) -> None:
@@ -160,7 +159,7 @@ async def test_an_address_that_does_not_answer_is_left_for_the_next_and_none_of_
         silent.listen(0)
         fill = [socket.socket() for _ in range(3)]
         for one in fill:  # a queue that is full: the next connection is not answered
-            one.setblocking(False)
+            one.settimeout(0)
             one.connect_ex(silent.getsockname())
         gone.bind((LOOPBACK, 0))
         full, refusing = silent.getsockname(), gone.getsockname()
