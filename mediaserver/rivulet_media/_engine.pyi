@@ -12,6 +12,7 @@ __all__ = [
     "Engine",
     "EngineError",
     "LimitError",
+    "NoTcpError",
     "OfferError",
     "UnknownSessionError",
     "UnsupportedError",
@@ -120,6 +121,10 @@ class EngineStats(TypedDict):
     tcp_garbage: int  # closed: what came was no frame, or no datagram of WebRTC
     tcp_displaced: int  # closed: of more than 256 without a valid check, the oldest
     tcp_cuts: int  # times that video waited too long in a connection and was dropped up to the next key frame
+    tcp_dialled: int  # connections to parents, of relays over TCP, that we have opened
+    tcp_congestion_refused: (
+        int  # connections of relays that could not have `relay_congestion`: the kernel lacks it, or forbids it
+    )
     unknown_datagrams: int  # garbage, truncated, or from nobody we know
     pending_handshakes: int
     handshake_wait_ms: (
@@ -136,8 +141,9 @@ class Event(TypedDict):
     connected {session}              DTLS is finished and keys are in use
     closed    {session, reason}      reason: "peer-closed" | "handshake-timeout" (15 s) | "consent-expired" (30 s without a valid
                                      check) | "codec-changed" (the stream's video comes in a codec that this viewer did not agree
-                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "failed" | "shutdown"; never sent
-                                     for a close() that Python asked for
+                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "unreachable" (no TCP connection to
+                                     the parent came about within 5 s) | "connection-lost" (of a relay over TCP) | "failed" |
+                                     "shutdown"; never sent for a close() that Python asked for
     tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
     active    {session, stream, incarnation}           first RTP packet, or the first after "silent"
     silent    {session, stream, incarnation}           3 s without an RTP packet from the source
@@ -163,6 +169,9 @@ class UnsupportedError(EngineError):
 
 class LimitError(EngineError):
     """Too many sessions or pending handshakes, or these wait too long (HTTP 503 with Retry-After)."""
+
+class NoTcpError(EngineError):
+    """A node asks for a relay over TCP, and this one takes no media over TCP (HTTP 422, `no-tcp`)."""
 
 class UnknownSessionError(EngineError):
     """No such session, or it has ended (HTTP 404 or 410)."""
@@ -191,9 +200,11 @@ class Engine:
         receive_buffer: int | None = None,
         threads: int = 1,
         tcp: bool = True,
+        relay_congestion: str = "bbr",
     ) -> Self:
         """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp`; start the data threads, at most 64.
 
+        `relay_congestion`: the congestion control that TCP connections of relays are to have on our side, where the kernel has it.
         OSError when the port is taken.
         """
 
@@ -224,11 +235,11 @@ class Engine:
         `relay`: the viewer is another node (AES-GCM only, fixed profile). `candidates`: instead of the node's own. `layer`: as with `choose_layer`.
         """
 
-    def pull(self, stream: str, incarnation: str, tracks: Sequence[Track]) -> tuple[str, str]:
-        """Begin a relay: (session, offer SDP) for the parent. Opens a UDP socket of its own."""
+    def pull(self, stream: str, incarnation: str, tracks: Sequence[Track], *, tcp: bool = False) -> tuple[str, str]:
+        """Begin a relay: (session, offer SDP) for the parent. Opens a UDP socket of its own; none with `tcp`, where it is TCP alone."""
 
     def pull_answer(self, session: str, answer: str) -> None:
-        """The parent's answer to `pull`'s offer; checks start at once."""
+        """The parent's answer to `pull`'s offer; checks start at once, or with `tcp` when a connection to one of its addresses is open."""
 
     def open_link(self) -> tuple[str, LinkTransport]:
         """Begin a link, which carries many relays from one parent: (session, what the parent is to be told). Opens a UDP socket of its own."""

@@ -35,6 +35,12 @@ _COUNTERS = (
         "dropped_bursts",
     ),
     ("rivulet_tcp_connections_accepted", "Media connections (TCP) that were taken", "tcp_accepted"),
+    ("rivulet_tcp_connections_dialled", "Media connections (TCP) opened to parents", "tcp_dialled"),
+    (
+        "rivulet_tcp_congestion_refused",
+        "Relays' connections that could not have the congestion control wanted (bbr)",
+        "tcp_congestion_refused",
+    ),
     ("rivulet_tcp_queue_cuts", "Times that late video was dropped from a connection's queue", "tcp_cuts"),
 )
 
@@ -62,6 +68,8 @@ class NodeCollector(Collector):
         )
         for name, text, key in _COUNTERS:
             yield CounterMetricFamily(name, text, value=stats[key])  # type: ignore[literal-required]
+        text = "Relays over TCP that a parent has refused, which takes no media over TCP"
+        yield CounterMetricFamily("rivulet_relays_without_tcp", text, value=self.relaying.without_tcp)
         yield from _connections(stats)
         yield from self._quality(stats)
         yield GaugeMetricFamily("rivulet_directors_linked", "Directors with a link", value=self.directors_linked())

@@ -78,6 +78,7 @@ class Node:
         self._http = http
         self._engine = _bind_engine(node_settings)
         self._deadline_kept = False
+        self._congestion_said = False
         self._exit = asyncio.Event()
         self._make_parts()
 
@@ -201,6 +202,7 @@ class Node:
         except EngineError as error:
             log.error("the engine does not answer: %s", error)  # noqa: TRY400 - its message says it all
             return False
+        self._mind_congestion(stats["tcp_congestion_refused"])
         counts = self._load.counts(stats, self._loop.time())
         self.links.inward.read(stats)
         if self._links is not None:
@@ -209,6 +211,14 @@ class Node:
             if stream["gop_ms"]:
                 self.publishing.gop_is(stream["stream"], stream["gop_ms"])
         return True
+
+    def _mind_congestion(self, refused: int) -> None:
+        """Said once; the metric goes on counting."""
+        if refused and not self._congestion_said:
+            self._congestion_said = True
+            log.warning(
+                "relays over TCP go without bbr, which this kernel lacks or forbids (tcp_bbr): losses slow them"
+            )
 
     async def _tick(self) -> None:
         while True:

@@ -75,6 +75,11 @@ class PublishedName:
             return None
         return min(self._held_until, self._lost_at) if self._is_live else self._held_until
 
+    def use(self, policy: StreamPolicy) -> Outcome:
+        """Live settings have changed; how relays travel, nodes of all regions read off the entry."""
+        self.policy = policy
+        return self._retold(transport=policy.transport)
+
     def check_free(self, subject: str, now: float) -> None:
         """RefusedError unless `subject` may publish: the same one always, others when nothing was sent for 3 s."""
         holder = self.publisher
@@ -217,4 +222,5 @@ class PublishedName:
             since=publisher.since,
             subject=publisher.subject,
             play=self.policy.play,
+            transport=self.policy.transport,
         )

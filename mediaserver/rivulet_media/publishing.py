@@ -97,7 +97,7 @@ class Publishing:
         """Live settings have changed."""
         for stream, policy in policies.items():
             if stream in self._names:
-                self._names[stream].policy = policy
+                self._follow(stream, self._names[stream].use(policy))
         self._rearm()
 
     # Inside

@@ -15,7 +15,7 @@ from rivulet_media.node_table import NodeTable
 from rivulet_media.relay import Close, EndViewers, Open, Output, Relay
 from rivulet_media.route import NoParent, Parent, RoutePolicy, route
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.upstream import StreamOverError, Subscription, Upstream, UpstreamError
+from rivulet_media.upstream import NoTcpError, StreamOverError, Subscription, Upstream, UpstreamError
 from rivulet_media.wire import RelayIn, StreamPolicy
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class Relaying:
         self._closing = closing
         self._upstream = upstream
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        # Attempts that parents have refused which take no media over TCP.
+        self.without_tcp = 0
         self._policies: dict[str, StreamPolicy] = {}
         self._relays: dict[str, Relay] = {}
         self._by_session: dict[str, _Attempt] = {}
@@ -55,7 +57,12 @@ class Relaying:
     def relays_in(self) -> tuple[RelayIn, ...]:
         """Open attempts, for counts."""
         return tuple(
-            RelayIn(stream=item.stream, parent=item.parent, state=self._relays[item.stream].state)
+            RelayIn(
+                stream=item.stream,
+                parent=item.parent,
+                state=self._relays[item.stream].state,
+                transport=item.subscription.transport,
+            )
             for item in self._by_session.values()
             if item.stream in self._relays
         )
@@ -187,6 +194,10 @@ class Relaying:
             self._failed(attempt, str(over))
             if attempt.stream in self._relays:
                 self._end(attempt.stream, over.reason)
+        except NoTcpError as error:
+            self.without_tcp += 1
+            log.warning("relay: %s", error, extra={"stream": attempt.stream, "parent": attempt.parent})
+            self._failed(attempt, "no-tcp")
         except UpstreamError as error:
             self._failed(attempt, str(error))
 

@@ -34,7 +34,8 @@ class Parent:
 
     def same_source(self, other: "Parent") -> bool:
         """Whether an open relay of the one also is the other's: the parent hands a new publication on by itself."""
-        return self.node.ref == other.node.ref and _codecs(self.entry) == _codecs(other.entry)
+        same_way = self.entry.transport == other.entry.transport
+        return self.node.ref == other.node.ref and same_way and _codecs(self.entry) == _codecs(other.entry)
 
 
 @dataclass(frozen=True)

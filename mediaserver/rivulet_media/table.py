@@ -21,6 +21,7 @@ NodeRef = Annotated[str, Form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9a-f]{12}"
 Role = Literal["origin", "transcoder", "edge"]
 NodeState = Literal["waiting", "up", "full", "draining", "down"]
 StreamState = Literal["live", "lost", "ended"]
+Transport = Literal["udp", "tcp"]
 
 GONE_SECONDS = 120.0
 ENDED_SECONDS = 60.0
@@ -110,6 +111,7 @@ class StreamEntry:
     since: float = 0.0
     subject: str = ""
     play: Literal["public"] = "public"
+    transport: Transport = "udp"
     gop_ms: int | None = key("gopMs", default=None)
     reason: str | None = nullable()
 

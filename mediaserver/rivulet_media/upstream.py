@@ -8,10 +8,15 @@ from typing import Protocol
 
 from rivulet_media.errors import RivuletError
 from rivulet_media.route import Parent
+from rivulet_media.table import Transport
 
 
 class UpstreamError(RivuletError):
     """The parent could not be reached, or has refused."""
+
+
+class NoTcpError(UpstreamError):
+    """The parent takes no media over TCP, and this stream's relays go by nothing else."""
 
 
 class StreamOverError(UpstreamError):
@@ -28,6 +33,10 @@ class Subscription(Protocol):
     @property
     def session(self) -> str:
         """The engine's session; its events say when packets come and stop."""
+
+    @property
+    def transport(self) -> Transport:
+        """By what the packets come, for counts."""
 
     async def answered(self) -> None:
         """Return when the parent has agreed. UpstreamError otherwise."""

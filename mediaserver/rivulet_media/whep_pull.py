@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from rivulet_media._engine import Engine, EngineError, UnknownSessionError
+from rivulet_media.errors import PROBLEM_BASE
 from rivulet_media.node_table import NodeTable
 from rivulet_media.route import Parent
 from rivulet_media.tracks import to_engine
-from rivulet_media.upstream import StreamOverError, UpstreamError
+from rivulet_media.upstream import NoTcpError, StreamOverError, UpstreamError
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ DIRECT_TIMEOUT = aiohttp.ClientTimeout(total=5.0, connect=2.0)
 # A director of ours, one of theirs, the parent: three servers and an ocean.
 PASSED_TIMEOUT = aiohttp.ClientTimeout(total=12.0, connect=2.0)
 LEAVE_TIMEOUT = aiohttp.ClientTimeout(total=3.0, connect=2.0)
-CREATED, GONE = 201, 410
+CREATED, GONE, UNPROCESSABLE = 201, 410, 422
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class ParentWay:
         """A session in the engine, and the offer to send."""
         entry = self.parent.entry
         try:
-            session, offer = self.pull.engine.pull(entry.stream, entry.incarnation, to_engine(entry.tracks))
+            session, offer = self.pull.engine.pull(
+                entry.stream, entry.incarnation, to_engine(entry.tracks), tcp=entry.transport == "tcp"
+            )
         except EngineError as error:
             raise UpstreamError(str(error)) from error
         return PulledStream(self, session, offer)
@@ -86,6 +89,7 @@ class PulledStream:
         self.session = session
         self._way = way
         self._offer = offer
+        self.transport = way.parent.entry.transport
         self._session_url: str | None = None
         self._left = False
 
@@ -145,16 +149,23 @@ class PulledStream:
 def _check(status: int, body: str, url: str) -> None:
     if status == GONE:
         raise StreamOverError(_reason(body))
+    if status == UNPROCESSABLE and _problem(body).get("type") == PROBLEM_BASE + "no-tcp":
+        raise NoTcpError(f"{url} takes no media over TCP, and the stream's relays go by nothing else")
     if status != CREATED:
         raise UpstreamError(f"{url} answers {status}: {body[:200]}")
 
 
 def _reason(body: str) -> str:
+    reason = _problem(body).get("reason")
+    return reason if isinstance(reason, str) else "stream-ended"
+
+
+def _problem(body: str) -> Mapping[str, object]:
     with contextlib.suppress(ValueError):
         problem = json.loads(body)
-        if isinstance(problem, dict) and isinstance(problem.get("reason"), str):
-            return str(problem["reason"])
-    return "stream-ended"
+        if isinstance(problem, dict):
+            return problem
+    return {}
 
 
 def _session_url(headers: Mapping[str, str], base: str) -> str | None:

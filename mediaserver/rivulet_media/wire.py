@@ -21,6 +21,7 @@ from rivulet_media.table import (
     StreamEntry,
     StreamName,
     Table,
+    Transport,
 )
 from rivulet_media.wire_codec import WireError, decode, dump, encode, key, load, nullable
 
@@ -129,7 +130,7 @@ class RelayIn:
     stream: StreamName
     parent: NodeRef
     state: str
-    transport: str = "webrtc"
+    transport: Transport = "udp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +210,7 @@ class StreamPolicy:
     hold_seconds: float = 30.0
     idle_seconds: float = 10.0
     play: Literal["public"] = "public"
+    transport: Transport = "udp"
 
 
 @dataclass(frozen=True, kw_only=True)

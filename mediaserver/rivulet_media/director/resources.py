@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rivulet_media.table import Region, StreamName
+from rivulet_media.table import Region, StreamName, Transport
 from rivulet_media.tokens import Issuer, KeyTextError
 from rivulet_media.wire import DeclaredStream, StreamPolicy
 from rivulet_media.wire_codec import WireError, decode, key
@@ -152,9 +152,10 @@ class CDNNode:
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """How a stream's relays live."""
+    """How a stream's relays live, and by what its packets travel between nodes."""
 
     idle_seconds: float = 10.0
+    transport: Transport = "udp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +205,7 @@ class Stream:
             hold_seconds=self.spec.hold_seconds,
             idle_seconds=self.spec.distribution.idle_seconds,
             play=self.spec.access.play,
+            transport=self.spec.distribution.transport,
         )
 
 

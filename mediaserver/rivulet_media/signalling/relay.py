@@ -1,10 +1,11 @@
 """`/relay/{stream}`: other nodes that pull a stream from this one."""
 
+import logging
 import re
 
 from aiohttp import web
 
-from rivulet_media._engine import EngineError
+from rivulet_media._engine import EngineError, NoTcpError
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.identity import relay_candidates
 from rivulet_media.sessions import Session
@@ -13,6 +14,8 @@ from rivulet_media.signalling.desk import Desk
 from rivulet_media.signalling.requests import SDP, bearer, check_token, read_text, refusal_of, stream_name
 from rivulet_media.table import StreamEntry
 from rivulet_media.tracks import named, offered_codecs, to_engine
+
+log = logging.getLogger(__name__)
 
 _NODE_REF = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9a-f]{12}")
 
@@ -42,6 +45,9 @@ class RelayOut:
             session_id, answer = desk.engine.play(
                 stream, to_engine(entry.tracks), sdp, relay=True, candidates=relay_candidates(node, cluster)
             )
+        except NoTcpError as error:
+            log.warning("a relay is refused: %s", error, extra={"stream": stream, "peer": puller})
+            raise refusal_of(error) from error
         except EngineError as error:
             raise refusal_of(error, published=named(entry.tracks), offered=offered_codecs(sdp)) from error
         self.replace_earlier(stream, puller)

@@ -7,7 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from rivulet_media._engine import EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError
+from rivulet_media._engine import (
+    EngineError,
+    LimitError,
+    NoTcpError,
+    OfferError,
+    UnknownSessionError,
+    UnsupportedError,
+)
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.problems import problem
 from rivulet_media.rate_limit import of_address
@@ -55,6 +62,8 @@ def refusal_of(error: EngineError, **members: object) -> RefusedError:
         return NotYetError("full", str(error))
     if isinstance(error, UnknownSessionError):
         return RefusedError("not-found", str(error))
+    if isinstance(error, NoTcpError):
+        return RefusedError("no-tcp", str(error))
     if isinstance(error, UnsupportedError):
         return RefusedError("not-playable", str(error), **members)
     return NotYetError("no-node", f"this node's engine does not answer: {error}")

@@ -22,7 +22,7 @@ def test_a_stream_needs_a_region_and_gets_the_documented_defaults(kube: KubeApi)
     assert stored(kube, "Stream", "s", {"region": "eu"}) == {
         "region": "eu",
         "source": {"publish": {}},
-        "distribution": {"idleSeconds": 10},
+        "distribution": {"idleSeconds": 10, "transport": "udp"},
         "holdSeconds": 30,
         "codecs": ["h264", "vp8", "vp9", "av1", "h265"],
         "access": {"publish": "token", "play": "public"},

@@ -180,3 +180,21 @@ def test_a_shorter_hold_applies_to_what_is_held() -> None:
     published.closed("session-1", 20)
     published.policy = StreamPolicy(stream="s", hold_seconds=5)
     assert published.tick(25).ended == "publisher-lost"
+
+
+def test_how_relays_travel_stands_in_the_entry_and_changes_while_it_is_live() -> None:
+    published = live()
+    assert published.entry is not None
+    assert published.entry.transport == "udp"
+    (told,) = published.use(StreamPolicy(stream="s", transport="tcp")).entries
+    assert (told.transport, told.version, told.state) == ("tcp", published.entry.version, "live")
+    assert published.use(StreamPolicy(stream="s", transport="tcp", hold_seconds=5)).entries == ()
+    assert published.policy.hold_seconds == 5
+
+
+def test_a_new_publication_says_how_its_relays_travel() -> None:
+    published = PublishedName(ORIGIN, "eu", StreamPolicy(stream="s", transport="tcp"))
+    assert published.use(StreamPolicy(stream="s", transport="tcp")).entries == ()
+    published.give_to(publisher(1), 0)
+    (told,) = published.active("session-1").entries
+    assert told.transport == "tcp"

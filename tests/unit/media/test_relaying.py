@@ -11,7 +11,7 @@ from rivulet_media.relaying import Relaying
 from rivulet_media.route import Parent
 from rivulet_media.sessions import Session, Sessions
 from rivulet_media.table import NodeEntry, Pod, StreamEntry, Track
-from rivulet_media.upstream import StreamOverError, UpstreamError
+from rivulet_media.upstream import NoTcpError, StreamOverError, UpstreamError
 
 if TYPE_CHECKING:
     from rivulet_media._engine import Engine
@@ -60,6 +60,7 @@ class StandInSubscription:
     def __init__(self, session: str, parent: Parent) -> None:
         self.session = session
         self.parent = parent
+        self.transport = parent.entry.transport
         self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.left = False
 
@@ -142,6 +143,34 @@ async def test_a_refused_relay_is_waited_for_and_viewers_stay(scene: Scene) -> N
     assert (scene.state, scene.reason(0)) == ([], None)
     assert scene.upstream.made[0].left
     assert scene.relaying.carries("s")
+
+
+async def test_another_transport_opens_the_relay_anew_and_counts_say_which(scene: Scene) -> None:
+    """N8: `transport` is a live setting; viewers stay."""
+    scene.viewer(1)
+    await settle()
+    assert [relay.transport for relay in scene.relaying.relays_in] == ["udp"]
+    scene.table.hear(streams=[dataclasses.replace(STREAM, version=2, transport="tcp")])
+    await settle()
+    first, second = scene.upstream.made
+    assert (first.left, second.left, second.parent.entry.transport) == (True, False, "tcp")
+    assert [(relay.parent, relay.transport) for relay in scene.relaying.relays_in] == [(ORIGIN.ref, "tcp")]
+    assert scene.reason(1) is None
+
+
+async def test_a_parent_that_takes_no_tcp_is_counted_and_asked_again(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """N8: never by UDP instead."""
+    scene.table.hear(streams=[dataclasses.replace(STREAM, version=2, transport="tcp")])
+    scene.viewer(1)
+    await settle()
+    scene.upstream.made[0].answer.set_exception(NoTcpError("it takes no media over TCP"))
+    await settle()
+    assert (scene.relaying.without_tcp, scene.relaying.relays_in, scene.reason(1)) == (1, (), None)
+    assert "it takes no media over TCP" in caplog.text
+    await asyncio.sleep(0.6)
+    assert [made.parent.entry.transport for made in scene.upstream.made] == ["tcp", "tcp"]
 
 
 async def test_a_parent_that_knows_of_the_end_ends_the_viewers(scene: Scene) -> None:

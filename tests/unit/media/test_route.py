@@ -1,9 +1,10 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
 from rivulet_media.route import NoParent, Parent, Reason, RoutePolicy, route
-from rivulet_media.table import NodeEntry, Pod, Role, StreamEntry, Table
+from rivulet_media.table import NodeEntry, Pod, Role, StreamEntry, Table, Track
 
 
 def node(slot: str, role: Role = "edge", region: str = "eu") -> NodeEntry:
@@ -50,6 +51,17 @@ def test_an_origin_does_not_pull_unless_switched_on() -> None:
 
 def test_nobody_pulls_from_itself() -> None:
     assert route("s", ORIGIN, table(), RoutePolicy(origin_relays=True)) == NoParent("not-here")
+
+
+def test_an_open_relay_serves_another_publication_but_no_other_transport_or_codec() -> None:
+    here = Parent(ORIGIN, STREAM, "direct")
+    changes: list[tuple[str, dict[str, Any], bool]] = [
+        ("publication", {"incarnation": "bbbbbbbbbbbb", "version": 2}, True),
+        ("transport", {"transport": "tcp"}, False),
+        ("codec", {"tracks": (Track(kind="video", codec="vp8", clock_rate=90000),)}, False),
+    ]
+    for what, change, same in changes:
+        assert here.same_source(Parent(ORIGIN, dataclasses.replace(STREAM, **change), "direct")) is same, what
 
 
 def test_a_lost_stream_keeps_its_parent() -> None:

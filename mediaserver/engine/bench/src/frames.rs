@@ -21,6 +21,8 @@ pub enum Pattern {
     Paced,
     /// The same at 3 Mbit/s.
     Rich,
+    /// The same at 4 Mbit/s.
+    Full,
     /// Four equal packets a frame.
     Burst,
 }
@@ -30,6 +32,7 @@ impl Pattern {
         match name {
             "paced" => Some(Self::Paced),
             "rich" => Some(Self::Rich),
+            "full" => Some(Self::Full),
             "burst" => Some(Self::Burst),
             _ => None,
         }
@@ -37,7 +40,11 @@ impl Pattern {
 
     /// Mbit/s of video.
     pub fn megabits(self) -> usize {
-        if self == Self::Rich { 3 } else { 1 }
+        match self {
+            Self::Rich => 3,
+            Self::Full => 4,
+            Self::Paced | Self::Burst => 1,
+        }
     }
 }
 
@@ -78,12 +85,12 @@ impl Frames {
         let times = self.pattern.megabits();
         let lengths = match self.pattern {
             Pattern::Burst => vec![BURST_BYTES; BURST_PACKETS],
-            Pattern::Paced | Pattern::Rich if key => {
+            Pattern::Paced | Pattern::Rich | Pattern::Full if key => {
                 let mut lengths = vec![PARAMETER_SETS];
                 lengths.extend(cut(times * self.between(16_000, 21_000)));
                 lengths
             }
-            Pattern::Paced | Pattern::Rich => cut(times * self.between(2_900, 4_500)),
+            Pattern::Paced | Pattern::Rich | Pattern::Full => cut(times * self.between(2_900, 4_500)),
         };
         Frame { key, lengths }
     }

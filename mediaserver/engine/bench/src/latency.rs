@@ -46,7 +46,7 @@ impl Transits {
 }
 
 /// Median, 95th and 99th percentile, nearest rank; 0 without samples.
-fn percentiles(samples: &[u64]) -> [u64; 3] {
+pub fn percentiles(samples: &[u64]) -> [u64; 3] {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
     let rank = |percent: usize| (sorted.len() * percent).div_ceil(100).saturating_sub(1);

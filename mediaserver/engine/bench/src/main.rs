@@ -9,6 +9,7 @@ mod fuzz;
 mod latency;
 mod payload;
 mod peer;
+mod pictures;
 mod pipe;
 mod repair;
 mod schedule;

@@ -2,7 +2,7 @@
 //!
 //! It asks `offer SDP` for each viewer, says `connected ADDRESSES` when all are, and answers `count` with its counters as
 //! `name=value` words; `reset` as well, and then counts from zero; `latency`: transit times to the first viewer since it was last
-//! asked. The end of stdin ends it.
+//! asked; `pictures`: its frames, and how long its picture stood. The end of stdin ends it.
 
 use std::fmt;
 use std::io;
@@ -18,6 +18,7 @@ use crate::floor;
 use crate::latency::{self, Transits};
 use crate::payload;
 use crate::peer::Peer;
+use crate::pictures::{Pictures, Piece};
 use crate::pipe::Pipe;
 
 const LEADER: u64 = u64::MAX;
@@ -32,6 +33,7 @@ struct Viewer {
     verifies: bool,
     seen: Seen,
     transits: Transits,
+    pictures: Pictures,
 }
 
 /// What one viewer has received.
@@ -101,8 +103,8 @@ impl Crowd {
         peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
         self.poller.add(&peer.socket, self.viewers.len() as u64)?;
         let verifies = self.viewers.len() < verifying;
-        let mut viewer =
-            Viewer { peer, connected: false, verifies, seen: Seen::default(), transits: Transits::default() };
+        let (transits, pictures) = (Transits::default(), Pictures::default());
+        let mut viewer = Viewer { peer, connected: false, verifies, seen: Seen::default(), transits, pictures };
         viewer.drain()?;
         self.viewers.push(viewer);
         Ok(())
@@ -134,6 +136,12 @@ impl Crowd {
     }
 
     fn answer(&mut self, command: &str) -> String {
+        if command == "pictures" {
+            return self
+                .viewers
+                .first_mut()
+                .map_or_else(String::new, |viewer| viewer.pictures.words(latency::micros_now()));
+        }
         if command == "latency" {
             let words = self.viewers.first().map_or_else(String::new, |viewer| viewer.transits.words());
             self.viewers.iter_mut().for_each(|viewer| viewer.transits.forget());
@@ -180,7 +188,8 @@ impl Viewer {
     }
 
     fn drain(&mut self) -> io::Result<()> {
-        let (connected, seen, transits) = (&mut self.connected, &mut self.seen, &mut self.transits);
+        let (connected, seen) = (&mut self.connected, &mut self.seen);
+        let (transits, pictures) = (&mut self.transits, &mut self.pictures);
         self.peer.drain(|event| match event {
             Event::Connected => *connected = true,
             Event::RtpPacket(packet) => {
@@ -191,7 +200,10 @@ impl Viewer {
                 seen.intact += u64::from(intact);
                 seen.broken += u64::from(!intact);
                 if let Some((sent, begins)) = payload::stamped(&packet.payload[..end]) {
-                    transits.note(sent, latency::micros_now(), begins, packet.header.marker);
+                    let (came, completes) = (latency::micros_now(), packet.header.marker);
+                    transits.note(sent, came, begins, completes);
+                    let (sequence, timestamp) = (*packet.seq_no, packet.header.timestamp);
+                    pictures.note(Piece { sequence, timestamp, sent, came, begins, completes });
                 }
             }
             _ => {}

@@ -1,17 +1,17 @@
-//! The TCP connections of a data thread: taken, bounded, read, written, closed. What they carry is the node's.
+//! The TCP connections of a data thread: taken (or, for relays, opened by `dialling`), bounded, read, written, closed. What they carry is the node's.
 //!
 //! Invariant: a connection on which no valid check has come lives for `UNPROVED_TIME` at most, there are `UNPROVED` of them at most,
 //! and the oldest makes room: who opens many keeps nobody else out for longer than a moment.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rivulet_core::inboxes::Inboxes;
 use rivulet_core::node::{Course, Node};
 use rivulet_core::tcp::{self, Lane};
-use rivulet_udp::{Poller, Ready, accept};
+use rivulet_udp::{Poller, Ready, accept, use_congestion_control};
 
 use crate::census::Census;
 use crate::connection::{Connection, End, HANG_UP};
@@ -38,6 +38,10 @@ pub struct ConnectionCounters {
     pub displaced: u64,
     /// Times that video waited too long and was dropped up to the next key frame.
     pub cuts: u64,
+    /// Opened by us, for relays.
+    pub dialled: u64,
+    /// Connections of relays that could not have the congestion control that was asked for.
+    pub congestion_refused: u64,
 }
 
 impl ConnectionCounters {
@@ -50,6 +54,8 @@ impl ConnectionCounters {
             garbage: self.garbage + other.garbage,
             displaced: self.displaced + other.displaced,
             cuts: self.cuts + other.cuts,
+            dialled: self.dialled + other.dialled,
+            congestion_refused: self.congestion_refused + other.congestion_refused,
         }
     }
 }
@@ -67,13 +73,21 @@ pub struct Connections {
     census: Census,
     /// Found broken when it was written to.
     broken: Vec<(u32, End)>,
+    /// Of relays' connections.
+    congestion: String,
     paused_until: Option<Instant>,
     buffer: Vec<u8>,
 }
 
 impl Connections {
     /// `listener`: None where media go over UDP only, and where another thread takes the connections.
-    pub fn new(listener: Option<TcpListener>, census: Census, crossing: Inboxes<Connection>) -> Self {
+    /// `congestion`: the name of the congestion control that relays' connections are to have.
+    pub fn new(
+        listener: Option<TcpListener>,
+        census: Census,
+        crossing: Inboxes<Connection>,
+        congestion: String,
+    ) -> Self {
         Self {
             counters: ConnectionCounters::default(),
             open: HashMap::new(),
@@ -83,6 +97,7 @@ impl Connections {
             listener,
             census,
             broken: Vec::new(),
+            congestion,
             paused_until: None,
             buffer: vec![0; 16 * 1024],
         }
@@ -110,6 +125,21 @@ impl Connections {
         let busy = self.busy.iter().filter_map(|number| self.open.get(number));
         let late = busy.flat_map(|connection| [connection.queue.deadline(), connection.hangs_up]).flatten();
         late.chain(unproved.map(|connection| connection.accepted + UNPROVED_TIME)).chain(self.paused_until).min()
+    }
+
+    /// Take over one that we have opened; its name. None: the system is out of something.
+    pub fn adopt(
+        &mut self,
+        stream: TcpStream,
+        (number, peer): (u32, SocketAddr),
+        poller: &Poller,
+        now: Instant,
+    ) -> Option<SocketAddr> {
+        poller.want_writable(&stream, u64::from(number), false).ok()?;
+        let name = tcp::named(number, peer);
+        self.counters.dialled += 1;
+        self.open.insert(number, Connection::new(stream, name, self.census.seat(), now));
+        Some(name)
     }
 
     /// A descriptor of ours is ready.
@@ -198,6 +228,18 @@ impl Connections {
             }
         }
         self.hang_up(node, now);
+        for name in std::mem::take(&mut node.relay_connections) {
+            self.favour(name);
+        }
+    }
+
+    /// It carries a relay: where losses are no sign of a full path, the system's congestion control may be too timid.
+    fn favour(&mut self, name: SocketAddr) {
+        let Some(connection) = tcp::number(name).and_then(|number| self.open.get_mut(&number)) else { return };
+        connection.queue.hurry();
+        if use_congestion_control(&connection.stream, &self.congestion).is_err() {
+            self.counters.congestion_refused += 1;
+        }
     }
 
     fn accept(&mut self, poller: &Poller, node: &mut Node, now: Instant) {
@@ -228,6 +270,11 @@ impl Connections {
                 }
             }
         }
+    }
+
+    /// For a connection that is being opened.
+    pub fn new_number(&self) -> u32 {
+        self.census.number()
     }
 
     pub(super) fn make_room(&mut self, node: &mut Node, now: Instant) {

@@ -148,6 +148,8 @@ pub fn figures<'py>(py: Python<'py>, figures: &Figures) -> PyResult<Bound<'py, P
     dict.set_item("tcp_garbage", figures.connections.garbage)?;
     dict.set_item("tcp_displaced", figures.connections.displaced)?;
     dict.set_item("tcp_cuts", figures.connections.cuts)?;
+    dict.set_item("tcp_dialled", figures.connections.dialled)?;
+    dict.set_item("tcp_congestion_refused", figures.connections.congestion_refused)?;
     dict.set_item("unknown_datagrams", figures.node.unknown_datagrams)?;
     dict.set_item("pending_handshakes", figures.node.pending_handshakes)?;
     dict.set_item("handshake_wait_ms", milliseconds(figures.node.handshake_wait))?;

@@ -37,13 +37,13 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// One data thread for each socket, the first with the listener, which takes connections for all; `node` makes its node.
+    /// One data thread for each socket, the first with the listener, which takes connections for all; `congestion`: of relays' connections; `node` makes its node.
     ///
     /// # Errors
     /// When the system is out of something.
     pub fn start(
         sockets: Vec<UdpSocket>,
-        (mut listener, most_connections): (Option<TcpListener>, usize),
+        (mut listener, most_connections, congestion): (Option<TcpListener>, usize, &str),
         events: &Arc<EventQueue>,
         node: impl Fn() -> Node,
     ) -> io::Result<Self> {
@@ -57,7 +57,7 @@ impl Crew {
             let me = sessions.me();
             let node = node().linked(sessions, streams, directory.clone());
             let (commands, queue) = channel::<Command>();
-            let connections = Connections::new(listener.take(), census.clone(), crossing);
+            let connections = Connections::new(listener.take(), census.clone(), crossing, congestion.to_owned());
             let data = DataThread::new(node, (socket, connections), wakers.clone(), queue, events.clone())?;
             thread::Builder::new().name(format!("rivulet-data-{me}")).spawn(move || data.run())?;
             lines.push(Line { commands: Mutex::new(Some(commands)), waker: wakers[me].clone() });

@@ -16,6 +16,7 @@ use rivulet_core::tcp::{self, Lane};
 use rivulet_udp::{Outgoing, Poller, Receiver, SendCounters, Sender, Waker, connect};
 
 use crate::connections::Connections;
+use crate::dialling::Dialling;
 use crate::events::EventQueue;
 
 const WAKER: u64 = 0;
@@ -48,6 +49,7 @@ pub struct DataThread {
     pub counters: ThreadCounters,
     pub stopping: bool,
     pub connections: Connections,
+    dialling: Dialling,
     shared: UdpSocket,
     own: HashMap<SessionId, UdpSocket>,
     poller: Poller,
@@ -79,9 +81,11 @@ impl DataThread {
         }
         poller.add(&shared, SHARED)?;
         connections.start(&poller)?;
+        let dialling = Dialling::new(shared.local_addr()?.ip());
         Ok(Self {
             node,
             connections,
+            dialling,
             counters: ThreadCounters::default(),
             stopping: false,
             shared,
@@ -125,7 +129,8 @@ impl DataThread {
 
     fn turn(&mut self) {
         let before = Instant::now();
-        let due = self.node.next_deadline().into_iter().chain(self.connections.next_deadline()).min();
+        let tcp = [self.connections.next_deadline(), self.dialling.next_deadline()];
+        let due = self.node.next_deadline().into_iter().chain(tcp.into_iter().flatten()).min();
         let wait = due.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(before)).min(LONGEST_WAIT);
         // An error here is our own bug (a bad descriptor): the next turn waits again, timers go on.
         let ready = self.poller.wait(wait).unwrap_or_default();
@@ -142,6 +147,10 @@ impl DataThread {
                         self.read(Socket::Shared, now);
                     }
                 }
+                token if self.dialling.has(token) => {
+                    let Self { dialling, connections, poller, node, .. } = self;
+                    dialling.on_ready(event, poller, connections, node, now);
+                }
                 token if self.connections.has(token) => {
                     let Self { connections, poller, node, counters, .. } = self;
                     connections.on_ready(event, poller, node, counters, now);
@@ -152,6 +161,7 @@ impl DataThread {
         self.connections.take_arrivals(&self.poller, &mut self.node, now);
         self.node.on_words(now);
         self.run_commands(now);
+        self.dial(now);
         self.connections.on_timeout(&self.poller, &mut self.node, now);
         self.node.on_timeout(now);
         // They seal while we do.
@@ -161,6 +171,13 @@ impl DataThread {
         self.clear_up(now);
         self.wake_others();
         self.counters.ticks += 1;
+    }
+
+    /// Open the connections that relays want.
+    fn dial(&mut self, now: Instant) {
+        let Self { dialling, connections, poller, node, .. } = self;
+        node.dials.drain(..).for_each(|wanted| dialling.begin(wanted, now));
+        dialling.on_timeout(poller, connections, node, now);
     }
 
     /// Handshakes have a fifth of the turn, after the media.
@@ -293,6 +310,7 @@ impl DataThread {
         }
         for id in self.node.ended.drain(..) {
             self.own.remove(&id);
+            self.dialling.forget(id);
         }
         self.events.extend(self.node.events.drain(..));
     }

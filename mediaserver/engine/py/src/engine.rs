@@ -41,7 +41,7 @@ pub struct Engine {
 impl Engine {
     #[new]
     #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
-                        max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1, tcp=true))]
+                        max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1, tcp=true, relay_congestion="bbr"))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]
     fn new(
         py: Python<'_>,
@@ -56,6 +56,7 @@ impl Engine {
         receive_buffer: Option<usize>,
         threads: usize,
         tcp: bool,
+        relay_congestion: &str,
     ) -> PyResult<Self> {
         let gather = Duration::try_from_secs_f64(gather_ms / 1_000.0)
             .map_err(|_| PyValueError::new_err("gather_ms must not be negative"))?;
@@ -68,6 +69,7 @@ impl Engine {
             buffers: Buffers { send: send_buffer, receive: receive_buffer },
             threads,
             tcp,
+            congestion: relay_congestion.to_owned(),
         };
         Ok(Self { handle: py.detach(|| Handle::start(&settings))? })
     }
@@ -125,15 +127,24 @@ impl Engine {
         Ok(named(made))
     }
 
+    #[pyo3(signature = (stream, incarnation, tracks, *, tcp=false))]
     fn pull(
         &self,
         py: Python<'_>,
         stream: &str,
         incarnation: &str,
         tracks: Vec<TrackArgument>,
+        tcp: bool,
     ) -> PyResult<(String, String)> {
         let tracks: Vec<Track> = convert::tracks(tracks)?;
-        let made = py.detach(|| self.handle.pull(stream, incarnation, &tracks))?;
+        let made = py.detach(|| {
+            let handle = &self.handle;
+            if tcp {
+                handle.pull_over_tcp(stream, incarnation, &tracks)
+            } else {
+                handle.pull(stream, incarnation, &tracks)
+            }
+        })?;
         Ok(named(made))
     }
 

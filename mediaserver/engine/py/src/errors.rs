@@ -13,6 +13,8 @@ create_exception!(rivulet_media._engine, LimitError, EngineError, "Too many sess
 create_exception!(rivulet_media._engine, UnknownSessionError, EngineError, "No such session, or it has ended.");
 create_exception!(rivulet_media._engine, UsedSsrcError, EngineError, "An SSRC cannot be a new leg's.");
 
+create_exception!(rivulet_media._engine, NoTcpError, EngineError, "This node takes no media over TCP.");
+
 /// What a call can fail with.
 #[derive(Debug)]
 pub enum Failure {
@@ -21,6 +23,8 @@ pub enum Failure {
     UnknownSession,
     TooManyTraces,
     UsedSsrc,
+    /// A relay over TCP alone, of a node that takes none.
+    NoTcp,
     /// The data thread is gone or does not answer.
     Stopped,
     System(std::io::Error),
@@ -92,6 +96,9 @@ impl From<Failure> for PyErr {
             Failure::UnknownSession => UnknownSessionError::new_err("no such session, or it has ended"),
             Failure::UsedSsrc => UsedSsrcError::new_err("an SSRC is 0, said twice, or was used on this link before"),
             Failure::TooManyTraces => LimitError::new_err("it is being traced already, or eight others are"),
+            Failure::NoTcp => {
+                NoTcpError::new_err("this node takes no media over TCP: let it, or set the stream's transport to udp")
+            }
             Failure::Stopped => EngineError::new_err("the engine is shut down"),
             Failure::System(error) => error.into(),
         }

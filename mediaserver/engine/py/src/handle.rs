@@ -33,6 +33,8 @@ pub struct Settings {
     pub threads: usize,
     /// Take media over TCP too, on the same port.
     pub tcp: bool,
+    /// The congestion control that connections of relays are to have.
+    pub congestion: String,
 }
 
 /// What a viewer's session may be given besides.
@@ -74,7 +76,8 @@ impl Handle {
         };
         let clock = wall_clock();
         let node = || Node::new(crypto.clone(), settings.limits, config.clone(), clock, random::number());
-        let crew = Crew::start(sockets, (listener, settings.limits.connections()), &events, node)?;
+        let crew =
+            Crew::start(sockets, (listener, settings.limits.connections(), &settings.congestion), &events, node)?;
         Ok(Self { events, local, buffers: settings.buffers, tcp, crypto, candidates: Mutex::default(), crew })
     }
 
@@ -110,7 +113,11 @@ impl Handle {
     ) -> Result<(SessionId, String), Failure> {
         let now = Instant::now();
         let PlayOptions { candidates, layer } = with;
-        let offer = Offer::parse(offer)?;
+        let mut offer = Offer::parse(offer)?;
+        offer.transport.over_tcp = role == Role::RelayOut && relay::is_over_tcp(&offer);
+        if offer.transport.over_tcp && !self.tcp {
+            return Err(Failure::NoTcp);
+        }
         let sources = random::local_sources();
         let sending = whep::negotiate(&offer, tracks, &sources)?;
         let local = self.local_transport(candidates);
@@ -128,7 +135,8 @@ impl Handle {
         let socket = bind(SocketAddr::new(self.local.ip(), 0), self.buffers)?;
         let id = random::session_id();
         let created = Instant::now();
-        let pull = NewPull { stream: stream.into(), incarnation: incarnation.to_owned(), local, created };
+        let incarnation = incarnation.to_owned();
+        let pull = NewPull { stream: stream.into(), incarnation, local, created, over_tcp: false };
         self.crew.call(self.crew.next(), move |data, _| -> Result<(), Failure> {
             data.add_own_socket(id, socket)?;
             data.node.add_pull(id, pull).map_err(|full| {
@@ -136,6 +144,21 @@ impl Handle {
                 Failure::Full(full)
             })
         })??;
+        Ok((id, offer))
+    }
+
+    /// A relay over TCP alone: no socket before the parent has answered.
+    pub fn pull_over_tcp(
+        &self,
+        stream: &str,
+        incarnation: &str,
+        tracks: &[Track],
+    ) -> Result<(SessionId, String), Failure> {
+        let local = random::local_transport(self.crypto.fingerprint());
+        let offer = relay::offer_over_tcp(&local, tracks)?;
+        let (id, created, incarnation) = (random::session_id(), Instant::now(), incarnation.to_owned());
+        let pull = NewPull { stream: stream.into(), incarnation, local, created, over_tcp: true };
+        self.crew.call(self.crew.next(), move |data, _| data.node.add_pull(id, pull))??;
         Ok((id, offer))
     }
 

@@ -8,6 +8,7 @@ mod connections;
 mod convert;
 mod crew;
 mod data_thread;
+mod dialling;
 mod engine;
 mod errors;
 mod events;
@@ -25,5 +26,7 @@ mod _engine {
     #[pymodule_export]
     use crate::engine::{Engine, playable};
     #[pymodule_export]
-    use crate::errors::{EngineError, LimitError, OfferError, UnknownSessionError, UnsupportedError, UsedSsrcError};
+    use crate::errors::{
+        EngineError, LimitError, NoTcpError, OfferError, UnknownSessionError, UnsupportedError, UsedSsrcError,
+    };
 }

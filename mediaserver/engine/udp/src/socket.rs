@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::address::{RawAddress, size_of_u32};
 
@@ -45,24 +45,30 @@ pub fn bind_group(address: SocketAddr, count: usize, buffers: Buffers) -> io::Re
 }
 
 fn bind_beside(local: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
-    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let socket = UdpSocket::from(unbound(local, libc::SOCK_DGRAM)?);
+    set_option(socket.as_raw_fd(), (libc::SOL_SOCKET, libc::SO_REUSEPORT), 1)?;
+    bind_to(&socket, local)?;
+    set_buffers(&socket, buffers)?;
+    Ok(socket)
+}
+
+/// A non-blocking socket of the family of `address`; `kind`: `SOCK_DGRAM` or `SOCK_STREAM`.
+pub(crate) fn unbound(address: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers; the result is checked.
-    let fd = unsafe { libc::socket(family, kind, 0) };
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the descriptor was just made and belongs to nobody else.
-    let socket = unsafe { UdpSocket::from_raw_fd(fd) };
-    set_option(fd, (libc::SOL_SOCKET, libc::SO_REUSEPORT), 1)?;
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn bind_to(socket: &impl AsRawFd, local: SocketAddr) -> io::Result<()> {
     let raw = RawAddress::new(local);
     // SAFETY: the descriptor is open and `raw` holds an address of `length` bytes.
-    let result = unsafe { libc::bind(fd, (&raw const raw.storage).cast(), raw.length) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    set_buffers(&socket, buffers)?;
-    Ok(socket)
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw.storage).cast(), raw.length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Take and send datagrams of one peer only from now on.
@@ -70,7 +76,11 @@ fn bind_beside(local: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
 /// # Errors
 /// What the kernel says.
 pub fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
-    let raw = RawAddress::new(same_family(socket.local_addr()?, peer));
+    connect_to(socket, same_family(socket.local_addr()?, peer))
+}
+
+pub(crate) fn connect_to(socket: &impl AsRawFd, peer: SocketAddr) -> io::Result<()> {
+    let raw = RawAddress::new(peer);
     // SAFETY: the descriptor is open and `raw` holds an address of `length` bytes.
     let result = unsafe { libc::connect(socket.as_raw_fd(), (&raw const raw.storage).cast(), raw.length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

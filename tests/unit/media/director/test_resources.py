@@ -20,10 +20,14 @@ def test_of_two_streams_with_one_name_the_older_has_it() -> None:
 
 
 def test_a_stream_says_its_policy_and_its_region() -> None:
-    document = stream("a", "x", "", holdSeconds=5, codecs=["vp8"], distribution={"idleSeconds": 2})
+    document = stream("a", "x", "", holdSeconds=5, codecs=["vp8"], distribution={"idleSeconds": 2, "transport": "tcp"})
     resources = parse_documents([document], fresh=True).resources
     policy = resources.streams["x"].policy
     assert (policy.hold_seconds, policy.codecs, policy.idle_seconds) == (5.0, ("vp8",), 2.0)
+    assert (
+        policy.transport,
+        parse_documents([stream("a", "x", "")], fresh=True).resources.streams["x"].policy.transport,
+    ) == ("tcp", "udp")
     assert [item.stream for item in resources.declared_in("eu")] == ["x"]
     assert resources.stream_in("x", "us") is None
 

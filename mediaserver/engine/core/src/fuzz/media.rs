@@ -99,7 +99,7 @@ fn receiving(layered: bool) -> Receiving {
     let (ufrag, password) = (String::new(), String::new());
     let fingerprint = (String::new(), String::new());
     Receiving {
-        peer: PeerTransport { ufrag, password, fingerprint, setup: Setup::Active },
+        peer: PeerTransport { ufrag, password, fingerprint, setup: Setup::Active, over_tcp: false },
         media: vec![media("0", Kind::Audio, Codec::Opus, 111, None), media("1", Kind::Video, Codec::Vp8, 96, Some(97))],
     }
 }

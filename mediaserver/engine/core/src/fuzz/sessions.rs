@@ -92,7 +92,8 @@ impl Scene {
         let ours = local(crypto, 'c', vec![]);
         let offer = relay::offer(&ours, &tracks()).expect("an offer");
         serve(&mut parent, crypto, 3, 'w', &offer, now);
-        let pull = NewPull { stream: "s".into(), incarnation: "i".to_owned(), local: ours, created: now };
+        let pull =
+            NewPull { stream: "s".into(), incarnation: "i".to_owned(), local: ours, created: now, over_tcp: false };
         child.add_pull(1, pull).expect("room");
         let answer = serve(&mut parent, crypto, 2, 'p', &offer, now);
         child.answer_pull(1, &answer, now).expect("our own answer");

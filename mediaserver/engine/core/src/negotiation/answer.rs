@@ -9,6 +9,9 @@ use super::{ExtensionIds, Kind, LocalTransport, NegotiatedPayload};
 /// We take candidates later, and restarts (RFC 8840, RFC 9429); the same in answers and fragments (RFC 9725, 4.3.3).
 pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
 
+/// DTLS over framed TCP (RFC 7850, 3; RFC 4571).
+pub(super) const OVER_TCP: &str = "TCP/DTLS/RTP/SAVPF";
+
 /// One section of a description that we write.
 pub(super) enum Section<'a> {
     /// Port 0, outside BUNDLE: nothing flows.
@@ -28,8 +31,8 @@ pub(super) struct MediaSection<'a> {
     pub layers: Option<(&'static str, &'a [String])>,
 }
 
-/// The whole text. `setup` is ours: "active", "passive" or "actpass".
-pub(super) fn write(local: &LocalTransport, setup: &str, sections: &[Section<'_>]) -> String {
+/// The whole text. `setup` is ours: "active", "passive" or "actpass"; `over_tcp`: media go over TCP alone (RFC 7850).
+pub(super) fn write(local: &LocalTransport, setup: &str, over_tcp: bool, sections: &[Section<'_>]) -> String {
     let mut text = String::with_capacity(2048);
     let mids: Vec<&str> = sections
         .iter()
@@ -44,7 +47,12 @@ pub(super) fn write(local: &LocalTransport, setup: &str, sections: &[Section<'_>
         match section {
             Section::Rejected(media) => write_rejected(&mut text, media),
             Section::Media(media) => {
-                write_head(&mut text, local, setup, media, mids.first() == Some(&media.mid));
+                write_head(&mut text, media, over_tcp);
+                if mids.first() == Some(&media.mid) {
+                    write_candidates(&mut text, &local.candidates, (!over_tcp, local.tcp));
+                }
+                write_transport(&mut text, local, setup);
+                write_rules(&mut text, media);
                 write_payloads(&mut text, media);
                 write_layers(&mut text, media);
                 write_source(&mut text, media);
@@ -67,8 +75,9 @@ fn write_transport(text: &mut String, local: &LocalTransport, setup: &str) {
     let _ = write!(text, "a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n", local.fingerprint);
 }
 
-fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &MediaSection<'_>, first: bool) {
-    let _ = write!(text, "m={} 9 UDP/TLS/RTP/SAVPF", media.kind.name());
+fn write_head(text: &mut String, media: &MediaSection<'_>, over_tcp: bool) {
+    let protocol = if over_tcp { OVER_TCP } else { "UDP/TLS/RTP/SAVPF" };
+    let _ = write!(text, "m={} 9 {protocol}", media.kind.name());
     for payload in media.payloads {
         let _ = write!(text, " {}", payload.payload_type);
     }
@@ -76,17 +85,16 @@ fn write_head(text: &mut String, local: &LocalTransport, setup: &str, media: &Me
         let _ = write!(text, " {rtx}");
     }
     let _ = write!(text, "\r\nc=IN IP4 0.0.0.0\r\n");
-    if first {
-        write_candidates(text, &local.candidates, local.tcp);
-    }
-    write_transport(text, local, setup);
+}
+
+fn write_rules(text: &mut String, media: &MediaSection<'_>) {
     let _ = write!(text, "a=mid:{}\r\na={}\r\n", media.mid, media.direction);
     text.push_str("a=rtcp-mux\r\na=rtcp-mux-only\r\na=rtcp-rsize\r\n");
 }
 
-/// `tcp`: each takes TCP connections too, which are second to UDP.
-pub(super) fn write_candidates(text: &mut String, addresses: &[SocketAddr], tcp: bool) {
-    for (rank, address) in (0_u32..).zip(addresses) {
+/// Each once by UDP and once for TCP connections, which are second to it; whether by either.
+pub(super) fn write_candidates(text: &mut String, addresses: &[SocketAddr], (udp, tcp): (bool, bool)) {
+    for (rank, address) in (0_u32..).zip(addresses).filter(|_| udp) {
         // RFC 8445, 5.1.2: type preference 126 (host), then our order, then component 1.
         let priority = (126 << 24) | ((65_535 - rank.min(65_535)) << 8) | 255;
         let _ =

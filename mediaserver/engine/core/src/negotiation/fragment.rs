@@ -83,6 +83,6 @@ pub fn answer(tagged: &Tagged, ufrag: &str, password: &str) -> String {
         let _ = write!(text, "m={} 9 UDP/TLS/RTP/SAVPF {payload_type}\r\na=mid:{mid}\r\n", kind.name());
     }
     let _ = write!(text, "a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n");
-    write_candidates(&mut text, &tagged.addresses, tagged.tcp);
+    write_candidates(&mut text, &tagged.addresses, (true, tagged.tcp));
     text
 }

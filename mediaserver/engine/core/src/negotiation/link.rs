@@ -43,6 +43,7 @@ impl LinkTransport {
             password: ice_token(&self.password, 22..=256, "ice-pwd")?,
             fingerprint: ("sha-256".to_owned(), sha_256(&self.fingerprint)?),
             setup,
+            over_tcp: false,
         })
     }
 }

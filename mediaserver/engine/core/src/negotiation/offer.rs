@@ -30,6 +30,8 @@ pub struct PeerTransport {
     /// As in the SDP: hash function, then hex pairs with colons.
     pub fingerprint: (String, String),
     pub setup: Setup,
+    /// Another node that wants media over TCP and in no other way.
+    pub over_tcp: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +220,7 @@ fn read_transport(description: &Description, section: &Section) -> Result<PeerTr
         "passive" => Setup::Passive,
         _ => return Err(Refusal::malformed("a=setup must be actpass, active or passive")),
     };
-    Ok(PeerTransport { ufrag, password, fingerprint: (hash, digest), setup })
+    Ok(PeerTransport { ufrag, password, fingerprint: (hash, digest), setup, over_tcp: false })
 }
 
 /// Check a digest: hex pairs with colons, made upper-case.

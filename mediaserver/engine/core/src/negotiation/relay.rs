@@ -4,8 +4,8 @@ use super::answer::{self, MediaSection, Section};
 use super::offer::{Offer, OfferedPayload};
 use super::whip::negotiated;
 use super::{
-    Codec, Extension, ExtensionIds, Format, Kind, LocalTransport, NegotiatedPayload, ReceivedMedia, Receiving, Refusal,
-    Track,
+    Codec, Extension, ExtensionIds, Format, Kind, LocalTransport, NegotiatedPayload, PeerTransport, ReceivedMedia,
+    Receiving, Refusal, Track,
 };
 
 /// Ids of the header extensions on every relay.
@@ -42,6 +42,24 @@ struct Offered {
 /// # Errors
 /// `Unsupported` when there is nothing to pull.
 pub fn offer(local: &LocalTransport, tracks: &[Track]) -> Result<String, Refusal> {
+    write_offer(local, tracks, false)
+}
+
+/// The same for a relay over TCP alone, whose connection we open: the parent answers with addresses for that, and with no other.
+///
+/// # Errors
+/// As `offer`.
+pub fn offer_over_tcp(local: &LocalTransport, tracks: &[Track]) -> Result<String, Refusal> {
+    write_offer(local, tracks, true)
+}
+
+/// Whether another node's offer, or its answer, is for a relay over TCP alone.
+#[must_use]
+pub fn is_over_tcp(description: &Offer) -> bool {
+    description.media.iter().any(|section| section.protocol == answer::OVER_TCP)
+}
+
+fn write_offer(local: &LocalTransport, tracks: &[Track], over_tcp: bool) -> Result<String, Refusal> {
     let extensions: ExtensionIds = EXTENSIONS.into_iter().collect();
     let mut offered: Vec<Offered> = Vec::new();
     for track in tracks {
@@ -72,7 +90,7 @@ pub fn offer(local: &LocalTransport, tracks: &[Track]) -> Result<String, Refusal
             Section::Media(media)
         })
         .collect();
-    Ok(answer::write(local, "actpass", &sections))
+    Ok(answer::write(local, "actpass", over_tcp, &sections))
 }
 
 /// Read the parent's answer to our offer.
@@ -102,7 +120,8 @@ pub fn accept(answer: &Offer) -> Result<Receiving, Refusal> {
     if media.is_empty() {
         return Err(Refusal::malformed("the parent's answer has no track"));
     }
-    Ok(Receiving { peer: answer.transport.clone(), media })
+    let peer = PeerTransport { over_tcp: is_over_tcp(answer), ..answer.transport.clone() };
+    Ok(Receiving { peer, media })
 }
 
 fn payload(track: &Track) -> NegotiatedPayload {

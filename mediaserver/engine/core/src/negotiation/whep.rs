@@ -60,7 +60,7 @@ pub fn answer(local: &LocalTransport, sources: &LocalSources, offer: &Offer, sen
         })
         .collect();
     let setup = if sending.peer.setup.makes_us_active() { "active" } else { "passive" };
-    answer::write(local, setup, &sections)
+    answer::write(local, setup, sending.peer.over_tcp, &sections)
 }
 
 fn section<'a>(media: &'a SentMedia, cname: &'a str) -> Section<'a> {

@@ -58,7 +58,7 @@ pub fn answer(local: &LocalTransport, receiving: &Receiving) -> String {
     let sections: Vec<Section<'_>> =
         receiving.media.iter().zip(&payloads).map(|(media, payloads)| section(media, payloads)).collect();
     let setup = if receiving.peer.setup.makes_us_active() { "active" } else { "passive" };
-    answer::write(local, setup, &sections)
+    answer::write(local, setup, false, &sections)
 }
 
 fn section<'a>(media: &'a ReceivedMedia, payloads: &'a [NegotiatedPayload]) -> Section<'a> {

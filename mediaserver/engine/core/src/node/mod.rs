@@ -4,6 +4,7 @@
 
 mod connections;
 mod demux;
+mod dial;
 mod directory;
 mod inlet;
 mod legs;
@@ -33,6 +34,7 @@ use crate::srtp::SrtpKeys;
 use crate::tcp;
 use crate::trace::Direction;
 use demux::Arrival;
+pub use dial::Dial;
 pub use directory::Directory;
 pub use inlet::{Course, Inlet};
 use legs::Leg;
@@ -93,6 +95,10 @@ pub struct Node {
     pub hang_ups: Vec<SocketAddr>,
     /// TCP connections whose session went to that thread: they are to follow, with what waits to be sent on them.
     pub departures: Vec<(SocketAddr, ThreadNumber)>,
+    /// TCP connections that are wanted.
+    pub dials: Vec<Dial>,
+    /// TCP connections on which a relay has begun: they deserve the better congestion control.
+    pub relay_connections: Vec<SocketAddr>,
     unknown_datagrams: u64,
     lobby: Lobby,
     inboxes: Inboxes<SessionWord>,
@@ -127,6 +133,8 @@ impl Node {
             ended: Vec::new(),
             hang_ups: Vec::new(),
             departures: Vec::new(),
+            dials: Vec::new(),
+            relay_connections: Vec::new(),
             unknown_datagrams: 0,
             lobby: Lobby::default(),
             inboxes: Inboxes::alone(),
@@ -378,6 +386,7 @@ impl Node {
                     entry.viewer = Some(viewer);
                     self.by_viewer.insert(viewer, id);
                 }
+                self.relay_connections.extend(entry.session.relay_connection());
                 self.directory.connected(id);
                 self.traces.connected(id, &keys, now);
                 entry.keys = Some(keys);

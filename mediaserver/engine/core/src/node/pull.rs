@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use str0m::net::Protocol;
 use str0m::{Candidate, CandidateKind};
 
 use super::{Fact, Full, NewSession, Node, NodeEvent, SessionId, Socket};
@@ -22,6 +23,8 @@ pub struct NewPull {
     /// As written in the offer.
     pub local: LocalTransport,
     pub created: Instant,
+    /// Its media come by a connection that we open, and in no other way.
+    pub over_tcp: bool,
 }
 
 /// Why an answer is not taken.
@@ -58,9 +61,15 @@ impl Node {
         let offer = Offer::parse(answer).map_err(PullError::Refused)?;
         let session = self.pulled_session(&pull, &offer, now).map_err(PullError::Refused)?;
         self.pulls.remove(&id);
-        let NewPull { stream, incarnation, .. } = pull;
-        self.insert(NewSession { id, session, stream, incarnation: Some(incarnation) }, Socket::Own(id), now);
-        let candidates = candidates(&offer);
+        let NewPull { stream, incarnation, over_tcp, .. } = pull;
+        let new = NewSession { id, session, stream, incarnation: Some(incarnation) };
+        if over_tcp {
+            self.insert(new, Socket::Shared, now);
+            self.dial(id, &offer, now);
+            return Ok(());
+        }
+        self.insert(new, Socket::Own(id), now);
+        let candidates = candidates(&offer, Protocol::Udp);
         self.turn(id, now, |session| session.start(candidates, now));
         Ok(())
     }
@@ -81,7 +90,10 @@ impl Node {
 
     fn pulled_session(&self, pull: &NewPull, answer: &Offer, now: Instant) -> Result<Session, Refusal> {
         let receiving = relay::accept(answer)?;
-        let local = LocalTransport { candidates: placeholders(), ..pull.local.clone() };
+        if receiving.peer.over_tcp != pull.over_tcp {
+            return Err(Refusal::malformed("the parent's answer is for another transport than was asked for"));
+        }
+        let local = LocalTransport { candidates: placeholders(), tcp: pull.over_tcp, ..pull.local.clone() };
         let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
         let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag).without_arrival_times());
         let mut session = Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
@@ -95,12 +107,12 @@ pub(super) fn placeholders() -> Vec<SocketAddr> {
     PLACEHOLDERS.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// The parent's UDP host candidates.
-fn candidates(answer: &Offer) -> Vec<Candidate> {
+/// The parent's host candidates of one protocol, as it lists them.
+pub(super) fn candidates(answer: &Offer, protocol: Protocol) -> Vec<Candidate> {
     answer
         .candidates
         .iter()
         .filter_map(|value| Candidate::from_sdp_string(&format!("candidate:{value}")).ok())
-        .filter(|candidate| candidate.kind() == CandidateKind::Host && candidate.proto() == str0m::net::Protocol::Udp)
+        .filter(|candidate| candidate.kind() == CandidateKind::Host && candidate.proto() == protocol)
         .collect()
 }

@@ -1,6 +1,7 @@
 //! Two nodes talk in memory: no sockets, no wall time.
 
 mod connections;
+mod dial;
 mod lossy;
 
 use super::*;
@@ -78,7 +79,8 @@ pub(super) fn serve_as(
     offer: &str,
     now: Instant,
 ) -> Result<String, Full> {
-    let offer = Offer::parse(offer).unwrap();
+    let mut offer = Offer::parse(offer).unwrap();
+    offer.transport.over_tcp = relay::is_over_tcp(&offer);
     let sources = LocalSources { cname: "c".to_owned(), ssrcs: [1, 2, 3, 4, 5, 6, 7, 8] };
     let sending = whep::negotiate(&offer, &tracks(), &sources).unwrap();
     let local = local(parent, name, &[PARENT]);
@@ -111,7 +113,9 @@ pub(super) fn pulled_from(parent: &mut Node, (name, id): (char, SessionId), now:
     let mut child = roomy(now);
     let local = local(&child, 'c', &[]);
     let offer = relay::offer(&local, &tracks()).unwrap();
-    child.add_pull(1, NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now }).unwrap();
+    child
+        .add_pull(1, NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now, over_tcp: false })
+        .unwrap();
     let answer = serve_as(name, parent, id, &offer, now).unwrap();
     child.answer_pull(1, &answer, now).unwrap();
     child

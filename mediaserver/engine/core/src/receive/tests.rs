@@ -61,6 +61,7 @@ fn receiving(ssrcs: Option<u32>) -> Receiving {
             password: "p".into(),
             fingerprint: (String::new(), String::new()),
             setup: Setup::Active,
+            over_tcp: false,
         },
         media: vec![
             media("a", Kind::Audio, Codec::Opus, AUDIO_TYPE, None),

@@ -30,7 +30,7 @@ pub fn transport(
     let mut rtc = config.build(now);
     let tap = take_latest_tap().ok_or_else(|| Refusal::malformed("DTLS could not be started"))?;
     for address in &local.candidates {
-        for candidate in hosts(*address, local.tcp) {
+        for candidate in hosts(*address, (!peer.over_tcp, local.tcp)) {
             rtc.add_local_candidate(candidate);
         }
     }
@@ -43,11 +43,11 @@ pub fn transport(
     Ok((rtc, tap))
 }
 
-/// Host candidates for str0m, also one of TCP if `tcp`; none for an address that no candidate can have.
-pub fn hosts(address: SocketAddr, tcp: bool) -> impl Iterator<Item = Candidate> {
+/// Host candidates for str0m, of UDP and of TCP; none for an address that no candidate can have.
+pub fn hosts(address: SocketAddr, (udp, tcp): (bool, bool)) -> impl Iterator<Item = Candidate> {
     let passive = Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build();
-    let udp = Candidate::builder().udp().host(address).build();
-    udp.into_iter().chain(passive.ok().filter(|_| tcp))
+    let datagrams = Candidate::builder().udp().host(address).build();
+    datagrams.ok().filter(|_| udp).into_iter().chain(passive.ok().filter(|_| tcp))
 }
 
 fn fingerprint(peer: &PeerTransport) -> Result<Fingerprint, Refusal> {

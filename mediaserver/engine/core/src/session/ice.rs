@@ -56,7 +56,7 @@ impl Ice {
     ) -> Self {
         let mut agent = IceAgent::with_hmac(local.clone(), hmac);
         agent.set_remote_credentials(peer.clone());
-        for candidate in addresses.iter().flat_map(|address| hosts(*address, tcp)) {
+        for candidate in addresses.iter().flat_map(|address| hosts(*address, (true, tcp))) {
             agent.add_local_candidate(candidate);
         }
         agent.handle_timeout(now);
@@ -136,6 +136,11 @@ impl Ice {
             self.path.on_sent(&datagram, to, now);
             return Some((to, datagram));
         }
+    }
+
+    /// A connection of our own to the peer is open.
+    pub fn on_dialled(&mut self, connection: SocketAddr) {
+        self.connections.note(connection);
     }
 
     /// A connection is closed: nothing goes there any more.

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::net::{Receive, Transmit};
+use str0m::net::{Receive, TcpType, Transmit};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output as StrOutput, Rtc};
 
 use crate::border::ViewerSpec;
@@ -59,6 +59,8 @@ pub struct Session {
     pub media: Media,
     pub created: Instant,
     peer_setup: Setup,
+    /// Between nodes: its one connection is all it has.
+    over_tcp: bool,
     ice: Ice,
     /// Begun by the peer, and nothing of it nominated yet.
     restarted: Option<Ice>,
@@ -94,6 +96,7 @@ impl Session {
             created: now,
             peer_setup: peer.setup,
             ice: Ice::of_str0m(ours, theirs, (local.candidates, local.tcp), !role.is_ours(), now),
+            over_tcp: peer.over_tcp,
             restarted: None,
             rtc,
             tap,
@@ -114,6 +117,12 @@ impl Session {
     #[must_use]
     pub const fn remote(&self) -> Option<SocketAddr> {
         self.nominated
+    }
+
+    /// The connection that carries a relay over TCP.
+    #[must_use]
+    pub fn relay_connection(&self) -> Option<SocketAddr> {
+        self.nominated.filter(|_| self.over_tcp)
     }
 
     /// Whether `message` is ours by its integrity; only then may it change anything.
@@ -162,10 +171,13 @@ impl Session {
         }
     }
 
-    /// A TCP connection of the peer's is closed.
+    /// A TCP connection with the peer is closed.
     pub fn on_connection_closed(&mut self, connection: SocketAddr) {
         std::iter::once(&mut self.ice).chain(&mut self.restarted).for_each(|ice| ice.on_connection_closed(connection));
         self.nominated = self.nominated.filter(|nominated| *nominated != connection);
+        if self.over_tcp {
+            self.end(CloseReason::ConnectionLost);
+        }
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -231,6 +243,18 @@ impl Session {
             self.rtc.add_remote_candidate(candidate);
         }
         self.feed(Input::Timeout(now));
+    }
+
+    /// The same by a connection that is open to the peer.
+    pub fn start_on(&mut self, connection: SocketAddr, now: Instant) {
+        self.ice.on_dialled(connection);
+        let passive = Candidate::builder().tcp().host(tcp::plain(connection)).tcptype(TcpType::Passive).build();
+        self.start(passive.into_iter().collect(), now);
+    }
+
+    /// No connection to the peer came about.
+    pub fn on_unreachable(&mut self) {
+        self.end(CloseReason::Unreachable);
     }
 
     /// Whether our check to `address` was answered.

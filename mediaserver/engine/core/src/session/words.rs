@@ -71,6 +71,10 @@ pub enum CloseReason {
     Shutdown,
     /// The stream goes on in a codec that the viewer did not agree to.
     CodecChanged,
+    /// Of a relay over TCP: no connection to the parent came about.
+    Unreachable,
+    /// Of a relay over TCP: its connection has broken.
+    ConnectionLost,
 }
 
 impl CloseReason {
@@ -84,6 +88,8 @@ impl CloseReason {
             Self::Failed => "failed",
             Self::Shutdown => "shutdown",
             Self::CodecChanged => "codec-changed",
+            Self::Unreachable => "unreachable",
+            Self::ConnectionLost => "connection-lost",
         }
     }
 }

@@ -12,8 +12,10 @@ use super::framing::frame;
 pub const QUEUE_LIMIT: Duration = Duration::from_millis(300);
 /// How long a key frame may: it is what a cut leads to, and would never get through a path on which it takes longer than others may.
 pub const KEY_FRAME_LIMIT: Duration = Duration::from_secs(1);
+/// The same on a relay, whose viewers have further to go: with what waits before and behind it a picture stays below 1 s.
+pub const RELAY_KEY_FRAME_LIMIT: Duration = Duration::from_millis(600);
 /// Bytes that are handed to the kernel at a time, and then are begun.
-pub const CHUNK: usize = 8 * 1024;
+pub const CHUNK: usize = 4 * 1024;
 
 /// What goes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,8 +33,9 @@ struct Waiting {
     datagram: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SendQueue {
+    key_frame_limit: Duration,
     /// Framed, and partly written.
     begun: Vec<u8>,
     written: usize,
@@ -40,12 +43,29 @@ pub struct SendQueue {
     video: VecDeque<Waiting>,
 }
 
+impl Default for SendQueue {
+    fn default() -> Self {
+        Self {
+            key_frame_limit: KEY_FRAME_LIMIT,
+            begun: Vec::new(),
+            written: 0,
+            urgent: VecDeque::new(),
+            video: VecDeque::new(),
+        }
+    }
+}
+
 impl SendQueue {
+    /// It is a relay's.
+    pub fn hurry(&mut self) {
+        self.key_frame_limit = RELAY_KEY_FRAME_LIMIT;
+    }
+
     pub fn push(&mut self, datagram: &[u8], lane: Lane, now: Instant) {
         let (queue, limit) = match lane {
             Lane::Urgent => (&mut self.urgent, QUEUE_LIMIT),
             Lane::Video => (&mut self.video, QUEUE_LIMIT),
-            Lane::KeyFrame => (&mut self.video, KEY_FRAME_LIMIT),
+            Lane::KeyFrame => (&mut self.video, self.key_frame_limit),
         };
         queue.push_back(Waiting { until: now + limit, datagram: datagram.to_vec() });
     }
@@ -162,7 +182,7 @@ mod tests {
         assert_eq!(queue.deadline(), Some(start + QUEUE_LIMIT));
         assert!(queue.drop_late(start + QUEUE_LIMIT), "cut");
         assert!(queue.is_behind() && queue.deadline().is_none());
-        assert_eq!(drain_after(&mut queue, 100), vec![2; 7], "the frames of a chunk");
+        assert_eq!(drain_after(&mut queue, 100), vec![2; 4], "the frames of a chunk");
         assert!(!queue.is_behind());
     }
 
@@ -173,6 +193,10 @@ mod tests {
         queue.push(VIDEO, Lane::KeyFrame, start);
         assert!(!queue.drop_late(start + QUEUE_LIMIT * 3));
         assert!(queue.drop_late(start + KEY_FRAME_LIMIT));
+        queue.hurry();
+        queue.push(VIDEO, Lane::KeyFrame, start);
+        assert!(!queue.drop_late(start + QUEUE_LIMIT));
+        assert!(queue.drop_late(start + RELAY_KEY_FRAME_LIMIT), "on a relay");
     }
 
     /// Whatever is pushed, taken and dropped when: frames come whole, in their lane's order, and never after their limit.

@@ -89,7 +89,8 @@ impl Scene {
         let mut node = alone(&crypto, self.now, Limits { sessions: 1, handshakes: 1 }, id);
         let local = local(&node, char::from(b'a' + u8::try_from(at).unwrap()), &[]);
         let offer = relay::offer(&local, &tracks()).unwrap();
-        let pull = NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: self.now };
+        let pull =
+            NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: self.now, over_tcp: false };
         node.add_pull(1, pull).unwrap();
         let name = char::from(b'A' + u8::try_from(at).unwrap());
         let answer = serve_as(name, &mut self.threads[thread], id, &offer, self.now)?;
