@@ -99,7 +99,8 @@ class Event(TypedDict):
     connected {session}              DTLS is finished and keys are in use
     closed    {session, reason}      reason: "peer-closed" | "handshake-timeout" (15 s) | "consent-expired" (30 s without a valid
                                      check) | "codec-changed" (the stream's video comes in a codec that this viewer did not agree
-                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "failed" | "shutdown"; never sent
+                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "too-fast" (a publisher that
+                                     sent more than publisher_mbps for more than 3 s) | "failed" | "shutdown"; never sent
                                      for a close() that Python asked for
     tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
     active    {session, stream, incarnation}           first RTP packet, or the first after "silent"
@@ -145,6 +146,7 @@ class Engine:
         gather_ms: float = 10.0,
         history_ms: int = 1500,
         egress_mbps: int = 1000,
+        publisher_mbps: int = 50,
         max_sessions: int = 5000,
         max_handshakes: int = 500,
         send_buffer: int | None = None,
@@ -154,6 +156,7 @@ class Engine:
     ) -> Self:
         """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp` and there is one thread; start the data threads, at most 64.
 
+        `publisher_mbps`: what one publisher may send, in Mbit/s; one second of it may come at once. What goes beyond it is not passed on.
         OSError when the port is taken.
         """
 

@@ -39,6 +39,7 @@ class NodeSettings:
     drain_seconds: float = 600.0
     capacity_viewers: int = 500
     egress_mbps: int = 1000
+    publisher_mbps: int = 50
     log_level: str = "info"
 
 
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain-seconds", help="how long SIGTERM waits for viewers (RIVULET_DRAIN_SECONDS; 600)")
     parser.add_argument("--capacity-viewers", help="viewers at which the node is full (RIVULET_CAPACITY_VIEWERS; 500)")
     parser.add_argument("--egress-mbps", help="bandwidth to spread bursts over (RIVULET_EGRESS_MBPS; 1000)")
+    parser.add_argument("--publisher-mbps", help="what one publisher may send (RIVULET_PUBLISHER_MBPS; 50)")
     parser.add_argument("--log-level", help=f"{', '.join(LEVELS)} (RIVULET_LOG_LEVEL; info)")
 
 
@@ -85,6 +87,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         drain_seconds=float(reader.number("drain_seconds", 600, 0, _MAX_DRAIN_SECONDS)),
         capacity_viewers=reader.number("capacity_viewers", 500, 0, 1_000_000),
         egress_mbps=reader.number("egress_mbps", 1000, 1, 1_000_000),
+        publisher_mbps=reader.number("publisher_mbps", 50, 1, 10_000),
         log_level=reader.one_of("log_level", LEVELS) or "info",
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FROM_SETTINGS = {
     "RIVULET_CAPACITY_VIEWERS": "capacityViewers",
     "RIVULET_EGRESS_MBPS": "egressMbps",
+    "RIVULET_PUBLISHER_MBPS": "publisherMbps",
     "RIVULET_DRAIN_SECONDS": "drainSeconds",
 }
 
@@ -29,6 +30,7 @@ def settings_map(node: Node) -> Json:
     data = {
         "capacityViewers": str(node.viewers),
         "egressMbps": str(node.egress_mbps),
+        "publisherMbps": str(node.publisher_mbps),
         "drainSeconds": str(node.drain_seconds),
     }
     tags = {**common_labels(node.role, node.region), labels.NODE: node.name}

@@ -34,6 +34,7 @@ class Node:
     replicas: int | None
     viewers: int = 500
     egress_mbps: int = 1000
+    publisher_mbps: int = 50
     exposure: str = "hostPort"
     drain_seconds: int = 600
     pod: PodSpec = PodSpec()
@@ -56,6 +57,7 @@ def parse(body: Json) -> Node:
         replicas=spec.get("replicas"),
         viewers=capacity.get("viewers", 500),
         egress_mbps=capacity.get("egressMbps", 1000),
+        publisher_mbps=capacity.get("publisherMbps", 50),
         exposure=spec.get("exposure", "hostPort"),
         drain_seconds=spec.get("drain", {}).get("seconds", 600),
         pod=_pod(spec.get("pod", {})),

@@ -79,6 +79,7 @@ EDGE_POD = {
                 {"name": "RIVULET_POD_UID", "valueFrom": _field("metadata.uid")},
                 {"name": "RIVULET_CAPACITY_VIEWERS", "valueFrom": _setting("capacityViewers")},
                 {"name": "RIVULET_EGRESS_MBPS", "valueFrom": _setting("egressMbps")},
+                {"name": "RIVULET_PUBLISHER_MBPS", "valueFrom": _setting("publisherMbps")},
                 {"name": "RIVULET_DRAIN_SECONDS", "valueFrom": _setting("drainSeconds")},
             ],
             "ports": [
@@ -190,7 +191,12 @@ def test_a_pools_wishes_come_before_the_regions_defaults() -> None:
 def test_settings_that_apply_at_the_next_start_stand_in_a_config_map() -> None:
     body = settings_map(_node(capacity={"viewers": 9}))
     assert body["metadata"]["name"] == "edge-eu-settings"
-    assert body["data"] == {"capacityViewers": "9", "egressMbps": "1000", "drainSeconds": "600"}
+    assert body["data"] == {
+        "capacityViewers": "9",
+        "egressMbps": "1000",
+        "publisherMbps": "50",
+        "drainSeconds": "600",
+    }
 
 
 def test_a_turn_server_is_coturn_with_a_guard_and_no_rights_n4() -> None:

@@ -27,6 +27,8 @@ pub struct Settings {
     pub gather: Duration,
     pub history: Duration,
     pub egress_mbps: u32,
+    /// What one publisher may send.
+    pub publisher_mbps: u32,
     pub limits: Limits,
     pub buffers: Buffers,
     /// Data threads, at least 1.
@@ -48,6 +50,7 @@ pub struct Handle {
     pub local: SocketAddr,
     buffers: Buffers,
     tcp: bool,
+    publisher_mbps: u32,
     crypto: Crypto,
     candidates: Mutex<Vec<SocketAddr>>,
     crew: Crew,
@@ -75,7 +78,8 @@ impl Handle {
         let clock = wall_clock();
         let node = || Node::new(crypto.clone(), settings.limits, config.clone(), clock, random::number());
         let crew = Crew::start(sockets, listener, &events, node)?;
-        Ok(Self { events, local, buffers: settings.buffers, tcp, crypto, candidates: Mutex::default(), crew })
+        let (buffers, publisher_mbps) = (settings.buffers, settings.publisher_mbps);
+        Ok(Self { events, local, buffers, tcp, publisher_mbps, crypto, candidates: Mutex::default(), crew })
     }
 
     pub fn set_candidates(&self, candidates: Vec<SocketAddr>) {
@@ -94,7 +98,7 @@ impl Handle {
         let local = self.local_transport(None);
         let answer = whip::answer(&local, &receiving);
         let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
-        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag));
+        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag).limited_to(self.publisher_mbps));
         let session = Session::new(Parts { role: Role::Publisher, media, local, peer: receiving.peer, agent }, now);
         let id = self.add(session, stream, Some(incarnation.to_owned()))?;
         Ok((id, answer))
