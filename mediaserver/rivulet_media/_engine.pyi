@@ -141,7 +141,8 @@ class Event(TypedDict):
     connected {session}              DTLS is finished and keys are in use
     closed    {session, reason}      reason: "peer-closed" | "handshake-timeout" (15 s) | "consent-expired" (30 s without a valid
                                      check) | "codec-changed" (the stream's video comes in a codec that this viewer did not agree
-                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "unreachable" (no TCP connection to
+                                     to) | "too-lossy" (a viewer that lost > 30 % for 10 s) | "too-fast" (a publisher that
+                                     sent more than publisher_mbps for more than 3 s) | "unreachable" (no TCP connection to
                                      the parent came about within 5 s) | "connection-lost" (of a relay over TCP) | "failed" |
                                      "shutdown"; never sent for a close() that Python asked for
     tracks    {session, stream, incarnation, tracks}   codecs known (again when the SPS says more)
@@ -194,6 +195,7 @@ class Engine:
         gather_ms: float = 10.0,
         history_ms: int = 1500,
         egress_mbps: int = 1000,
+        publisher_mbps: int = 50,
         max_sessions: int = 5000,
         max_handshakes: int = 500,
         send_buffer: int | None = None,
@@ -204,6 +206,7 @@ class Engine:
     ) -> Self:
         """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp`; start the data threads, at most 64.
 
+        `publisher_mbps`: what one publisher may send, in Mbit/s; one second of it may come at once. What goes beyond it is not passed on.
         `relay_congestion`: the congestion control that TCP connections of relays are to have on our side, where the kernel has it.
         OSError when the port is taken.
         """

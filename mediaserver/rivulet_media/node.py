@@ -309,6 +309,7 @@ def _bind_engine(node_settings: NodeSettings) -> Engine:
             node_settings.bind,
             node_settings.media_port,
             egress_mbps=node_settings.egress_mbps,
+            publisher_mbps=node_settings.publisher_mbps,
             threads=node_settings.media_threads or min(cpus.count(), MOST_THREADS),
             tcp=node_settings.media_tcp,
             max_sessions=node_settings.capacity_viewers + OTHER_SESSIONS,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rivulet_media._engine import Engine
 from rivulet_media.alarm import Alarm
+from rivulet_media.barring import Barring
 from rivulet_media.closing import Closing
 from rivulet_media.errors import RefusedError
 from rivulet_media.node_table import NodeTable
@@ -41,6 +42,7 @@ class Publishing:
         self._closing = closing
         self._clock = clock
         self._names: dict[str, PublishedName] = {}
+        self._barring = Barring()
         self._alarm = Alarm(self._tick)
         table.listen(self._table_changed)
         sessions.listen(self._session_ended)
@@ -48,6 +50,7 @@ class Publishing:
     def publish(self, offer: WhipOffer) -> tuple[Session, str]:
         """The session and the answer. RefusedError `name-in-use`; EngineError leaves the present publisher alone."""
         self._check_elsewhere(offer)
+        self._barring.check(offer.stream, offer.subject, self._clock())
         name = self._name(offer)
         name.check_free(offer.subject, self._clock())
         incarnation = secrets.token_hex(6)
@@ -118,8 +121,10 @@ class Publishing:
         entry = self._table.entry
         return PublishedName(self._table.ref, "" if entry is None else entry.region, offer.policy)
 
-    def _session_ended(self, session: Session, _: str) -> None:
+    def _session_ended(self, session: Session, reason: str) -> None:
         if session.kind == "publisher":
+            if reason == "too-fast":
+                self._barring.bar(session.stream, session.peer, self._clock())
             self._tell(session, lambda name: name.closed(session.id, self._clock()))
 
     def _tell(self, session: Session, what: Callable[[PublishedName], Outcome]) -> None:

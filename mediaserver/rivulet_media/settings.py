@@ -40,6 +40,7 @@ class NodeSettings:
     capacity_viewers: int = 500
     egress_mbps: int = 1000
     link_seconds: float = 60.0
+    publisher_mbps: int = 50
     log_level: str = "info"
 
 
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link-seconds",
         help="how long a link to a parent is kept that carries no relay (RIVULET_LINK_SECONDS; 60); 0: no links",
     )
+    parser.add_argument("--publisher-mbps", help="what one publisher may send (RIVULET_PUBLISHER_MBPS; 50)")
     parser.add_argument("--log-level", help=f"{', '.join(LEVELS)} (RIVULET_LOG_LEVEL; info)")
 
 
@@ -91,6 +93,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         capacity_viewers=reader.number("capacity_viewers", 500, 0, 1_000_000),
         egress_mbps=reader.number("egress_mbps", 1000, 1, 1_000_000),
         link_seconds=float(reader.number("link_seconds", 60, 0, 86_400)),
+        publisher_mbps=reader.number("publisher_mbps", 50, 1, 10_000),
         log_level=reader.one_of("log_level", LEVELS) or "info",
     )
 

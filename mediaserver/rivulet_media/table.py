@@ -17,6 +17,7 @@ Region = Annotated[str, Form(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "a region's nam
 StreamName = Annotated[str, Form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a stream's name")]
 Slot = Annotated[str, Form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a slot's name (a DNS label)")]
 Incarnation = Annotated[str, Form(r"[0-9a-f]{12}", "12 lower-case hex characters")]
+Fmtp = Annotated[str, Form(r"[^\x00-\x1f\x7f]{0,2048}", "at most 2,048 characters of one line")]
 NodeRef = Annotated[str, Form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9a-f]{12}", "slot/incarnation")]
 Role = Literal["origin", "transcoder", "edge"]
 NodeState = Literal["waiting", "up", "full", "draining", "down"]
@@ -93,7 +94,7 @@ class Track:
     codec: str
     clock_rate: int
     channels: int | None = None
-    fmtp: str = ""
+    fmtp: Fmtp = ""
     layers: tuple[Layer, ...] | None = None
 
 

@@ -75,7 +75,13 @@ def test_one_image_and_small_pods(cdn: Cdn) -> None:
         for container in containers
     ]
     of_its_own = {"RIVULET_ROLE", "RIVULET_SLOT", "RIVULET_MEDIA_PORT"}
-    of_its_pool = {"RIVULET_CAPACITY_VIEWERS", "RIVULET_DRAIN_SECONDS", "RIVULET_EGRESS_MBPS", "RIVULET_MEDIA_THREADS"}
+    of_its_pool = {
+        "RIVULET_CAPACITY_VIEWERS",
+        "RIVULET_DRAIN_SECONDS",
+        "RIVULET_EGRESS_MBPS",
+        "RIVULET_MEDIA_THREADS",
+        "RIVULET_PUBLISHER_MBPS",
+    }
     assert set().union(*different) <= of_its_own | of_its_pool
     for container in containers:
         assert in_bytes(container["resources"]["limits"]["memory"]) <= 2 * GIB

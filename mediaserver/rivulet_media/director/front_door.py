@@ -11,7 +11,7 @@ from rivulet_media.director import choice
 from rivulet_media.director.answers import Handler, json_answer, refusals, response
 from rivulet_media.director.balancer import RoundRobin, server_list
 from rivulet_media.director.directory import Directory
-from rivulet_media.director.event_streams import EventStreams
+from rivulet_media.director.event_streams import EventStreams, Reader
 from rivulet_media.director.passing import Call
 from rivulet_media.director.resources import Limits
 from rivulet_media.director.signalling import SessionPart, SessionPlace, Signalling
@@ -143,7 +143,7 @@ class FrontDoor:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         call, place = await self._client_call(request), session_place(request, "events")
         source = self._signalling.events(call, place, request.query.get("events", ""))
-        return await self._event_streams.pass_on(request, source)
+        return await self._event_streams.pass_on(request, source, Reader(place.session, call.client))
 
     async def _choose_events(self, request: web.Request) -> web.Response:
         call = await self._client_call(request)

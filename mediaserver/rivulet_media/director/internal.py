@@ -7,7 +7,7 @@ from aiohttp import web
 
 from rivulet_media.director.answers import json_answer, refusals, response
 from rivulet_media.director.directory import Directory
-from rivulet_media.director.event_streams import EventStreams
+from rivulet_media.director.event_streams import EventStreams, Reader
 from rivulet_media.director.front_door import read_call, session_place
 from rivulet_media.director.joining import JoinRefusedError
 from rivulet_media.director.mesh import Mesh
@@ -175,7 +175,7 @@ class Internal:
     async def _passed_events(self, request: web.Request) -> web.StreamResponse:
         call, place = await self._passed_call(request), session_place(request, "events")
         source = self.signalling.events(call, place, request.query.get("events", ""))
-        return await self.event_streams.pass_on(request, source)
+        return await self.event_streams.pass_on(request, source, Reader(place.session, call.client))
 
     async def _passed_choice_of_events(self, request: web.Request) -> web.Response:
         call = await self._passed_call(request)

@@ -16,6 +16,7 @@ FROM_SETTINGS = {
     "RIVULET_CAPACITY_VIEWERS": "capacityViewers",
     "RIVULET_EGRESS_MBPS": "egressMbps",
     "RIVULET_MEDIA_THREADS": "mediaThreads",
+    "RIVULET_PUBLISHER_MBPS": "publisherMbps",
     "RIVULET_DRAIN_SECONDS": "drainSeconds",
 }
 
@@ -31,6 +32,7 @@ def settings_map(node: Node) -> Json:
         "capacityViewers": str(node.viewers),
         "egressMbps": str(node.egress_mbps),
         "mediaThreads": str(node.media_threads),
+        "publisherMbps": str(node.publisher_mbps),
         "drainSeconds": str(node.drain_seconds),
     }
     tags = {**common_labels(node.role, node.region), labels.NODE: node.name}

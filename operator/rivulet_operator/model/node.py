@@ -35,6 +35,7 @@ class Node:
     viewers: int = 500
     egress_mbps: int = 1000
     media_threads: int = 0
+    publisher_mbps: int = 50
     exposure: str = "hostPort"
     drain_seconds: int = 600
     pod: PodSpec = PodSpec()
@@ -58,6 +59,7 @@ def parse(body: Json) -> Node:
         viewers=capacity.get("viewers", 500),
         egress_mbps=capacity.get("egressMbps", 1000),
         media_threads=capacity.get("mediaThreads", 0),
+        publisher_mbps=capacity.get("publisherMbps", 50),
         exposure=spec.get("exposure", "hostPort"),
         drain_seconds=spec.get("drain", {}).get("seconds", 600),
         pod=_pod(spec.get("pod", {})),

@@ -15,7 +15,7 @@ def test_p13_a_node_needs_role_and_region_and_gets_the_documented_defaults(kube:
 
 def test_a_part_of_capacity_is_completed(kube: KubeApi) -> None:
     spec = stored(kube, "CDNNode", "edge-elsewhere", {"role": "edge", "region": "eu", "capacity": {"viewers": 50}})
-    assert spec["capacity"] == {"viewers": 50, "egressMbps": 1000, "mediaThreads": 0}
+    assert spec["capacity"] == {"viewers": 50, "egressMbps": 1000, "mediaThreads": 0, "publisherMbps": 50}
 
 
 def test_a_stream_needs_a_region_and_gets_the_documented_defaults(kube: KubeApi) -> None:

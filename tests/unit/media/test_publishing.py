@@ -6,7 +6,7 @@ import pytest
 
 from rivulet_media._engine import OfferError
 from rivulet_media.closing import Closing
-from rivulet_media.errors import RefusedError
+from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.node_table import NodeTable
 from rivulet_media.publishing import Publishing, WhipOffer
 from rivulet_media.sessions import Session, Sessions
@@ -137,6 +137,22 @@ async def test_a_session_that_breaks_is_lost_and_its_delete_still_ends_the_strea
     assert scene.entries == [("lost", None)]
     assert scene.publishing.deleted(session)
     assert scene.entries == [("ended", "stream-ended")]
+
+
+async def test_a_publisher_that_was_too_fast_pauses_and_another_may_take_over() -> None:
+    """S5."""
+    scene = Scene()
+    session = scene.live()
+    scene.sessions.end(session.id, "too-fast", 0)
+    assert scene.entries == [("lost", None)]
+    with pytest.raises(NotYetError, match="more on s than this node takes"):
+        scene.publish("camera-1")
+    with pytest.raises(RefusedError, match="being published by camera-1"):
+        scene.publish("camera-2")
+    other = scene.publishing.publish(WhipOffer("t", "camera-1", StreamPolicy(stream="t"), "offer"))[0]
+    scene.publishing.active(other)
+    scene.sessions.end(other.id, "peer-closed", 0)
+    scene.publishing.publish(WhipOffer("t", "camera-1", StreamPolicy(stream="t"), "offer"))
 
 
 async def test_a_name_that_is_live_on_another_origin_is_refused_to_strangers() -> None:

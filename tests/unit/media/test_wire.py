@@ -135,6 +135,19 @@ def test_a_wrong_key_is_named_by_its_path(text: str, path: str) -> None:
     assert error.value.path == path
 
 
+def test_parameters_of_a_codec_are_one_line_of_bounded_length() -> None:
+    def told(fmtp: str) -> str:
+        (entry,) = json.loads(render(wire.Entries(streams=(STREAM,))))["streams"]
+        entry["tracks"][0]["fmtp"] = fmtp
+        return json.dumps({"type": "entries", "nodes": [], "streams": [entry]})
+
+    assert isinstance(parse(told("x" * 2048), FROM_NODE), wire.Entries)
+    for wrong in ("x" * 2049, "x\r\na=y"):
+        with pytest.raises(WireError) as error:
+            parse(told(wrong), FROM_NODE)
+        assert error.value.path == "streams[0].tracks[0].fmtp"
+
+
 def test_unknown_keys_are_ignored_and_a_frame_over_4_mib_is_refused() -> None:
     assert parse('{"type": "goodbye", "later": {"more": 1}}', FROM_NODE) == wire.Goodbye()
     with pytest.raises(WireError, match="longer"):

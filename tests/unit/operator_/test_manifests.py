@@ -80,6 +80,7 @@ EDGE_POD = {
                 {"name": "RIVULET_CAPACITY_VIEWERS", "valueFrom": _setting("capacityViewers")},
                 {"name": "RIVULET_EGRESS_MBPS", "valueFrom": _setting("egressMbps")},
                 {"name": "RIVULET_MEDIA_THREADS", "valueFrom": _setting("mediaThreads")},
+                {"name": "RIVULET_PUBLISHER_MBPS", "valueFrom": _setting("publisherMbps")},
                 {"name": "RIVULET_DRAIN_SECONDS", "valueFrom": _setting("drainSeconds")},
             ],
             "ports": [
@@ -195,6 +196,7 @@ def test_settings_that_apply_at_the_next_start_stand_in_a_config_map() -> None:
         "capacityViewers": "9",
         "egressMbps": "1000",
         "mediaThreads": "0",
+        "publisherMbps": "50",
         "drainSeconds": "600",
     }
 

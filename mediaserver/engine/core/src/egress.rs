@@ -1,6 +1,7 @@
 //! Sealed datagrams on their way to the sockets.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::border::ViewerId;
 use crate::tcp::Lane;
@@ -16,6 +17,8 @@ pub struct Message {
     pub segment: u16,
     /// What it is, for a connection on which not everything can go at once.
     pub lane: Lane,
+    /// Since when it could have left; None: it has just come up.
+    pub since: Option<Instant>,
 }
 
 impl Message {

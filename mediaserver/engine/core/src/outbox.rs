@@ -1,6 +1,7 @@
 //! Sealed datagrams of many viewers in one arena, in the order in which they leave.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::border::{Totals, ViewerId};
 use crate::egress::{Egress, Message};
@@ -17,6 +18,8 @@ pub struct Outbox {
     pub bytes: Vec<u8>,
     /// What is committed from now on.
     pub lane: Lane,
+    /// Since when that could have left.
+    pub since: Option<Instant>,
     messages: Vec<Message>,
     sent: usize,
     /// The last message as a run that may grow.
@@ -42,14 +45,15 @@ impl Outbox {
         if let (Some(run), Some(last)) = (&mut self.run, self.messages.last_mut())
             && last.viewer == viewer
             && last.destination == destination
-            && (last.lane == self.lane || tcp::number(destination).is_none())
+            && ((last.lane, last.since) == (self.lane, self.since) || tcp::number(destination).is_none())
             && run.extend(len)
         {
             last.len += len;
             return;
         }
         self.run = Some(Run::of(len));
-        self.messages.push(Message { viewer, destination, start, len, segment: len as u16, lane: self.lane });
+        let (segment, lane, since) = (len as u16, self.lane, self.since);
+        self.messages.push(Message { viewer, destination, start, len, segment, lane, since });
     }
 
     /// What was begun is given up: the arena ends with what was committed.

@@ -1,5 +1,6 @@
 //! One session that we send to: its place in the stream's log, its tracks, what it asks for.
 
+mod held;
 mod layers;
 mod start;
 
@@ -24,7 +25,7 @@ use crate::slots::{Id, Slots};
 use crate::source::{Burst, Source};
 use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
-use crate::tcp::{self, Lane};
+use crate::tcp::Lane;
 use crate::timeline;
 use layers::Layers;
 pub use layers::{Playing, Switch, Why};
@@ -56,6 +57,8 @@ pub struct Viewer {
     held: bool,
     /// Position in the stream's log.
     cursor: u64,
+    /// Before this position audio has gone out ahead of video that waits.
+    ahead: u64,
     /// Catches up with `cursor`; video comes from there meanwhile.
     replay: Option<Replay>,
     last_replay: Option<Instant>,
@@ -132,6 +135,7 @@ impl Viewer {
             repairs: Repairs::default(),
             held: false,
             cursor: 0,
+            ahead: 0,
             replay: None,
             last_replay: None,
             estranged: false,
@@ -209,12 +213,19 @@ impl Viewer {
         let (mut went_on, mut video) = (false, false);
         loop {
             self.pass_over(stream);
-            let next = stream.burst(self.cursor).filter(|burst| !self.keeps_back(burst));
-            let Some(burst) = next.filter(|burst| !(video && burst.kind == Kind::Video)) else { return went_on };
+            let Some(burst) = stream.burst(self.cursor) else { return went_on };
+            if video && burst.kind == Kind::Video {
+                return went_on;
+            }
+            if self.keeps_back(burst) {
+                self.send_ahead(destination, turn, outcome);
+                return went_on;
+            }
+            let left = self.has_gone_ahead(burst);
             self.cursor += 1;
             video |= burst.kind == Kind::Video;
             went_on = true;
-            if self.replay.is_none() || burst.kind != Kind::Video {
+            if !left && (self.replay.is_none() || burst.kind != Kind::Video) {
                 self.send_burst(burst, destination, turn, outcome);
             }
         }
@@ -247,7 +258,7 @@ impl Viewer {
         while let Some(burst) = turn.stream.burst(self.cursor)
             && turn.now.saturating_duration_since(burst.emitted) > turn.config.late_limit
         {
-            let heard = self.hears(burst);
+            let heard = self.hears(burst).filter(|_| !self.has_gone_ahead(burst));
             if burst.kind == Kind::Video && heard.is_some() {
                 from = from.or(Some(self.cursor));
             }
@@ -262,19 +273,6 @@ impl Viewer {
         let cut = playing && !self.plays_video();
         self.stats.cut += u64::from(cut);
         cut.then_some(Restart::Cut(from.filter(|_| !overtaken)))
-    }
-
-    /// Video that was on its way in the connection was too late: none is sent before a key frame.
-    pub fn on_cut(&mut self) {
-        self.replay = None;
-        self.interrupt_video();
-        self.stats.cut += 1;
-    }
-
-    /// Whether it is reached by a TCP connection.
-    #[must_use]
-    pub fn is_over_tcp(&self) -> bool {
-        self.destination.and_then(tcp::number).is_some()
     }
 
     fn send_burst(&mut self, burst: &Burst, destination: SocketAddr, turn: &mut Turn<'_>, outcome: &mut Outcome) {
@@ -305,6 +303,8 @@ impl Viewer {
         };
         let mut last = None;
         turn.outbox.lane = Self::lane(burst);
+        // What is replayed is old by intention.
+        turn.outbox.since = Some(burst.emitted).filter(|_| self.replay.is_none() || burst.kind == Kind::Audio);
         for packet in burst.packets.iter().chain(follow) {
             let Some(number) = self.tracks[at].number(&segment, packet) else { continue };
             let start = turn.outbox.bytes.len();
@@ -315,25 +315,11 @@ impl Viewer {
             }
         }
         turn.outbox.lane = Lane::Urgent;
+        turn.outbox.since = None;
         if let Some(last) = last {
             self.tracks[at].note(&segment, last);
         }
         self.note_burst(at, burst, turn.now);
-    }
-
-    /// Whether `burst` waits in the log because the connection takes no video.
-    fn keeps_back(&self, burst: &Burst) -> bool {
-        let goes_out = self.replay.is_none() && (self.plays_video() || burst.starts_key_frame);
-        self.held && burst.kind == Kind::Video && goes_out
-    }
-
-    /// Of a burst.
-    fn lane(burst: &Burst) -> Lane {
-        match burst.kind {
-            Kind::Audio => Lane::Urgent,
-            Kind::Video if burst.starts_key_frame => Lane::KeyFrame,
-            Kind::Video => Lane::Video,
-        }
     }
 
     fn note_burst(&mut self, at: usize, burst: &Burst, now: Instant) {

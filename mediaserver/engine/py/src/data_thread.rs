@@ -352,11 +352,12 @@ impl Egress for SocketEgress<'_> {
 }
 
 impl SocketEgress<'_> {
-    /// A connection takes everything; that it is behind holds back what would come next.
+    /// A connection takes everything; that it is behind holds back what would come next. What has waited in the log may wait less here.
     fn send_on_connection(&mut self, message: &Message, bytes: &[u8]) {
+        let since = message.since.unwrap_or(self.now);
         let whole = &bytes[message.start..message.start + message.len];
         for datagram in whole.chunks(usize::from(message.segment).max(1)) {
-            self.connections.push(message.destination, datagram, message.lane, self.now);
+            self.connections.push(message.destination, datagram, message.lane, since);
         }
         self.connections.flush(message.destination, self.poller, self.now);
     }

@@ -40,8 +40,9 @@ pub struct Engine {
 #[allow(clippy::needless_pass_by_value, reason = "what PyO3 extracts")]
 impl Engine {
     #[new]
-    #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, max_sessions=5000,
-                        max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1, tcp=true, relay_congestion="bbr"))]
+    #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, publisher_mbps=50,
+                        max_sessions=5000, max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1,
+                        tcp=true, relay_congestion="bbr"))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]
     fn new(
         py: Python<'_>,
@@ -50,6 +51,7 @@ impl Engine {
         gather_ms: f64,
         history_ms: u64,
         egress_mbps: u32,
+        publisher_mbps: u32,
         max_sessions: usize,
         max_handshakes: usize,
         send_buffer: Option<usize>,
@@ -65,6 +67,7 @@ impl Engine {
             gather,
             history: Duration::from_millis(history_ms),
             egress_mbps,
+            publisher_mbps,
             limits: Limits { sessions: max_sessions, handshakes: max_handshakes },
             buffers: Buffers { send: send_buffer, receive: receive_buffer },
             threads,

@@ -27,6 +27,8 @@ pub struct Settings {
     pub gather: Duration,
     pub history: Duration,
     pub egress_mbps: u32,
+    /// What one publisher may send.
+    pub publisher_mbps: u32,
     pub limits: Limits,
     pub buffers: Buffers,
     /// Data threads, at least 1.
@@ -50,6 +52,7 @@ pub struct Handle {
     pub local: SocketAddr,
     pub(crate) buffers: Buffers,
     tcp: bool,
+    publisher_mbps: u32,
     pub(crate) crypto: Crypto,
     candidates: Mutex<Vec<SocketAddr>>,
     pub(crate) crew: Crew,
@@ -78,7 +81,8 @@ impl Handle {
         let node = || Node::new(crypto.clone(), settings.limits, config.clone(), clock, random::number());
         let crew =
             Crew::start(sockets, (listener, settings.limits.connections(), &settings.congestion), &events, node)?;
-        Ok(Self { events, local, buffers: settings.buffers, tcp, crypto, candidates: Mutex::default(), crew })
+        let (buffers, publisher_mbps) = (settings.buffers, settings.publisher_mbps);
+        Ok(Self { events, local, buffers, tcp, publisher_mbps, crypto, candidates: Mutex::default(), crew })
     }
 
     pub fn set_candidates(&self, candidates: Vec<SocketAddr>) {
@@ -97,7 +101,7 @@ impl Handle {
         let local = self.local_transport(None);
         let answer = whip::answer(&local, &receiving);
         let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
-        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag));
+        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag).limited_to(self.publisher_mbps));
         let session = Session::new(Parts { role: Role::Publisher, media, local, peer: receiving.peer, agent }, now);
         let id = self.add(session, stream, Some(incarnation.to_owned()))?;
         Ok((id, answer))

@@ -20,6 +20,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "rtp" => rtp_packets(),
         "rtcp" => reports(),
         "payload" => payloads(),
+        "framing" => streams(),
+        "address" => addresses(),
         "dtls" => flights().iter().flat_map(|flight| flight.datagrams.clone()).collect(),
         "handshake" => flights().iter().map(|flight| joined(&[flight.role], &flight.datagrams)).collect(),
         "certificate" => certificates(),
@@ -37,6 +39,29 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
 fn joined(first: &[u8], parts: &[Vec<u8>]) -> Vec<u8> {
     let sized = |part: &Vec<u8>| [&u16::try_from(part.len()).unwrap_or(0).to_be_bytes(), &part[..]].concat();
     first.iter().copied().chain(parts.iter().flat_map(sized)).collect()
+}
+
+/// What a client sends on a connection, behind the size of the pieces in which it is read.
+fn streams() -> Vec<Vec<u8>> {
+    let all = [stun(), rtp_packets(), reports()];
+    let longest = vec![vec![0x80; 1_500], vec![], vec![0x80; 1_501]];
+    let sizes = [0_u8, 1, 2, 3, 255];
+    all.iter().chain([&longest]).flat_map(|datagrams| sizes.map(|size| joined(&[size], datagrams))).collect()
+}
+
+/// Numbers of connections, each with its peer's address, port and scope.
+fn addresses() -> Vec<Vec<u8>> {
+    let row = |number: u32, ip: &str, port: u16, scope: u32| {
+        let ip: std::net::Ipv6Addr = ip.parse().expect("an address");
+        [&number.to_be_bytes()[..], &ip.octets(), &port.to_be_bytes(), &scope.to_be_bytes()].concat()
+    };
+    let rows = [
+        row(16, "2001:db8::7", 7_000, 0),
+        row(17, "::ffff:192.0.2.7", 7_000, 0),
+        row(u32::MAX, "fe80::1", 65_535, 3),
+        row(0, "::", 0, 0),
+    ];
+    rows.iter().cloned().chain([rows.concat()]).collect()
 }
 
 /// A binding request as a client sends it, `attributes` before its integrity.

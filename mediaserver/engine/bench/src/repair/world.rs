@@ -234,7 +234,7 @@ pub fn play(scene: &Scene) -> Option<Outcome> {
                     edge.on_source_report(relayed, track, ntp, rtp_timestamp, now);
                 }
                 Received::NeedsKeyFrame { .. } => edge.request_key_frame(&stream, now),
-                Received::Retuned { .. } | Received::Ended | Received::Feedback(_) => {}
+                Received::Retuned { .. } | Received::Ended | Received::TooFast | Received::Feedback(_) => {}
             }
         }
         for received in last.turn(&mut edge, now) {

@@ -67,7 +67,7 @@ impl Player {
         }
     }
 
-    fn receive(&mut self, datagram: &[u8], at: Instant) {
+    pub fn receive(&mut self, datagram: &[u8], at: Instant) {
         let mut bytes = datagram.to_vec();
         if (200..=206).contains(&bytes[1]) {
             let len = self.opener.open_rtcp(&mut bytes).expect("authentic RTCP");

@@ -145,7 +145,8 @@ pub fn receive(ground: &mut Ground, data: &[u8]) {
                 Received::Report { .. }
                 | Received::Retuned { .. }
                 | Received::NeedsKeyFrame { .. }
-                | Received::Ended => {}
+                | Received::Ended
+                | Received::TooFast => {}
             }
         }
         assert!(feedback <= 16, "{feedback} at once");

@@ -2,6 +2,7 @@
 //!
 //! A check panics when something does not hold. It depends on its bytes alone, so whatever is found can be found again.
 
+mod connections;
 mod descriptions;
 mod media;
 mod parsers;
@@ -39,11 +40,13 @@ pub struct Target {
     pub check: fn(&mut Ground, &[u8]),
 }
 
-pub const TARGETS: [Target; 14] = [
-    Target { name: "stun", share: 110, is_text: false, check: parsers::stun },
-    Target { name: "rtp", share: 110, is_text: false, check: parsers::rtp },
-    Target { name: "rtcp", share: 110, is_text: false, check: parsers::rtcp },
-    Target { name: "payload", share: 110, is_text: false, check: parsers::payload },
+pub const TARGETS: [Target; 16] = [
+    Target { name: "stun", share: 100, is_text: false, check: parsers::stun },
+    Target { name: "rtp", share: 100, is_text: false, check: parsers::rtp },
+    Target { name: "rtcp", share: 100, is_text: false, check: parsers::rtcp },
+    Target { name: "payload", share: 100, is_text: false, check: parsers::payload },
+    Target { name: "framing", share: 30, is_text: false, check: connections::framing },
+    Target { name: "address", share: 10, is_text: false, check: connections::address },
     Target { name: "dtls", share: 60, is_text: false, check: parsers::dtls },
     Target { name: "certificate", share: 60, is_text: false, check: parsers::certificate },
     Target { name: "trace", share: 60, is_text: false, check: parsers::trace },

@@ -60,6 +60,20 @@ fn first_payload(sending: &Sending, kind: Kind) -> (Codec, u8, Option<u8>) {
     (media.payloads[0].format.codec, media.payloads[0].payload_type, media.payloads[0].rtx)
 }
 
+#[test]
+fn parameters_that_would_fill_every_nodes_table_are_refused() {
+    let offer = |more: usize| {
+        let known = "a=fmtp:111 minptime=10;useinbandfec=1";
+        let grown = format!("{known};{}", "x".repeat(more));
+        CHROMIUM_PUBLISH.replace(known, &grown)
+    };
+    let most = 1_024 - "minptime=10;useinbandfec=1;".len();
+    assert!(publish(&offer(most), &[]).is_ok());
+    let refused = publish(&offer(most + 1), &[]);
+    assert_eq!(refused.unwrap_err(), Refusal::malformed("an a=fmtp is longer than 1024 bytes"));
+    assert!(play(&offer(most + 1).replace("sendonly", "recvonly"), &[opus()]).is_ok(), "a viewer's go nowhere");
+}
+
 fn lines<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
     text.lines().filter(|line| line.starts_with(prefix)).collect()
 }

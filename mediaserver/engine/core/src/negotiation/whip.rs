@@ -18,6 +18,9 @@ const EXTENSIONS: [Extension; 9] = [
     Extension::RepairedRid,
 ];
 
+/// The longest parameters of a format that a publisher may have, bytes: they go into the table of every node.
+const MAX_FMTP: usize = 1_024;
+
 /// Judge a publisher's offer; `codecs` is the order of preference (empty: the default).
 ///
 /// # Errors
@@ -37,6 +40,9 @@ pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> 
         }
         if media.iter().any(|m| m.kind == kind) {
             return Err(Refusal::unsupported(format!("at most one {} track can be published", kind.name())));
+        }
+        if section.payloads.iter().any(|payload| payload.format.fmtp.len() > MAX_FMTP) {
+            return Err(Refusal::malformed(format!("an a=fmtp is longer than {MAX_FMTP} bytes")));
         }
         media.push(receive(offer, section, kind, order)?);
     }

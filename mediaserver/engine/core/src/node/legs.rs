@@ -266,6 +266,7 @@ impl Node {
             }),
             Received::Feedback(datagram) => self.send_for_leg(id, datagram, now),
             Received::Ended => self.end_leg(id, CloseReason::PeerClosed, now),
+            Received::TooFast => self.end_leg(id, CloseReason::TooFast, now),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: nothing is ever held back, and no packet goes on twice. What is missing is asked for beside the flow, and its repair
 //! goes through when it comes; who needs order makes it.
 
+mod allowance;
 mod arrivals;
 mod extensions;
 mod missing;
@@ -21,6 +22,7 @@ use crate::negotiation::{Extension, Kind, ReceivedMedia, Receiving};
 use crate::rtcp::{self, Report};
 use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
+use allowance::{Allowance, Verdict};
 use missing::Arrival;
 use round_trip::RoundTrip;
 use track::{Found, Track, Way};
@@ -58,6 +60,8 @@ pub enum Received {
     },
     /// The peer said BYE for all tracks.
     Ended,
+    /// The peer sends more than it may, and has for some time.
+    TooFast,
     /// SRTCP for the peer.
     Feedback(Vec<u8>),
 }
@@ -109,6 +113,8 @@ pub struct Receiver {
     wants_arrival_times: bool,
     /// The peer is a node of ours: it sends the layers that we want.
     peer_is_node: bool,
+    /// None: the peer may send whatever it likes.
+    allowance: Option<Allowance>,
     round_trip: RoundTrip,
     next_report: Option<Instant>,
     figures: Figures,
@@ -139,6 +145,7 @@ impl Receiver {
             arrival_times: None,
             wants_arrival_times: media.iter().any(wanted),
             peer_is_node: false,
+            allowance: None,
             round_trip: RoundTrip::default(),
             next_report: None,
             figures: Figures::default(),
@@ -159,6 +166,12 @@ impl Receiver {
     #[must_use]
     pub fn of_leg(media: &[ReceivedMedia], cname: &str, ssrc: u32) -> Self {
         Self { ssrc, reports_at_once: true, ..Self::of(media, cname).without_arrival_times() }
+    }
+
+    /// The peer may send so many Mbit/s in all.
+    #[must_use]
+    pub fn limited_to(self, megabits: u32) -> Self {
+        Self { allowance: Some(Allowance::new(megabits)), ..self }
     }
 
     /// What the forwarder is told of the tracks.
@@ -200,9 +213,10 @@ impl Receiver {
         scratch.clear();
         scratch.extend_from_slice(datagram);
         let known = if crate::session::is_rtp(datagram) {
-            keyed.opener.open_rtp(&mut scratch).is_some_and(|(index, len)| self.on_rtp(&scratch[..len], index, now))
+            let opened = keyed.opener.open_rtp(&mut scratch);
+            opened.is_some_and(|(index, len)| !self.may_pass(datagram, now) || self.on_rtp(&scratch[..len], index, now))
         } else {
-            let opened = keyed.opener.open_rtcp(&mut scratch);
+            let opened = keyed.opener.open_rtcp(&mut scratch).filter(|_| self.may_pass(datagram, now));
             opened.map(|len| self.on_rtcp(&scratch[..len], now)).is_some()
         };
         self.figures.rejected += u64::from(!known);
@@ -275,6 +289,17 @@ impl Receiver {
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures { rtt: self.round_trip.known(), ..self.figures }
+    }
+
+    /// Whether an authentic datagram is within what the peer may send. One that is not counts as lost: who heeds congestion sends
+    /// less then.
+    fn may_pass(&mut self, datagram: &[u8], now: Instant) -> bool {
+        let Some(allowance) = &mut self.allowance else { return true };
+        let verdict = allowance.take(datagram.len(), now);
+        if verdict == Verdict::Ends {
+            self.outputs.push_back(Received::TooFast);
+        }
+        verdict == Verdict::Passes
     }
 
     /// False: it belongs to no track.

@@ -1,5 +1,6 @@
 #![allow(clippy::cast_possible_truncation)] // Low bits are meant.
 
+mod allowance;
 mod layers;
 
 use super::*;
@@ -33,6 +34,7 @@ struct World {
     retuned: Vec<(usize, Codec)>,
     key_frames_needed: usize,
     ended: bool,
+    too_fast: bool,
 }
 
 fn receiving(ssrcs: Option<u32>) -> Receiving {
@@ -93,6 +95,7 @@ impl World {
             retuned: vec![],
             key_frames_needed: 0,
             ended: false,
+            too_fast: false,
         }
     }
 
@@ -150,6 +153,7 @@ impl World {
                 Received::Retuned { track, spec } => self.retuned.push((track, spec.codec)),
                 Received::NeedsKeyFrame { .. } => self.key_frames_needed += 1,
                 Received::Ended => self.ended = true,
+                Received::TooFast => self.too_fast = true,
                 Received::Feedback(mut sealed) => {
                     let len = self.opener.open_rtcp(&mut sealed).expect("ours");
                     sealed.truncate(len);

@@ -349,7 +349,7 @@ impl Session {
 
     fn take_received(&mut self) {
         let Media::Inbound(receiver) = &mut self.media else { return };
-        let mut ended = false;
+        let mut ended = None;
         while let Some(received) = receiver.poll_output() {
             self.outputs.push_back(match received {
                 Received::Packet { track, packet } => Output::Packet { track, packet },
@@ -361,13 +361,17 @@ impl Session {
                     Output::Transmit { to, datagram }
                 }
                 Received::Ended => {
-                    ended = true;
+                    ended = Some(CloseReason::PeerClosed);
+                    continue;
+                }
+                Received::TooFast => {
+                    ended = Some(CloseReason::TooFast);
                     continue;
                 }
             });
         }
-        if ended {
-            self.end(CloseReason::PeerClosed);
+        if let Some(reason) = ended {
+            self.end(reason);
         }
     }
 

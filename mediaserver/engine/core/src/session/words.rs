@@ -67,6 +67,8 @@ pub enum CloseReason {
     ConsentExpired,
     /// A viewer that lost more than 30 % for 10 s.
     TooLossy,
+    /// A publisher that sent more than it may, for more than a moment.
+    TooFast,
     Failed,
     Shutdown,
     /// The stream goes on in a codec that the viewer did not agree to.
@@ -85,6 +87,7 @@ impl CloseReason {
             Self::HandshakeTimeout => "handshake-timeout",
             Self::ConsentExpired => "consent-expired",
             Self::TooLossy => "too-lossy",
+            Self::TooFast => "too-fast",
             Self::Failed => "failed",
             Self::Shutdown => "shutdown",
             Self::CodecChanged => "codec-changed",

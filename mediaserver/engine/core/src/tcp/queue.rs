@@ -1,14 +1,15 @@
 //! What waits to be written to one TCP connection: as little as possible, the urgent first, and nothing that is late.
 //!
-//! Invariant: a frame that has been begun is written to its end; every other one leaves within its lane's limit or never. Most of
-//! what waits is not here but in the stream's log, for whoever is behind gets no more video (`is_behind`).
+//! Invariant: a frame that has been begun is written to its end; every other one is begun within its lane's limit, counted from when
+//! it could have left the node, or never. Most of what waits is not here but in the stream's log, for whoever is behind gets no more
+//! video (`is_behind`).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::framing::frame;
 
-/// How long anything may wait.
+/// How long anything may wait, in the stream's log and here together.
 pub const QUEUE_LIMIT: Duration = Duration::from_millis(300);
 /// How long a key frame may: it is what a cut leads to, and would never get through a path on which it takes longer than others may.
 pub const KEY_FRAME_LIMIT: Duration = Duration::from_secs(1);
@@ -61,13 +62,14 @@ impl SendQueue {
         self.key_frame_limit = RELAY_KEY_FRAME_LIMIT;
     }
 
-    pub fn push(&mut self, datagram: &[u8], lane: Lane, now: Instant) {
+    /// `since`: when it could have left.
+    pub fn push(&mut self, datagram: &[u8], lane: Lane, since: Instant) {
         let (queue, limit) = match lane {
             Lane::Urgent => (&mut self.urgent, QUEUE_LIMIT),
             Lane::Video => (&mut self.video, QUEUE_LIMIT),
             Lane::KeyFrame => (&mut self.video, self.key_frame_limit),
         };
-        queue.push_back(Waiting { until: now + limit, datagram: datagram.to_vec() });
+        queue.push_back(Waiting { until: since + limit, datagram: datagram.to_vec() });
     }
 
     /// The bytes to be written next; empty when nothing waits.
@@ -113,7 +115,7 @@ impl SendQueue {
     /// When `drop_late` will find something.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.urgent.front().into_iter().chain(&self.video).map(|waiting| waiting.until).min()
+        self.urgent.iter().chain(&self.video).map(|waiting| waiting.until).min()
     }
 }
 
