@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start interop fuzz
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start bench-repair interop fuzz
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -30,6 +30,9 @@ soak: ## restless viewers and publishers, processes stopped and killed: nothing 
 
 bench-start: ## POST to first decoded frame, warm edge and cold edge
 	hack/setup && .venv/bin/python tests/bench/start.py
+
+bench-repair: ## what viewers see at 1 to 10 % loss, simulated: the table of docs/benchmarks/repair.md
+	cd mediaserver/engine && CARGO_TARGET_DIR="$${RIVULET_CACHE:-$$HOME/.cache/rivulet}/cargo" nice -n 19 cargo run -q --release --locked -p rivulet-bench -- repair
 
 fuzz: ## spoilt inputs for every reader of foreign bytes (INPUTS=10000000 SEED=1 READER=sdp…)
 	cd mediaserver/engine && CARGO_TARGET_DIR="$${RIVULET_CACHE:-$$HOME/.cache/rivulet}/cargo" nice -n 19 cargo run -q --profile fuzz -p rivulet-bench -- \
