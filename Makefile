@@ -19,11 +19,11 @@ check unit bare clusters: ## one stage of `make test`
 interop: ## every untouched client of tests/interop, the large ones installed first; writes docs/interop.md
 	hack/interop
 
-bench-fanout: ## server CPU per delivered packet at 10, 100, 500 viewers
-	hack/setup && .venv/bin/python tests/bench/fanout.py
+bench-fanout: ## server CPU per delivered packet at 10 to 1,000 viewers; VIA=pod behind a pod's network; writes docs/benchmarks/fanout-*
+	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/fanout.py --via $(or $(VIA),loopback) --write docs/benchmarks
 
-bench-joins: ## server CPU per join beside 300 running viewers, and what those notice
-	hack/setup && .venv/bin/python tests/bench/joins.py
+bench-joins: ## server CPU per join beside 300 running viewers, and what those notice; THROUGH=director by HTTP
+	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/joins.py --through $(or $(THROUGH),engine)
 
 soak: ## restless viewers and publishers, processes stopped and killed: nothing is left of them; half an hour (MINUTES=…)
 	hack/setup && .venv/bin/python tests/soak/soak.py --minutes $(or $(MINUTES),30)

@@ -2,13 +2,14 @@
 //!
 //! It asks `offer SDP` for each viewer, says `connected ADDRESSES` when all are, and answers `count` with its counters as
 //! `name=value` words; `reset` as well, and then counts from zero; `latency`: transit times to the first viewer since it was last
-//! asked. The end of stdin ends it.
+//! asked, until the process reads a packet, or from `stamp` on until the kernel has it. The end of stdin ends it.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rivulet_core::dtls::Crypto;
 use rivulet_udp::{Poller, Ready, Receiver};
 use str0m::Event;
@@ -19,12 +20,15 @@ use crate::latency::{self, Transits};
 use crate::payload;
 use crate::peer::Peer;
 use crate::pipe::Pipe;
+use crate::stamped::Stamped;
 
 const LEADER: u64 = u64::MAX;
 /// How many joins are under way at a time.
 const JOINING: usize = 20;
 const TICK: Duration = Duration::from_millis(10);
 const CONNECT_WITHIN: Duration = Duration::from_mins(1);
+/// And this for each viewer: the slowest servers need some 15 ms of a core for one.
+const CONNECT_EACH: Duration = Duration::from_millis(50);
 
 struct Viewer {
     peer: Peer,
@@ -32,6 +36,8 @@ struct Viewer {
     verifies: bool,
     seen: Seen,
     transits: Transits,
+    /// When the kernel got the packet at hand, µs since 1970; None: ask the clock.
+    arrived: Option<u64>,
 }
 
 /// What one viewer has received.
@@ -47,31 +53,43 @@ struct Seen {
 }
 
 struct Crowd {
+    at: IpAddr,
     viewers: Vec<Viewer>,
+    /// Reads the first viewer's socket when arrivals are to be known from the kernel.
+    stamped: Option<Stamped>,
     crypto: Crypto,
     poller: Poller,
     receiver: Receiver,
     next_tick: Instant,
 }
 
-pub fn run(count: usize, verifying: usize) -> io::Result<()> {
+pub fn run(at: IpAddr, count: usize, verifying: usize) -> io::Result<()> {
+    allow_sockets()?;
     let mut pipe = Pipe::standard()?;
-    let mut crowd = Crowd::new()?;
+    let mut crowd = Crowd::new(at)?;
     crowd.join(&mut pipe, count, verifying)?;
     pipe.send(&format!("connected {}", crowd.addresses()?))?;
     crowd.poller.add(&pipe, LEADER)?;
     loop {
         if crowd.turn()? {
             let Some(command) = pipe.receive()? else { return Ok(()) };
-            pipe.send(&crowd.answer(&command))?;
+            pipe.send(&crowd.answer(&command)?)?;
         }
     }
 }
 
+/// Every viewer has a socket: as many open files as this process may ask for.
+fn allow_sockets() -> io::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
 impl Crowd {
-    fn new() -> io::Result<Self> {
+    fn new(at: IpAddr) -> io::Result<Self> {
         Ok(Self {
+            at,
             viewers: Vec::new(),
+            stamped: None,
             crypto: Crypto::new().map_err(io::Error::other)?,
             poller: Poller::new()?,
             receiver: Receiver::new(32),
@@ -80,7 +98,7 @@ impl Crowd {
     }
 
     fn join(&mut self, pipe: &mut Pipe, count: usize, verifying: usize) -> io::Result<()> {
-        let give_up = Instant::now() + CONNECT_WITHIN;
+        let give_up = Instant::now() + CONNECT_WITHIN + CONNECT_EACH * u32::try_from(count).unwrap_or(u32::MAX);
         loop {
             let connected = self.viewers.iter().filter(|viewer| viewer.connected).count();
             if connected == count {
@@ -97,12 +115,12 @@ impl Crowd {
     }
 
     fn add(&mut self, pipe: &mut Pipe, verifying: usize) -> io::Result<()> {
-        let (mut peer, offer) = Peer::offer(&self.crypto, Direction::RecvOnly)?;
+        let (mut peer, offer) = Peer::offer(&self.crypto, self.at, Direction::RecvOnly)?;
         peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
         self.poller.add(&peer.socket, self.viewers.len() as u64)?;
         let verifies = self.viewers.len() < verifying;
-        let mut viewer =
-            Viewer { peer, connected: false, verifies, seen: Seen::default(), transits: Transits::default() };
+        let (seen, transits) = (Seen::default(), Transits::default());
+        let mut viewer = Viewer { peer, connected: false, verifies, seen, transits, arrived: None };
         viewer.drain()?;
         self.viewers.push(viewer);
         Ok(())
@@ -112,9 +130,10 @@ impl Crowd {
     fn turn(&mut self) -> io::Result<bool> {
         let mut spoken = false;
         for Ready { token, .. } in self.poller.wait(TICK)? {
-            match usize::try_from(token).ok().and_then(|index| self.viewers.get_mut(index)) {
-                Some(viewer) => viewer.receive(&mut self.receiver)?,
-                None => spoken = true,
+            match (usize::try_from(token).ok().and_then(|index| self.viewers.get_mut(index)), &mut self.stamped) {
+                (Some(viewer), Some(stamped)) if token == 0 => viewer.receive_stamped(stamped)?,
+                (Some(viewer), _) => viewer.receive(&mut self.receiver)?,
+                (None, _) => spoken = true,
             }
         }
         let now = Instant::now();
@@ -133,17 +152,25 @@ impl Crowd {
         Ok(self.viewers.iter().map(local).collect::<io::Result<Vec<_>>>()?.join(","))
     }
 
-    fn answer(&mut self, command: &str) -> String {
-        if command == "latency" {
-            let words = self.viewers.first().map_or_else(String::new, |viewer| viewer.transits.words());
-            self.viewers.iter_mut().for_each(|viewer| viewer.transits.forget());
-            return words;
+    fn answer(&mut self, command: &str) -> io::Result<String> {
+        match command {
+            "latency" => {
+                let words = self.viewers.first().map_or_else(String::new, |viewer| viewer.transits.words());
+                self.viewers.iter_mut().for_each(|viewer| viewer.transits.forget());
+                return Ok(words);
+            }
+            "stamp" => {
+                if let Some(first) = self.viewers.first() {
+                    self.stamped = Some(Stamped::new(&first.peer.socket)?);
+                }
+            }
+            _ => {}
         }
         let total = self.total().to_string();
         if command == "reset" {
             self.viewers.iter_mut().for_each(|viewer| viewer.seen = Seen::default());
         }
-        total
+        Ok(total)
     }
 
     fn total(&self) -> Total {
@@ -157,6 +184,14 @@ impl Viewer {
         let now = Instant::now();
         for (from, bytes) in receiver.datagrams() {
             self.take(from, bytes, now)?;
+        }
+        Ok(())
+    }
+
+    fn receive_stamped(&mut self, stamped: &mut Stamped) -> io::Result<()> {
+        while let Some((from, bytes, arrived)) = stamped.receive(&self.peer.socket)? {
+            self.arrived = arrived;
+            self.take(from, bytes, Instant::now())?;
         }
         Ok(())
     }
@@ -181,6 +216,7 @@ impl Viewer {
 
     fn drain(&mut self) -> io::Result<()> {
         let (connected, seen, transits) = (&mut self.connected, &mut self.seen, &mut self.transits);
+        let arrived = self.arrived;
         self.peer.drain(|event| match event {
             Event::Connected => *connected = true,
             Event::RtpPacket(packet) => {
@@ -191,7 +227,8 @@ impl Viewer {
                 seen.intact += u64::from(intact);
                 seen.broken += u64::from(!intact);
                 if let Some((sent, begins)) = payload::stamped(&packet.payload[..end]) {
-                    transits.note(sent, latency::micros_now(), begins, packet.header.marker);
+                    let arrived = arrived.unwrap_or_else(latency::micros_now);
+                    transits.note(sent, arrived, begins, packet.header.marker);
                 }
             }
             _ => {}
