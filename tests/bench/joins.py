@@ -1,7 +1,7 @@
 """`make bench-joins`: what a join costs the media server, and what those who watch notice of it.
 
 The processes of `fanout.py`, on loopback: many viewers join, as fast as the clients of this one machine can (a join
-costs them more than the server). First while the source pauses: that is what a join costs. Then at another server
+costs them more than the server). First while the source sends next to nothing: that is what a join costs. Then at another server
 beside 300 viewers who watch: transit is from the source to one of those, of the packet that completes a frame, up to
 the moment that the kernel has it. The server's processes have one CPU for themselves and all others share the rest,
 unless `--share`. `--through director`: a region of bare processes, by HTTP through its front door to an edge.
@@ -107,9 +107,9 @@ def all_cpus() -> set[int]:
 
 
 def cost(desk: Desk, joining: int) -> Cost:
-    """Of a join while no media are sent."""
+    """Of a join while next to nothing is sent; without any sign of life the stream would count as lost."""
     with desk.server() as server, connected(server, LOOPBACK, 1) as scene:
-        scene.source.ask("pause")
+        scene.source.ask("still")
         time.sleep(SETTLE_SECONDS)
         before = {name: Spent.of(pid) for name, pid in server.pids.items()}
         join(scene, joining)

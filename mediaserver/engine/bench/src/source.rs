@@ -1,7 +1,7 @@
 //! The publisher: sends what the schedule says over real ICE, DTLS and SRTP.
 //!
 //! It asks `offer SDP`; then its leader says `paced` or `burst` (a new stretch with a key frame first; behind it how many
-//! frames a group of pictures has) or `pause`, each answered with `done`. The end of stdin ends it.
+//! frames a group of pictures has), `still` (a sound every 2 s) or `pause`, each answered with `done`. The end of stdin ends it.
 
 use std::io;
 use std::net::IpAddr;
@@ -68,6 +68,9 @@ pub fn run(at: IpAddr) -> io::Result<()> {
 
 /// What the leader asks for; None: silence.
 fn schedule(command: &str, epoch: Instant) -> Option<Schedule> {
+    if command == "still" {
+        return Some(Schedule::still(epoch, Instant::now()));
+    }
     let (name, gop) = command.split_once(' ').unwrap_or((command, ""));
     let schedule = Schedule::new(Pattern::from_name(name)?, epoch, Instant::now());
     Some(schedule.with_gop(gop.parse().unwrap_or(GOP)))
