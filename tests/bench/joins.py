@@ -1,10 +1,10 @@
 """`make bench-joins`: what a join costs the media server, and what those who watch notice of it.
 
 The processes of `fanout.py`, on loopback: many viewers join, as fast as the clients of this one machine can (a join
-costs them more than the server). First while the source sends next to nothing: that is what a join costs. Then at another server
-beside 300 viewers who watch: transit is from the source to one of those, of the packet that completes a frame, up to
-the moment that the kernel has it. The server's processes have one CPU for themselves and all others share the rest,
-unless `--share`. `--through director`: a region of bare processes, by HTTP through its front door to an edge.
+costs them more than the server). First while the source sends next to nothing: that is what a join costs. Then at
+another server beside 300 viewers who watch: transit is from the source to one of those, of the packet that completes a
+frame, up to the moment that the kernel has it. The server's processes have one CPU for themselves and all others share
+the rest, unless `--share`. `--through director`: a region of bare processes, by HTTP through its front door to an edge.
 The last line is JSON.
 """
 

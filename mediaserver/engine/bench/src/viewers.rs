@@ -20,7 +20,7 @@ use crate::latency::{self, Transits};
 use crate::payload;
 use crate::peer::Peer;
 use crate::pipe::Pipe;
-use crate::stamped::Stamped;
+use crate::stamped::{Datagram, Stamped};
 
 const LEADER: u64 = u64::MAX;
 /// How many joins are under way at a time.
@@ -189,7 +189,7 @@ impl Viewer {
     }
 
     fn receive_stamped(&mut self, stamped: &mut Stamped) -> io::Result<()> {
-        while let Some((from, bytes, arrived)) = stamped.receive(&self.peer.socket)? {
+        while let Some(Datagram { from, bytes, arrived }) = stamped.receive(&self.peer.socket)? {
             self.arrived = arrived;
             self.take(from, bytes, Instant::now())?;
         }

@@ -36,7 +36,7 @@ pub enum SessionWord {
 
 pub struct HandedOver {
     id: SessionId,
-    entry: Entry,
+    entry: Box<Entry>,
     /// Of its source.
     order: Option<u64>,
     trace: Option<Trace>,
