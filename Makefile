@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start interop fuzz
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start bench-repair bench-repair-wan interop fuzz
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -19,17 +19,23 @@ check unit bare clusters: ## one stage of `make test`
 interop: ## every untouched client of tests/interop, the large ones installed first; writes docs/interop.md
 	hack/interop
 
-bench-fanout: ## server CPU per delivered packet at 10, 100, 500 viewers
-	hack/setup && .venv/bin/python tests/bench/fanout.py
+bench-fanout: ## server CPU per delivered packet at 10 to 1,000 viewers; VIA=pod behind a pod's network; writes docs/benchmarks/fanout-*
+	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/fanout.py --via $(or $(VIA),loopback) --write docs/benchmarks
 
-bench-joins: ## server CPU per join beside 300 running viewers, and what those notice
-	hack/setup && .venv/bin/python tests/bench/joins.py
+bench-joins: ## server CPU per join beside 300 running viewers, and what those notice; THROUGH=director by HTTP
+	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/joins.py --through $(or $(THROUGH),engine)
 
 soak: ## restless viewers and publishers, processes stopped and killed: nothing is left of them; half an hour (MINUTES=…)
 	hack/setup && .venv/bin/python tests/soak/soak.py --minutes $(or $(MINUTES),30)
 
-bench-start: ## POST to first decoded frame, warm edge and cold edge
-	hack/setup && .venv/bin/python tests/bench/start.py
+bench-start: ## POST to first picture, moving and live on loopback and in Chromium; warm edge and cold edge 84 ms away
+	hack/setup && PYTHONPATH=hack:tests/browser .venv/bin/python tests/bench/first_pictures.py && .venv/bin/python tests/bench/start.py
+
+bench-repair-wan: ## rows of it on the testbed's WAN with real processes; root
+	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/repair_wan.py
+
+bench-repair: ## what viewers see at 1 to 10 % loss, simulated: the table of docs/benchmarks/repair.md
+	cd mediaserver/engine && CARGO_TARGET_DIR="$${RIVULET_CACHE:-$$HOME/.cache/rivulet}/cargo" nice -n 19 cargo run -q --release --locked -p rivulet-bench -- repair
 
 fuzz: ## spoilt inputs for every reader of foreign bytes (INPUTS=10000000 SEED=1 READER=sdp…)
 	cd mediaserver/engine && CARGO_TARGET_DIR="$${RIVULET_CACHE:-$$HOME/.cache/rivulet}/cargo" nice -n 19 cargo run -q --profile fuzz -p rivulet-bench -- \

@@ -135,7 +135,7 @@ class Relaying:
             self._count_viewers(session.stream)
 
     def _count_viewers(self, stream: str) -> None:
-        viewers = len(self._sessions.of_stream(stream, "viewer"))
+        viewers = self._sessions.viewers(stream)
         self._do(stream, self._relays[stream].viewers_are(viewers, self._clock()))
 
     def _reroute_all(self) -> None:

@@ -49,10 +49,15 @@ Listener = Callable[[Session, str], None]
 
 
 class Sessions:
-    """All sessions by id; those who listen hear of every end."""
+    """All sessions by id; those who listen hear of every end.
+
+    What every join asks for is counted as sessions come and go: thousands may live.
+    """
 
     def __init__(self) -> None:
         self._living: dict[str, Session] = {}
+        self._kinds: Counter[Kind] = Counter()
+        self._viewers: Counter[str] = Counter()  # by stream; no stream that has none
         self._pending: dict[str, str] = {}  # not connected yet → client
         self._ended: OrderedDict[str, Ended] = OrderedDict()
         self._listeners: list[Listener] = []
@@ -65,6 +70,7 @@ class Sessions:
         """A session lives."""
         self._living[session.id] = session
         self._pending[session.id] = session.client
+        self._count(session, 1)
 
     def connected(self, session_id: str) -> None:
         """Its handshake is done."""
@@ -89,6 +95,7 @@ class Sessions:
         session = self._living.pop(session_id, None)
         if session is None:
             return None
+        self._count(session, -1)
         self._ended[session_id] = Ended(session, reason, now)
         self._forget_old(now)
         for listener in self._listeners:
@@ -105,11 +112,22 @@ class Sessions:
 
     def count(self, kind: Kind) -> int:
         """How many of that kind live."""
-        return sum(item.kind == kind for item in self._living.values())
+        return self._kinds[kind]
+
+    def viewers(self, stream: str) -> int:
+        """How many watch this stream."""
+        return self._viewers[stream]
 
     def viewers_by_stream(self) -> dict[str, int]:
         """Viewers of every stream that has any."""
-        return dict(Counter(item.stream for item in self._living.values() if item.kind == "viewer"))
+        return dict(self._viewers)
+
+    def _count(self, session: Session, change: int) -> None:
+        self._kinds[session.kind] += change
+        if session.kind == "viewer":
+            self._viewers[session.stream] += change
+            if not self._viewers[session.stream]:
+                del self._viewers[session.stream]
 
     def _forget_old(self, now: float) -> None:
         while self._ended:

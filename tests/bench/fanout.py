@@ -1,8 +1,9 @@
 """`make bench-fanout`: what a delivered packet costs the media server, beside the least that it could cost.
 
-Four processes on loopback: the server (this file with `--server`: an Engine, no HTTP), a publisher and viewers (the
-Rust crate rivulet-bench: real ICE, DTLS and SRTP), and the bare loop, which seals and sends the same packets to the
-same viewers' sockets. Engine and bare loop take turns within one run. The last line is JSON (docs/benchmarks/).
+Four processes: the server (an Engine without HTTP, or any WHIP and WHEP server by URL and pid), a publisher and viewers
+(the Rust crate rivulet-bench: real ICE, DTLS and SRTP), and the bare loop, which seals and sends the same packets to
+the same viewers' sockets. Server and bare loop take turns within one run. All stand on loopback, or the server behind a
+pod's network (`--via pod`). The last line is JSON (docs/benchmarks/).
 """
 
 import argparse
@@ -11,123 +12,24 @@ import itertools
 import json
 import os
 import platform
-import resource
-import select
 import signal
 import statistics
-import struct
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Self
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-PATTERNS = {"paced": "paced as libwebrtc does", "rich": "the same, 3 Mbit/s", "burst": "synthetic burst"}
-STREAM = "bench"
+import fanout_report
+from fanout_report import PATTERNS, Case, Result
+from networks import LOOPBACK, Network, pod
+from rivulet_scene.load import Part, build, generator
+from servers import BareEngine, Server, WebServer, spent
+
 VERIFYING = 3  # viewers that decrypt and check every byte
 ROUNDS = 3
 SETTLE_SECONDS = 1.5
-ANSWER_SECONDS = 60.0
-STOP_SECONDS = 5.0
-
-
-class Part:
-    """One process of the benchmark, led by messages behind a 32-bit length on stdin and stdout. Stopped at the end."""
-
-    def __init__(self, *command: str) -> None:
-        argv = ["setpriv", "--pdeathsig", "KILL", *command]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self.name = " ".join(Path(word).name for word in command)[:40]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Closing stdin asks every part to end; who does not is killed."""
-        with contextlib.suppress(BrokenPipeError):
-            self._pipe(self._process.stdin).close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(STOP_SECONDS)
-
-    def say(self, text: str) -> None:
-        write_message(self._pipe(self._process.stdin), text)
-
-    def hear(self) -> str:
-        stdout = self._pipe(self._process.stdout)
-        if not select.select([stdout], [], [], ANSWER_SECONDS)[0]:
-            raise SystemExit(f"{self.name}: no answer within {ANSWER_SECONDS:.0f} s")
-        message = read_message(stdout)
-        if message is None:
-            raise SystemExit(f"{self.name}: ended with status {self._process.wait(STOP_SECONDS)}")
-        return message
-
-    def ask(self, text: str) -> str:
-        self.say(text)
-        return self.hear()
-
-    def figures(self, question: str) -> dict[str, int]:
-        """The answer's `name=value` words."""
-        return {name: int(value) for name, _, value in (word.partition("=") for word in self.ask(question).split())}
-
-    @staticmethod
-    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        assert pipe is not None
-        return pipe
-
-
-def write_message(pipe: IO[bytes], text: str) -> None:
-    data = text.encode()
-    pipe.write(struct.pack(">I", len(data)) + data)
-    pipe.flush()
-
-
-def read_message(pipe: IO[bytes]) -> str | None:
-    head = pipe.read(4)
-    return pipe.read(struct.unpack(">I", head)[0]).decode() if len(head) == 4 else None
-
-
-def serve(gather_ms: float, threads: int) -> None:
-    """The server: `publish SDP` and `play SDP` get answers; `tracks`, `cpu` and `stats` say how it is."""
-    from rivulet_media._engine import Engine  # noqa: PLC0415 - only this process needs it
-
-    engine = Engine("127.0.0.1", 0, gather_ms=gather_ms, threads=threads)
-    engine.set_candidates([("127.0.0.1", engine.port)])
-    tracks: list[Any] = []
-    while (message := read_message(sys.stdin.buffer)) is not None:
-        verb, _, sdp = message.partition(" ")
-        for event in engine.drain_events():
-            tracks = event.get("tracks", tracks)
-        match verb:
-            case "publish":
-                answer = engine.publish(STREAM, "incarnation-1", sdp, ["h264", "opus"])[1]
-            case "tracks":
-                answer = str(len(tracks))
-            case "play":
-                answer = engine.play(STREAM, tracks, sdp)[1]
-            case "stats":
-                stats = {name: value for name, value in engine.stats().items() if isinstance(value, int)}
-                answer = " ".join(f"{name}={value}" for name, value in stats.items())
-            case _:
-                answer = f"cpu={cpu_micros()} memory={memory_bytes()}"
-        write_message(sys.stdout.buffer, answer)
-    engine.shutdown()
-
-
-def cpu_micros() -> int:
-    """User and system time of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return round((usage.ru_utime + usage.ru_stime) * 1e6)
-
-
-def memory_bytes() -> int:
-    """What this process has in memory now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @dataclass(frozen=True)
@@ -145,51 +47,35 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Result:
-    """One number of viewers and one pattern."""
+class Rounds:
+    """What was measured of one number of viewers and one pattern."""
 
-    latency_us: dict[str, int]  # from the source to one viewer: a frame's first packet, and its last
-    us_per_packet: float
-    floor_us: float
-    ratio: float
-    lowest_us: float  # of the rounds
-    highest_us: float
-    packets_per_second: float  # to each viewer
-    bytes_per_packet: float
-    floor_bytes_per_packet: float
-    core_percent: float
+    server: list[Turn]
+    floor: list[Turn]
+    latency_us: Mapping[str, int]
 
-    @classmethod
-    def of(cls, viewers: int, engine: list[Turn], floor: list[Turn], latency: dict[str, int]) -> Self:
-        packets, floor_packets = sum(t.packets for t in engine), sum(t.packets for t in floor)
-        cpu, seconds = sum(t.cpu for t in engine), sum(t.seconds for t in engine)
-        each, least = cpu / packets, sum(t.cpu for t in floor) / floor_packets
-        rounds = [turn.us_per_packet for turn in engine]
+    def result(self, viewers: int, memory: int) -> Result:
+        """As figures; `memory`: what all viewers take."""
+        packets, floor_packets = sum(t.packets for t in self.server), sum(t.packets for t in self.floor)
+        cpu, seconds = sum(t.cpu for t in self.server), sum(t.seconds for t in self.server)
+        each, least = cpu / packets, sum(t.cpu for t in self.floor) / floor_packets
+        rounds = [turn.us_per_packet for turn in self.server]
         figures = (each, least, each / least, min(rounds), max(rounds), packets / seconds / viewers)
-        sizes = (sum(t.bytes for t in engine) / packets, sum(t.bytes for t in floor) / floor_packets)
-        rounded = (round(figure, 2) for figure in (*figures, *sizes, cpu / seconds / 1e4))
-        return cls(latency, *rounded)
-
-
-@dataclass(frozen=True)
-class Case:
-    """What one line of the table is about."""
-
-    pattern: str
-    viewers: int
-    gather_ms: float
-    threads: int
+        sizes = (sum(t.bytes for t in self.server) / packets, sum(t.bytes for t in self.floor) / floor_packets)
+        used = (cpu / seconds / 1e4, memory / viewers / 1024)
+        return Result(self.latency_us, *(round(figure, 2) for figure in (*figures, *sizes, *used)))
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The parts of one run, connected."""
+    """The parts of one run, connected. `memory`: by how much the server has grown with the viewers, bytes."""
 
-    server: Part
+    server: Server
     source: Part
     viewers: Part
     floor: Part
     count: int
+    memory: int
 
     def begin(self) -> None:
         """Every viewer has had its key frame: count from here."""
@@ -198,25 +84,25 @@ class Scene:
         self.viewers.ask("reset")
 
     def measure(self, pattern: str, seconds: float) -> Result:
-        """Engine and bare loop by turns."""
-        engine, floor, latencies = [], [], []
+        """Server and bare loop by turns."""
+        turns, floor, latencies = [], [], []
         for _ in range(ROUNDS):
             self.source.ask(pattern)
             time.sleep(SETTLE_SECONDS)
             self.viewers.ask("latency")
-            engine.append(self._engine_turn(seconds))
+            turns.append(self._server_turn(seconds))
             latencies.append(self.viewers.figures("latency"))
             self.source.ask("pause")
             time.sleep(0.3)
             floor.append(self._floor_turn(pattern, seconds))
         latency = {name: round(statistics.median(each[name] for each in latencies)) for name in latencies[0]}
-        return Result.of(self.count, engine, floor, latency)
+        return Rounds(turns, floor, latency).result(self.count, self.memory)
 
-    def _engine_turn(self, seconds: float) -> Turn:
+    def _server_turn(self, seconds: float) -> Turn:
         began = time.monotonic()
-        cpu, seen = self.server.figures("cpu")["cpu"], self.viewers.figures("count")
+        cpu, seen = spent(self.server).cpu_us, self.viewers.figures("count")
         time.sleep(seconds)
-        cpu_after, seen_after = self.server.figures("cpu")["cpu"], self.viewers.figures("count")
+        cpu_after, seen_after = spent(self.server).cpu_us, self.viewers.figures("count")
         packets, size = seen_after["packets"] - seen["packets"], seen_after["bytes"] - seen["bytes"]
         return Turn(cpu_after - cpu, packets, size, time.monotonic() - began)
 
@@ -235,98 +121,122 @@ class Scene:
         if seen["least"] < 0.99 * seen["most"]:
             raise SystemExit(f"viewers did not get the same: {seen}")
         print(f"  checked: {seen['intact']} packets intact; each viewer {seen['least']}…{seen['most']} packets")
-        print(f"  engine: {json.dumps(self.server.figures('stats'))}")
+        print(f"  server: {json.dumps(self.server.counters())}", flush=True)
 
 
 @contextlib.contextmanager
-def connected(binary: str, count: int, gather_ms: float, threads: int = 1) -> Iterator[Scene]:
-    """Server, publisher and viewers, all connected."""
+def connected(server: Server, network: Network, count: int) -> Iterator[Scene]:
+    """A publisher and viewers of this server, all connected, and the bare loop."""
     with contextlib.ExitStack() as parts:
-        settings = ("--gather-ms", str(gather_ms), "--threads", str(threads))
-        server = parts.enter_context(Part(sys.executable, __file__, "--server", *settings))
-        source = parts.enter_context(Part(binary, "source"))
-        serve_offers(source, server, "publish")
+        source = parts.enter_context(generator("source", network.clients, before=network.client_side))
+        serve_offers(source, server.publish)
         source.ask("paced")
-        wait_for_tracks(server)
-        began, before = time.monotonic(), server.figures("cpu")
-        viewers = parts.enter_context(Part(binary, "viewers", str(count), str(min(VERIFYING, count))))
-        addresses = serve_offers(viewers, server, "play")
-        joined = {name: (value - before[name]) / count for name, value in server.figures("cpu").items()}
-        cost = f"{joined['cpu']:.0f} µs of CPU and {joined['memory'] / 1024:.0f} KiB of memory each"
-        print(f"{count} viewers joined in {time.monotonic() - began:.1f} s, {cost}", flush=True)
-        floor = parts.enter_context(Part(binary, "floor", addresses))
-        yield Scene(server, source, viewers, floor, count)
+        server.wait_until_live()
+        began, before = time.monotonic(), spent(server)
+        verifying = str(min(VERIFYING, count))
+        viewers = generator("viewers", network.clients, str(count), verifying, before=network.client_side)
+        addresses = serve_offers(parts.enter_context(viewers), server.play)
+        memory = spent(server).memory - before.memory
+        took = f"{time.monotonic() - began:.1f} s, {memory / count / 1024:.0f} KiB of memory each"
+        print(f"{count} viewers joined in {took}", flush=True)
+        floor = parts.enter_context(generator("floor", network.bound, addresses, before=network.server_side))
+        yield Scene(server, source, viewers, floor, count, memory)
 
 
-def serve_offers(client: Part, server: Part, verb: str) -> str:
+def serve_offers(client: Part, answer: Callable[[str], str]) -> str:
     """Carry offers and answers until the client says that it is connected; the rest of that word."""
     while True:
         word, _, rest = client.hear().partition(" ")
         if word == "connected":
             return rest
-        client.say(server.ask(f"{verb} {rest}"))
+        client.say(answer(rest))
 
 
-def wait_for_tracks(server: Part) -> None:
-    deadline = time.monotonic() + 10
-    while server.ask("tracks") != "2":
-        if time.monotonic() > deadline:
-            raise SystemExit("the engine has not said which tracks are published")
-        time.sleep(0.05)
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    network: Network
+    patterns: tuple[str, ...]
+    seconds: float
+
+    def measure(self, server: Server, case: Case) -> dict[Case, Result]:
+        """All patterns at one number of viewers."""
+        with connected(server, self.network, case.viewers) as scene:
+            scene.begin()
+            cases = [replace(case, pattern=pattern) for pattern in self.patterns]
+            results = {each: scene.measure(each.pattern, self.seconds) for each in cases}
+            scene.check()
+        return results
 
 
-def build() -> str:
-    """The load generator in release mode; its path."""
-    cache = Path(os.environ.get("RIVULET_CACHE", Path.home() / ".cache" / "rivulet"))
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(cache / "cargo")}
-    command = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "rivulet-bench"]
-    subprocess.run(command, cwd=REPOSITORY / "mediaserver" / "engine", env=environment, check=True, timeout=1200)
-    return str(cache / "cargo" / "release" / "rivulet-bench")
+def our_engine(asked: Asked, arguments: argparse.Namespace) -> dict[Case, Result]:
+    """Each combination of viewers, gathering and threads, at an engine of its own."""
+    results: dict[Case, Result] = {}
+    lists = (arguments.viewers, arguments.gather_ms, arguments.threads)
+    for viewers, gather_ms, threads in itertools.product(*(each.split(",") for each in lists)):
+        case = Case(asked.network.label, "", int(viewers), float(gather_ms), int(threads))
+        with BareEngine(asked.network, float(gather_ms), int(threads)) as server:
+            results |= asked.measure(server, case)
+    return results
 
 
-def table(results: dict[Case, Result]) -> str:
-    head = f"{'loopback, server CPU per delivered packet':<42} {'viewers':>7} {'gather':>6} {'threads':>7} {'µs':>6}"
-    head = f"{head} {'rounds':>13} {'floor':>6} {'ratio':>6} {'core':>6} {'pps':>6} {'last p50, p95 ms':>17}"
-    lines = [f"{head} {'first p50':>9}"]
-    for case, r in results.items():
-        rounds = f"{r.lowest_us:.2f}…{r.highest_us:.2f}"
-        first, last, late = (r.latency_us[name] / 1000 for name in ("first_p50", "last_p50", "last_p95"))
-        line = f"{PATTERNS[case.pattern]:<42} {case.viewers:>7} {case.gather_ms:>6g} {case.threads:>7}"
-        line = f"{line} {r.us_per_packet:>6.2f} {rounds:>13} {r.floor_us:>6.2f} {r.ratio:>6.2f} {r.core_percent:>5.1f}%"
-        lines.append(f"{line} {r.packets_per_second:>6.1f} {last:>10.1f} {late:>6.1f} {first:>9.1f}")
-    return "\n".join(lines)
+def any_server(asked: Asked, arguments: argparse.Namespace) -> dict[Case, Result]:
+    """A server that runs already, with sessions for each number of viewers."""
+    pids = {str(pid): int(pid) for pid in arguments.pid.split(",")}
+    results: dict[Case, Result] = {}
+    for viewers in arguments.viewers.split(","):
+        with WebServer(arguments.whip, arguments.whep, pids, arguments.token) as server:
+            results |= asked.measure(server, Case(asked.network.label, "", int(viewers)))
+    return results
+
+
+def parser() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(description="server CPU per delivered packet")
+    add = words.add_argument
+    add("--viewers", default="10,100,500,1000", help="numbers of viewers (default: %(default)s)")
+    add("--seconds", type=float, default=4.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
+    add("--patterns", default=",".join(PATTERNS), help="of the source (default: %(default)s)")
+    add("--gather-ms", default="10", help="the engine's setting, one or several (default: %(default)s)")
+    add("--threads", default="1", help="the engine's data threads, one or several (default: %(default)s)")
+    add("--via", choices=("loopback", "pod"), default="loopback", help="pod: behind veth, bridge and DNAT; needs root")
+    add("--whip", metavar="URL", help="another server's endpoint for publishers; with --whep and --pid")
+    add("--whep", metavar="URL", help="and for viewers")
+    add("--pid", metavar="PID", help="and its process, or several with commas between")
+    add("--token", default="", help="bearer token for both endpoints")
+    add("--clients", metavar="IP", default="127.0.0.1", help="from where it is reached (default: %(default)s)")
+    add("--write", metavar="FOLDER", type=Path, help="table, plot and JSON go there as fanout-WHERE")
+    return words
+
+
+def about() -> dict[str, object]:
+    """Under what conditions this run is made."""
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    machine = f"{os.cpu_count()} CPUs, Linux {platform.release().partition('-')[0]}"
+    command = " ".join([f"tests/bench/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine, "load before": load}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="server CPU per delivered packet")
-    parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--viewers", default="10,100,500", help="numbers of viewers (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=4.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
-    parser.add_argument("--patterns", default=",".join(PATTERNS), help="of the source (default: %(default)s)")
-    parser.add_argument("--gather-ms", default="10", help="the engine's setting, one or several (default: %(default)s)")
-    parser.add_argument(
-        "--threads", default="1", help="the engine's data threads, one or several (default: %(default)s)"
-    )
-    arguments = parser.parse_args()
-    if arguments.server:
-        serve(float(arguments.gather_ms), int(arguments.threads))
-        return
+    arguments = parser().parse_args()
+    given = (arguments.whip, arguments.whep, arguments.pid)
+    if any(given) and (not all(given) or arguments.via == "pod"):
+        raise SystemExit("--whip, --whep and --pid go together, and not with --via pod")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    binary = build()
-    results: dict[Case, Result] = {}
-    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; all on loopback", flush=True)
-    lists = (arguments.viewers, arguments.gather_ms, arguments.threads)
-    for viewers, gather_ms, threads in itertools.product(*(each.split(",") for each in lists)):
-        count, gather, crew = int(viewers), float(gather_ms), int(threads)
-        with connected(binary, count, gather, crew) as scene:
-            scene.begin()
-            for pattern in arguments.patterns.split(","):
-                results[Case(pattern, count, gather, crew)] = scene.measure(pattern, arguments.seconds)
-            scene.check()
-    print(table(results))
-    print(json.dumps([asdict(case) | asdict(result) for case, result in results.items()]))
+    build()
+    conditions = about()
+    print(", ".join(f"{name} {value}" for name, value in conditions.items()), flush=True)
+    with contextlib.ExitStack() as stack:
+        network = stack.enter_context(pod()) if arguments.via == "pod" else LOOPBACK
+        if any(given):
+            network = Network("url", bound=arguments.clients, clients=arguments.clients)
+        asked = Asked(network, tuple(arguments.patterns.split(",")), arguments.seconds)
+        results = any_server(asked, arguments) if any(given) else our_engine(asked, arguments)
+    print(fanout_report.table(results))
+    if arguments.write:
+        fanout_report.write(arguments.write, results, conditions)
+    print(json.dumps({**conditions, "rows": fanout_report.rows(results)}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rivulet_scene.first_pictures import FirstPictures, Start, build, first_pictures
+from rivulet_scene.first_pictures import FirstPictures, Start, first_pictures
+from rivulet_scene.load import build
 
 pytestmark = pytest.mark.timeout(120)
 

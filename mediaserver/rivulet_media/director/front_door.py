@@ -163,13 +163,8 @@ class FrontDoor:
         """S5: over a client's rate 429, over what this director serves at once 503; probes always pass."""
         if request.path in _PROBES:
             return await handler(request)
-        per_second = self._requests_per_second()
-        self._requests.rate = Rate(per_second, per_second * BURST_SECONDS)
-        wait = self._requests.wait(of_address(request.remote or ""), self._directory.now)
-        if wait:
-            raise NotYetError(
-                "too-many-requests", f"this address asks too often; come again in {wait} s", retry_after=wait
-            )
+        if per_second := self._requests_per_second():
+            self._check_rate(request.remote or "", per_second)
         if self._in_flight >= MOST_IN_FLIGHT:
             raise NotYetError("full", f"this director is busy with {MOST_IN_FLIGHT} requests; ask again")
         if request.path.endswith("/events"):  # these stay open and have a limit of their own
@@ -179,6 +174,14 @@ class FrontDoor:
             return await handler(request)
         finally:
             self._in_flight -= 1
+
+    def _check_rate(self, address: str, per_second: int) -> None:
+        self._requests.rate = Rate(per_second, per_second * BURST_SECONDS)
+        wait = self._requests.wait(of_address(address), self._directory.now)
+        if wait:
+            raise NotYetError(
+                "too-many-requests", f"this address asks too often; come again in {wait} s", retry_after=wait
+            )
 
     async def _client_call(self, request: web.Request) -> Call:
         """The client's request; its token may also come as `?token=`, for encoders that know only a URL."""

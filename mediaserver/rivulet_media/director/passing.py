@@ -110,8 +110,8 @@ async def answer_of(response: ClientResponse) -> Answer:
 
 
 def _headers_from(response: ClientResponse) -> CIMultiDict[str]:
-    wanted = {name.lower() for name in _FROM_NODE}
-    return CIMultiDict((name, value) for name, value in response.headers.items() if name.lower() in wanted)
+    came = response.headers
+    return CIMultiDict((name, value) for name in _FROM_NODE if name in came for value in came.getall(name))
 
 
 async def _bounded_body(response: ClientResponse) -> bytes:

@@ -353,13 +353,14 @@ class Signalling:
         self, nodes: Iterable[NodeEntry], path: str, call: Call, headers: Mapping[str, str]
     ) -> Answer:
         """The node has the last word: one that is full or does not answer is followed by the next."""
-        last = refusal(NotYetError("no-node", f"no node of region {self._directory.region} can take this now"))
+        last: Answer | None = None
         for node in list(nodes)[:MOST_TRIES]:
             answer = await self._ask(node, path, call, headers)
             if answer is not None and answer.status != UNAVAILABLE:
                 return self._with_ice(answer)
             last = answer or last
-        return last
+        nobody = f"no node of region {self._directory.region} can take this now"
+        return last or refusal(NotYetError("no-node", nobody))
 
     async def _ask(self, node: NodeEntry, path: str, call: Call, headers: Mapping[str, str]) -> Answer | None:
         self.placements.begin(node.ref)

@@ -1,25 +1,40 @@
 """Sums over what was seen: gaps, percentiles, rates. Pure."""
 
+from collections import deque
 from collections.abc import Sequence
+
+# A picture that stands for so long beyond the usual, or three times the usual, is frozen (webrtc-stats, freezeCount).
+FREEZE_SECONDS = 0.150
+FREEZE_FACTOR = 3
+USUAL_OF = 30  # frames
 
 
 class Arrivals:
-    """Counts a track's decoded frames and the longest time without one. Times in seconds of one clock."""
+    """Counts a track's decoded frames, its freezes and the longest time without one. Times in seconds of one clock."""
 
     def __init__(self) -> None:
         self.frames = 0
         self.first: float | None = None
         self.last: float | None = None
         self.longest_gap = 0.0
+        self.freezes = 0
+        self._gaps: deque[float] = deque(maxlen=USUAL_OF)
 
     def add(self, now: float) -> None:
         """A frame was decoded."""
         if self.last is None:
             self.first = now
         else:
-            self.longest_gap = max(self.longest_gap, now - self.last)
+            self._note(now - self.last)
         self.last = now
         self.frames += 1
+
+    def _note(self, gap: float) -> None:
+        self.longest_gap = max(self.longest_gap, gap)
+        if self._gaps:
+            usual = sum(self._gaps) / len(self._gaps)
+            self.freezes += gap > max(FREEZE_FACTOR * usual, usual + FREEZE_SECONDS)
+        self._gaps.append(gap)
 
     def rate(self) -> float:
         """Frames per second between the first and the last."""

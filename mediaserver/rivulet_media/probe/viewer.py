@@ -122,6 +122,7 @@ class Viewer:
             "height": height,
             "codec": self._taps["video"].codec,
             "longest_gap_ms": round(arrivals.gap_at(now) * 1000),
+            "freezes": arrivals.freezes,
             "resolution_changes": self._resolution_changes,
         }
 

@@ -1,3 +1,6 @@
+import random
+from collections import Counter
+
 from rivulet_media.sessions import REMEMBERED_MOST, Ended, Kind, Session, Sessions
 
 
@@ -36,7 +39,24 @@ def test_counts_are_by_kind_and_by_stream() -> None:
         sessions.add(Session(str(number), kind, stream))
     assert (sessions.count("viewer"), sessions.count("relay_out")) == (3, 1)
     assert sessions.viewers_by_stream() == {"a": 2, "b": 1}
+    assert (sessions.viewers("a"), sessions.viewers("c")) == (2, 0)
     assert {session.id for session in sessions.of_stream("a", "viewer", "relay_out")} == {"0", "1", "3"}
+
+
+def test_counts_agree_with_who_lives_whatever_came_and_went() -> None:
+    dice = random.Random(4)  # noqa: S311 - the same in every run
+    kinds: list[Kind] = ["viewer", "relay_out", "publisher"]
+    sessions = Sessions()
+    for number in range(500):
+        sessions.add(Session(str(number), dice.choice(kinds), dice.choice("abc")))
+        gone = str(dice.randrange(number + 1))
+        sessions.end(gone, "deleted", number)
+        sessions.end(gone, "consent-expired", number)  # a second end changes nothing
+        viewers = Counter(item.stream for item in sessions.all() if item.kind == "viewer")
+        assert sessions.viewers_by_stream() == dict(viewers)
+        assert {kind: sessions.count(kind) for kind in kinds} == {
+            kind: sum(item.kind == kind for item in sessions.all()) for kind in kinds
+        }
 
 
 def test_an_ice_restart_gives_a_new_strong_tag() -> None:

@@ -4,7 +4,7 @@
 //! singly. Its leader says `paced SECONDS` or `burst SECONDS` and gets `cpu=MICROSECONDS sent=PACKETS`.
 
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -54,9 +54,9 @@ struct Floor {
     sent: u64,
 }
 
-pub fn run(to: &[SocketAddrV4]) -> io::Result<()> {
+pub fn run(at: IpAddr, to: &[SocketAddrV4]) -> io::Result<()> {
     let mut pipe = Pipe::standard()?;
-    let mut floor = Floor::new(to)?;
+    let mut floor = Floor::new(at, to)?;
     while let Some(command) = pipe.receive()? {
         let (pattern, seconds) = parse(&command).ok_or_else(|| io::Error::other(format!("what is {command:?}?")))?;
         let (before, sent) = (cpu_micros()?, floor.sent);
@@ -72,10 +72,10 @@ fn parse(command: &str) -> Option<(Pattern, f64)> {
 }
 
 impl Floor {
-    fn new(to: &[SocketAddrV4]) -> io::Result<Self> {
+    fn new(at: IpAddr, to: &[SocketAddrV4]) -> io::Result<Self> {
         let destinations = to.iter().zip(SSRC..).map(|(&to, ssrc)| Destination::new(to, ssrc)).collect();
         Ok(Self {
-            socket: bind(SocketAddr::from(([127, 0, 0, 1], 0)), Buffers::default())?,
+            socket: bind(SocketAddr::new(at, 0), Buffers::default())?,
             destinations,
             segmented: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(u16))),
             single: MultiHeaders::preallocate(BATCH, None),

@@ -1,7 +1,7 @@
 //! Load for benchmarks of the engine: a source, viewers, and the bare loop beside which the engine is measured.
 //!
-//! Each part is a process of its own, led over stdin and stdout (see `pipe`). Loopback only; `repair` and `fuzz` by
-//! themselves, in memory.
+//! Each part is a process of its own, led over stdin and stdout (see `pipe`), with its sockets at the address that it is
+//! given; `repair` and `fuzz` by themselves, in memory.
 
 mod floor;
 mod frames;
@@ -14,13 +14,14 @@ mod pipe;
 mod repair;
 mod schedule;
 mod source;
+mod stamped;
 mod starts;
 mod viewers;
 
 use std::io;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: rivulet-bench source | starts | viewers COUNT VERIFYING | floor DESTINATIONS | repair | fuzz INPUTS SEED [READER]";
+const USAGE: &str = "usage: rivulet-bench source ADDRESS | starts ADDRESS | viewers ADDRESS COUNT VERIFYING | floor ADDRESS DESTINATIONS | repair | fuzz INPUTS SEED [READER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,12 +41,14 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Option<io::Result<()>> {
     match words {
-        ["source"] => Some(source::run()),
-        ["starts"] => Some(starts::run()),
-        ["viewers", count, verifying] => Some(viewers::run(count.parse().ok()?, verifying.parse().ok()?)),
-        ["floor", list] => {
+        ["source", at] => Some(source::run(at.parse().ok()?)),
+        ["starts", at] => Some(starts::run(at.parse().ok()?)),
+        ["viewers", at, count, verifying] => {
+            Some(viewers::run(at.parse().ok()?, count.parse().ok()?, verifying.parse().ok()?))
+        }
+        ["floor", at, list] => {
             let to: Result<Vec<_>, _> = list.split(',').map(str::parse).collect();
-            Some(floor::run(&to.ok()?))
+            Some(floor::run(at.parse().ok()?, &to.ok()?))
         }
         ["repair"] => {
             repair::run();

@@ -1,7 +1,7 @@
-//! One WebRTC client on str0m: full ICE and DTLS, a socket of its own on loopback, media as RTP.
+//! One WebRTC client on str0m: full ICE and DTLS, a socket of its own, media as RTP.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use rivulet_core::dtls::Crypto;
@@ -23,9 +23,9 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A client with both tracks in one direction, and its offer.
-    pub fn offer(crypto: &Crypto, direction: Direction) -> io::Result<(Self, String)> {
-        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)), Buffers { send: None, receive: Some(2 << 20) })?;
+    /// A client `at` this address with both tracks in one direction, and its offer.
+    pub fn offer(crypto: &Crypto, at: IpAddr, direction: Direction) -> io::Result<(Self, String)> {
+        let socket = bind(SocketAddr::new(at, 0), Buffers { send: None, receive: Some(2 << 20) })?;
         let local = socket.local_addr()?;
         let now = Instant::now();
         let mut rtc = Rtc::builder()

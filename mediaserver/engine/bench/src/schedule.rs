@@ -11,6 +11,9 @@ use crate::payload;
 /// What the pacer lets through for each Mbit/s of the stream: libwebrtc's 2.5 times as much.
 const PACED_BYTES_PER_SECOND: f64 = 2.5 * 1_000_000.0 / 8.0;
 const SOUND_EVERY: Duration = Duration::from_millis(20);
+/// Less often than this, and the server takes the publisher for lost.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(2);
+const NEVER: Duration = Duration::from_hours(24);
 const VIDEO_CLOCK: u32 = 90_000;
 const AUDIO_CLOCK: u32 = 48_000;
 
@@ -39,6 +42,7 @@ pub struct Schedule {
     epoch: Instant,
     next_frame: Instant,
     next_sound: Instant,
+    sound_every: Duration,
     pacer_free: Instant,
     number: u32,
     video: VecDeque<Packet>,
@@ -52,10 +56,17 @@ impl Schedule {
             epoch,
             next_frame: now,
             next_sound: now,
+            sound_every: SOUND_EVERY,
             pacer_free: now,
             number: 0,
             video: VecDeque::new(),
         }
+    }
+
+    /// Nothing but a sound now and then: a publisher that is there, and next to no media.
+    pub fn still(epoch: Instant, now: Instant) -> Self {
+        let silent = Self::new(Pattern::Paced, epoch, now);
+        Self { next_frame: now + NEVER, sound_every: SIGN_OF_LIFE_EVERY, ..silent }
     }
 
     /// The same with this many frames from one key frame to the next.
@@ -113,7 +124,7 @@ impl Schedule {
 
     fn make_sound(&mut self) -> Packet {
         let due = self.next_sound;
-        self.next_sound += SOUND_EVERY;
+        self.next_sound += self.sound_every;
         self.number = self.number.wrapping_add(1);
         let timestamp = rtp_time(due.saturating_duration_since(self.epoch), AUDIO_CLOCK);
         Packet {
@@ -149,6 +160,16 @@ mod tests {
     fn spread_of_each_frame(packets: &[Packet]) -> Vec<Duration> {
         let video: Vec<&Packet> = packets.iter().filter(|packet| packet.track == Track::Video).collect();
         video.chunk_by(|a, b| a.timestamp == b.timestamp).map(|f| f[f.len() - 1].due - f[0].due).collect()
+    }
+
+    #[test]
+    fn a_still_source_only_shows_that_it_is_there() {
+        let start = Instant::now();
+        let mut schedule = Schedule::still(start, start);
+        let packets: Vec<Packet> = std::iter::from_fn(|| schedule.pop(start + Duration::from_secs(5))).collect();
+        let times: Vec<u64> = packets.iter().map(|packet| (packet.due - start).as_secs()).collect();
+        assert_eq!(times, [0, 2, 4]);
+        assert!(packets.iter().all(|packet| packet.track == Track::Audio));
     }
 
     #[test]

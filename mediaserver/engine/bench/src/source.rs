@@ -1,9 +1,10 @@
 //! The publisher: sends what the schedule says over real ICE, DTLS and SRTP.
 //!
 //! It asks `offer SDP`; then its leader says `paced` or `burst` (a new stretch with a key frame first; behind it how many
-//! frames a group of pictures has) or `pause`, each answered with `done`. The end of stdin ends it.
+//! frames a group of pictures has), `still` (a sound every 2 s) or `pause`, each answered with `done`. The end of stdin ends it.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rivulet_core::dtls::Crypto;
@@ -41,10 +42,10 @@ struct Source {
     connected: bool,
 }
 
-pub fn run() -> io::Result<()> {
+pub fn run(at: IpAddr) -> io::Result<()> {
     let mut pipe = Pipe::standard()?;
     let poller = Poller::new()?;
-    let mut source = publish(&mut pipe)?;
+    let mut source = publish(&mut pipe, at)?;
     poller.add(&source.peer.socket, SOCKET)?;
     connect(&mut source, &poller)?;
     pipe.send("connected")?;
@@ -67,14 +68,17 @@ pub fn run() -> io::Result<()> {
 
 /// What the leader asks for; None: silence.
 fn schedule(command: &str, epoch: Instant) -> Option<Schedule> {
+    if command == "still" {
+        return Some(Schedule::still(epoch, Instant::now()));
+    }
     let (name, gop) = command.split_once(' ').unwrap_or((command, ""));
     let schedule = Schedule::new(Pattern::from_name(name)?, epoch, Instant::now());
     Some(schedule.with_gop(gop.parse().unwrap_or(GOP)))
 }
 
-fn publish(pipe: &mut Pipe) -> io::Result<Source> {
+fn publish(pipe: &mut Pipe, at: IpAddr) -> io::Result<Source> {
     let crypto = Crypto::new().map_err(io::Error::other)?;
-    let (mut peer, offer) = Peer::offer(&crypto, Direction::SendOnly)?;
+    let (mut peer, offer) = Peer::offer(&crypto, at, Direction::SendOnly)?;
     peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
     let sending = |mid, codec| {
         let payload_type = peer.payload_type(mid, codec);

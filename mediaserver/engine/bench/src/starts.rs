@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rivulet_core::dtls::Crypto;
@@ -42,6 +42,8 @@ struct Watcher {
 #[derive(Debug, Default)]
 struct Seen {
     key_timestamp: Option<u32>,
+    /// When its first packet was there.
+    key_begins: Option<Instant>,
     /// When the first key frame was there to its last packet.
     key_at: Option<Instant>,
     /// The last packet's payload of each frame, and when it came.
@@ -52,15 +54,16 @@ struct Seen {
 }
 
 struct Stage {
+    at: IpAddr,
     crypto: Crypto,
     poller: Poller,
     receiver: Receiver,
     witness: Watcher,
 }
 
-pub fn run() -> io::Result<()> {
+pub fn run(at: IpAddr) -> io::Result<()> {
     let mut pipe = Pipe::standard()?;
-    let mut stage = Stage::new(&mut pipe)?;
+    let mut stage = Stage::new(&mut pipe, at)?;
     pipe.send("connected")?;
     stage.poller.add(&pipe, LEADER)?;
     loop {
@@ -75,13 +78,13 @@ pub fn run() -> io::Result<()> {
 }
 
 impl Stage {
-    fn new(pipe: &mut Pipe) -> io::Result<Self> {
+    fn new(pipe: &mut Pipe, at: IpAddr) -> io::Result<Self> {
         let crypto = Crypto::new().map_err(io::Error::other)?;
-        let (mut peer, offer) = Peer::offer(&crypto, Direction::RecvOnly)?;
+        let (mut peer, offer) = Peer::offer(&crypto, at, Direction::RecvOnly)?;
         peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
         let poller = Poller::new()?;
         poller.add(&peer.socket, WITNESS)?;
-        let mut stage = Self { crypto, poller, receiver: Receiver::new(32), witness: Watcher::new(peer)? };
+        let mut stage = Self { at, crypto, poller, receiver: Receiver::new(32), witness: Watcher::new(peer)? };
         let give_up = Instant::now() + CONNECT_WITHIN;
         while !stage.witness.connected {
             if Instant::now() > give_up {
@@ -94,7 +97,7 @@ impl Stage {
 
     /// One viewer from its POST on.
     fn start(&mut self, pipe: &mut Pipe) -> io::Result<Figures> {
-        let (mut peer, offer) = Peer::offer(&self.crypto, Direction::RecvOnly)?;
+        let (mut peer, offer) = Peer::offer(&self.crypto, self.at, Direction::RecvOnly)?;
         let posted = Instant::now();
         peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
         self.poller.add(&peer.socket, VIEWER)?;
@@ -163,6 +166,7 @@ impl Seen {
         self.numbers = Some((first.min(number), last.max(number)));
         if self.key_timestamp.is_none() && key_frame::begins(Codec::H264, &packet.payload) {
             self.key_timestamp = Some(timestamp);
+            self.key_begins = Some(packet.timestamp);
         }
         if packet.header.marker {
             if self.key_timestamp == Some(timestamp) {
@@ -179,8 +183,11 @@ impl Seen {
 /// What became of one start; times after POST. What did not happen is as long as the viewer was watched.
 #[derive(Debug, PartialEq, Eq)]
 struct Figures {
-    /// The last packet of the first key frame.
+    /// The first packet of the first key frame, and its last.
+    key_begins: Duration,
     key: Duration,
+    /// The last packet of the frame after it: the picture moves.
+    moving: Duration,
     /// The first frame from which on all came at most `LIVE` after the witness had them.
     live: Duration,
     /// How much later than the witness it got its first and its last frame.
@@ -202,8 +209,11 @@ impl Figures {
         let after = |at: Option<Instant>| at.map_or(WATCHED, |at| at.saturating_duration_since(posted));
         let lag = |frame: Option<&(Instant, Duration)>| frame.map_or(Duration::ZERO, |(_, lag)| *lag);
         let expected = viewer.numbers.map_or(0, |(first, last)| last - first + 1);
+        let moving = lags.iter().find(|(at, _)| viewer.key_at.is_some_and(|key| *at > key));
         Self {
+            key_begins: after(viewer.key_begins),
             key: after(viewer.key_at),
+            moving: after(moving.map(|(at, _)| *at)),
             live: after(live.map(|(at, _)| *at)),
             behind: (lag(lags.first()), lag(lags.last())),
             frames: lags.len(),
@@ -215,7 +225,8 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = (self.behind.0.as_micros(), self.behind.1.as_micros());
-        write!(f, "key={} live={} ", self.key.as_micros(), self.live.as_micros())?;
+        write!(f, "key_begins={} key={} ", self.key_begins.as_micros(), self.key.as_micros())?;
+        write!(f, "moving={} live={} ", self.moving.as_micros(), self.live.as_micros())?;
         write!(f, "first_behind={first} last_behind={last} frames={} missing={}", self.frames, self.missing)
     }
 }
@@ -234,17 +245,34 @@ mod tests {
         let frames = |times: &[u64]| -> VecDeque<(Vec<u8>, Instant)> {
             times.iter().zip(0..).map(|(&at, number)| (vec![number], posted + ms(at))).collect()
         };
-        let witness = Seen { frames: frames(&[0, 33, 66, 99, 1000]), ..Seen::default() };
+        let witness = Seen { frames: frames(&[0, 33, 230, 263, 1000]), ..Seen::default() };
         let viewer = Seen {
+            key_begins: Some(posted + ms(495)),
             key_at: Some(posted + ms(500)),
-            frames: frames(&[500, 508, 366, 367, 1001]),
+            frames: frames(&[500, 508, 520, 530, 1001]),
             packets: 8,
             numbers: Some((10, 19)),
             ..Seen::default()
         };
-        let expected = Figures { key: ms(500), live: ms(366), behind: (ms(500), ms(1)), frames: 5, missing: 2 };
+        let expected = Figures {
+            key_begins: ms(495),
+            key: ms(500),
+            moving: ms(508),
+            live: ms(520),
+            behind: (ms(500), ms(1)),
+            frames: 5,
+            missing: 2,
+        };
         assert_eq!(Figures::of(&viewer, &witness, posted), expected);
-        let nothing = Figures { key: WATCHED, live: WATCHED, behind: (ms(0), ms(0)), frames: 0, missing: 0 };
+        let nothing = Figures {
+            key_begins: WATCHED,
+            key: WATCHED,
+            moving: WATCHED,
+            live: WATCHED,
+            behind: (ms(0), ms(0)),
+            frames: 0,
+            missing: 0,
+        };
         assert_eq!(Figures::of(&Seen::default(), &witness, posted), nothing);
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! It asks `offer SDP` for each viewer, says `connected ADDRESSES` when all are, and answers `count` with its counters as
 //! `name=value` words; `reset` as well, and then counts from zero; `latency`: transit times to the first viewer since it was last
-//! asked; `pictures`: its frames, and how long its picture stood. The end of stdin ends it.
+//! asked, until the process reads a packet, or from `stamp` on until the kernel has it; `pictures`: its frames, and how long its
+//! picture stood. The end of stdin ends it.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rivulet_core::dtls::Crypto;
 use rivulet_udp::{Poller, Ready, Receiver};
 use str0m::Event;
@@ -20,12 +22,15 @@ use crate::payload;
 use crate::peer::Peer;
 use crate::pictures::{Pictures, Piece};
 use crate::pipe::Pipe;
+use crate::stamped::{Datagram, Stamped};
 
 const LEADER: u64 = u64::MAX;
 /// How many joins are under way at a time.
 const JOINING: usize = 20;
 const TICK: Duration = Duration::from_millis(10);
 const CONNECT_WITHIN: Duration = Duration::from_mins(1);
+/// And this for each viewer: the slowest servers need some 15 ms of a core for one.
+const CONNECT_EACH: Duration = Duration::from_millis(50);
 
 struct Viewer {
     peer: Peer,
@@ -34,6 +39,8 @@ struct Viewer {
     seen: Seen,
     transits: Transits,
     pictures: Pictures,
+    /// When the kernel got the packet at hand, µs since 1970; None: ask the clock.
+    arrived: Option<u64>,
 }
 
 /// What one viewer has received.
@@ -49,31 +56,43 @@ struct Seen {
 }
 
 struct Crowd {
+    at: IpAddr,
     viewers: Vec<Viewer>,
+    /// Reads the first viewer's socket when arrivals are to be known from the kernel.
+    stamped: Option<Stamped>,
     crypto: Crypto,
     poller: Poller,
     receiver: Receiver,
     next_tick: Instant,
 }
 
-pub fn run(count: usize, verifying: usize) -> io::Result<()> {
+pub fn run(at: IpAddr, count: usize, verifying: usize) -> io::Result<()> {
+    allow_sockets()?;
     let mut pipe = Pipe::standard()?;
-    let mut crowd = Crowd::new()?;
+    let mut crowd = Crowd::new(at)?;
     crowd.join(&mut pipe, count, verifying)?;
     pipe.send(&format!("connected {}", crowd.addresses()?))?;
     crowd.poller.add(&pipe, LEADER)?;
     loop {
         if crowd.turn()? {
             let Some(command) = pipe.receive()? else { return Ok(()) };
-            pipe.send(&crowd.answer(&command))?;
+            pipe.send(&crowd.answer(&command)?)?;
         }
     }
 }
 
+/// Every viewer has a socket: as many open files as this process may ask for.
+fn allow_sockets() -> io::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
 impl Crowd {
-    fn new() -> io::Result<Self> {
+    fn new(at: IpAddr) -> io::Result<Self> {
         Ok(Self {
+            at,
             viewers: Vec::new(),
+            stamped: None,
             crypto: Crypto::new().map_err(io::Error::other)?,
             poller: Poller::new()?,
             receiver: Receiver::new(32),
@@ -82,7 +101,7 @@ impl Crowd {
     }
 
     fn join(&mut self, pipe: &mut Pipe, count: usize, verifying: usize) -> io::Result<()> {
-        let give_up = Instant::now() + CONNECT_WITHIN;
+        let give_up = Instant::now() + CONNECT_WITHIN + CONNECT_EACH * u32::try_from(count).unwrap_or(u32::MAX);
         loop {
             let connected = self.viewers.iter().filter(|viewer| viewer.connected).count();
             if connected == count {
@@ -99,12 +118,12 @@ impl Crowd {
     }
 
     fn add(&mut self, pipe: &mut Pipe, verifying: usize) -> io::Result<()> {
-        let (mut peer, offer) = Peer::offer(&self.crypto, Direction::RecvOnly)?;
+        let (mut peer, offer) = Peer::offer(&self.crypto, self.at, Direction::RecvOnly)?;
         peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
         self.poller.add(&peer.socket, self.viewers.len() as u64)?;
         let verifies = self.viewers.len() < verifying;
-        let (transits, pictures) = (Transits::default(), Pictures::default());
-        let mut viewer = Viewer { peer, connected: false, verifies, seen: Seen::default(), transits, pictures };
+        let (seen, transits, pictures) = (Seen::default(), Transits::default(), Pictures::default());
+        let mut viewer = Viewer { peer, connected: false, verifies, seen, transits, pictures, arrived: None };
         viewer.drain()?;
         self.viewers.push(viewer);
         Ok(())
@@ -114,9 +133,10 @@ impl Crowd {
     fn turn(&mut self) -> io::Result<bool> {
         let mut spoken = false;
         for Ready { token, .. } in self.poller.wait(TICK)? {
-            match usize::try_from(token).ok().and_then(|index| self.viewers.get_mut(index)) {
-                Some(viewer) => viewer.receive(&mut self.receiver)?,
-                None => spoken = true,
+            match (usize::try_from(token).ok().and_then(|index| self.viewers.get_mut(index)), &mut self.stamped) {
+                (Some(viewer), Some(stamped)) if token == 0 => viewer.receive_stamped(stamped)?,
+                (Some(viewer), _) => viewer.receive(&mut self.receiver)?,
+                (None, _) => spoken = true,
             }
         }
         let now = Instant::now();
@@ -135,23 +155,29 @@ impl Crowd {
         Ok(self.viewers.iter().map(local).collect::<io::Result<Vec<_>>>()?.join(","))
     }
 
-    fn answer(&mut self, command: &str) -> String {
-        if command == "pictures" {
-            return self
-                .viewers
-                .first_mut()
-                .map_or_else(String::new, |viewer| viewer.pictures.words(latency::micros_now()));
-        }
-        if command == "latency" {
-            let words = self.viewers.first().map_or_else(String::new, |viewer| viewer.transits.words());
-            self.viewers.iter_mut().for_each(|viewer| viewer.transits.forget());
-            return words;
+    fn answer(&mut self, command: &str) -> io::Result<String> {
+        match command {
+            "latency" => {
+                let words = self.viewers.first().map_or_else(String::new, |viewer| viewer.transits.words());
+                self.viewers.iter_mut().for_each(|viewer| viewer.transits.forget());
+                return Ok(words);
+            }
+            "pictures" => {
+                let first = self.viewers.first_mut();
+                return Ok(first.map_or_else(String::new, |viewer| viewer.pictures.words(latency::micros_now())));
+            }
+            "stamp" => {
+                if let Some(first) = self.viewers.first() {
+                    self.stamped = Some(Stamped::new(&first.peer.socket)?);
+                }
+            }
+            _ => {}
         }
         let total = self.total().to_string();
         if command == "reset" {
             self.viewers.iter_mut().for_each(|viewer| viewer.seen = Seen::default());
         }
-        total
+        Ok(total)
     }
 
     fn total(&self) -> Total {
@@ -165,6 +191,14 @@ impl Viewer {
         let now = Instant::now();
         for (from, bytes) in receiver.datagrams() {
             self.take(from, bytes, now)?;
+        }
+        Ok(())
+    }
+
+    fn receive_stamped(&mut self, stamped: &mut Stamped) -> io::Result<()> {
+        while let Some(Datagram { from, bytes, arrived }) = stamped.receive(&self.peer.socket)? {
+            self.arrived = arrived;
+            self.take(from, bytes, Instant::now())?;
         }
         Ok(())
     }
@@ -190,6 +224,7 @@ impl Viewer {
     fn drain(&mut self) -> io::Result<()> {
         let (connected, seen) = (&mut self.connected, &mut self.seen);
         let (transits, pictures) = (&mut self.transits, &mut self.pictures);
+        let arrived = self.arrived;
         self.peer.drain(|event| match event {
             Event::Connected => *connected = true,
             Event::RtpPacket(packet) => {
@@ -200,7 +235,7 @@ impl Viewer {
                 seen.intact += u64::from(intact);
                 seen.broken += u64::from(!intact);
                 if let Some((sent, begins)) = payload::stamped(&packet.payload[..end]) {
-                    let (came, completes) = (latency::micros_now(), packet.header.marker);
+                    let (came, completes) = (arrived.unwrap_or_else(latency::micros_now), packet.header.marker);
                     transits.note(sent, came, begins, completes);
                     let (sequence, timestamp) = (*packet.seq_no, packet.header.timestamp);
                     pictures.note(Piece { sequence, timestamp, sent, came, begins, completes });

@@ -4,6 +4,7 @@
 //! Invariant: a *sealed* session's keys never reach str0m, so there is exactly one sender of SRTP and SRTCP under them.
 
 pub(crate) mod certificate_request;
+mod own_key;
 pub(crate) mod peer_certificate;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use str0m::crypto::dtls::{
 use str0m::crypto::{CryptoError, CryptoProvider, Sha1HmacProvider};
 
 use certificate_request::{GROWTH, widen_datagram};
+use own_key::knowing_own;
 use peer_certificate::{accepting_more, accepting_rsa};
 
 /// Largest DTLS record that we send, bytes: leaves room for IPv6, UDP and a tunnel in 1,280.
@@ -63,6 +65,8 @@ impl KeyTap {
 }
 
 thread_local! {
+    /// Where dimpl puts an output that we widen.
+    static NARROW: RefCell<Vec<u8>> = RefCell::new(vec![0; LONGEST_OUTPUT]);
     /// str0m builds the DTLS instance inside `RtcConfig::build`: this hands its tap out on the same thread.
     static LATEST: RefCell<Option<KeyTap>> = const { RefCell::new(None) };
 }
@@ -71,6 +75,7 @@ thread_local! {
 #[derive(Debug, Clone)]
 pub struct Crypto {
     pub certificate: DtlsCert,
+    fingerprint: String,
     open: Arc<CryptoProvider>,
     sealed: Arc<CryptoProvider>,
 }
@@ -83,14 +88,16 @@ impl Crypto {
     pub fn new() -> Result<Self, String> {
         let base = str0m_aws_lc_rs::default_provider();
         let certificate = base.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be generated")?;
-        let as_client = configuration(accepting_more(str0m_aws_lc_rs::dimpl_crypto_provider()))?;
-        let as_server = configuration(accepting_rsa(str0m_aws_lc_rs::dimpl_crypto_provider()))?;
+        let fingerprint = sha256_fingerprint(&base, &certificate);
+        let dimpl = || knowing_own(str0m_aws_lc_rs::dimpl_crypto_provider(), &certificate);
+        let as_client = configuration(accepting_more(dimpl()))?;
+        let as_server = configuration(accepting_rsa(dimpl()))?;
         let with = |sealed| {
             let shared = Shared { as_client: as_client.clone(), as_server: as_server.clone(), sealed };
             let provider: &'static Shared = Box::leak(Box::new(shared));
             Arc::new(CryptoProvider { dtls_provider: provider, ..base.clone() })
         };
-        Ok(Self { certificate, open: with(false), sealed: with(true) })
+        Ok(Self { certificate, fingerprint, open: with(false), sealed: with(true) })
     }
 
     /// What a session is built with; `sealed`: its keys are withheld from str0m.
@@ -107,11 +114,15 @@ impl Crypto {
 
     /// The sha-256 fingerprint of our certificate, hex pairs with colons.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let digest = self.open.sha256_provider.sha256(&self.certificate.certificate);
-        let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-        pairs.join(":")
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
+}
+
+fn sha256_fingerprint(crypto: &CryptoProvider, certificate: &DtlsCert) -> String {
+    let digest = crypto.sha256_provider.sha256(&certificate.certificate);
+    let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
 }
 
 fn configuration(crypto: dimpl::crypto::CryptoProvider) -> Result<Arc<dimpl::Config>, String> {
@@ -185,8 +196,7 @@ struct Tapped {
 impl Tapped {
     /// dimpl's next output, its request for a certificate widened.
     fn poll_widened<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        let mut narrow = vec![0; LONGEST_OUTPUT];
-        match self.inner.poll_output(&mut narrow) {
+        NARROW.with_borrow_mut(|narrow| match self.inner.poll_output(narrow) {
             DtlsOutput::Packet(packet) => copied(&widen_datagram(packet), buffer, DtlsOutput::Packet),
             DtlsOutput::PeerCert(certificate) => copied(certificate, buffer, DtlsOutput::PeerCert),
             DtlsOutput::ApplicationData(data) => copied(data, buffer, DtlsOutput::ApplicationData),
@@ -196,7 +206,7 @@ impl Tapped {
             DtlsOutput::CloseNotify => DtlsOutput::CloseNotify,
             // Too large, or of a dimpl that says more: an error to str0m, the session's end.
             _ => DtlsOutput::BufferTooSmall { needed: LONGEST_OUTPUT },
-        }
+        })
     }
 }
 

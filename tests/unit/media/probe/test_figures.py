@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from rivulet_media.probe.figures import Arrivals, percentile, spread
@@ -14,6 +16,22 @@ def test_the_longest_gap_includes_the_one_that_is_still_open() -> None:
     seen = arrivals(1.0, 1.1, 1.5, 1.6)
     assert seen.gap_at(1.7) == pytest.approx(0.4)
     assert seen.gap_at(3.6) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "gaps", "freezes"),
+    [
+        ("even", [0.033] * 60, 0),
+        ("one that is 150 ms longer than usual", [0.033] * 30 + [0.19] + [0.033] * 30, 1),
+        ("one that is a little shorter", [0.033] * 30 + [0.18] + [0.033] * 30, 0),
+        ("a slow camera: three times the usual counts", [0.2] * 30 + [0.5, 0.2, 0.7], 1),
+        ("nothing to compare with", [1.0], 0),
+        ("what is usual is of the last frames", [1.0] + [0.033] * 40 + [0.3], 1),
+    ],
+)
+def test_a_picture_freezes_when_it_stands_far_longer_than_usual(name: str, gaps: list[float], freezes: int) -> None:
+    times = itertools.accumulate(gaps, initial=1.0)
+    assert arrivals(*times).freezes == freezes, name
 
 
 @pytest.mark.parametrize(("times", "rate"), [((), 0.0), ((1.0,), 0.0), ((1.0, 1.1, 1.2), 10.0)])

@@ -64,7 +64,14 @@ impl Scenes {
 
 fn local(crypto: &Crypto, name: char, candidates: Vec<SocketAddr>) -> LocalTransport {
     let (ufrag, password) = (name.to_string().repeat(8), name.to_string().repeat(24));
-    LocalTransport { session_id: 1, ufrag, password, fingerprint: crypto.fingerprint(), candidates, tcp: false }
+    LocalTransport {
+        session_id: 1,
+        ufrag,
+        password,
+        fingerprint: crypto.fingerprint().to_owned(),
+        candidates,
+        tcp: false,
+    }
 }
 
 /// The parent's side of a pull: its answer.

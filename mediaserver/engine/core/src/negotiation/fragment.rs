@@ -39,9 +39,9 @@ impl Fragment {
 
     fn read_attribute(&mut self, value: &str) -> Result<bool, Refusal> {
         let attribute = attribute(value);
-        match attribute.name.as_str() {
-            "ice-ufrag" => self.ufrag = Some(ice_token(&attribute.value, 4..=256, "ice-ufrag")?),
-            "ice-pwd" => self.password = Some(ice_token(&attribute.value, 22..=256, "ice-pwd")?),
+        match attribute.name {
+            "ice-ufrag" => self.ufrag = Some(ice_token(attribute.value, 4..=256, "ice-ufrag")?),
+            "ice-pwd" => self.password = Some(ice_token(attribute.value, 22..=256, "ice-pwd")?),
             "candidate" => self.candidates += 1,
             "end-of-candidates" => {}
             _ => return Ok(false),

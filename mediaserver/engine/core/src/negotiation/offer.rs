@@ -137,35 +137,34 @@ impl Offer {
     }
 }
 
-fn bundle(description: &Description) -> Vec<String> {
+fn bundle<'t>(description: &Description<'t>) -> Vec<&'t str> {
     description
         .attributes
         .iter()
         .filter(|a| a.name == "group")
         .filter_map(|a| a.value.strip_prefix("BUNDLE"))
         .flat_map(str::split_ascii_whitespace)
-        .map(str::to_owned)
         .collect()
 }
 
-fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Refusal> {
-    let mid = section.value("mid").unwrap_or_default().to_owned();
+fn read_section(section: &Section<'_>, bundle: &[&str]) -> Result<OfferedMedia, Refusal> {
+    let mid = section.value("mid").unwrap_or_default();
     let bundled = bundle.contains(&mid);
-    let kind = match section.media.as_str() {
+    let kind = match section.media {
         _ if section.port == 0 && !(bundled || section.has("bundle-only")) => None,
         "audio" => Some(Kind::Audio),
         "video" => Some(Kind::Video),
         _ => None,
     };
     if kind.is_some() {
-        check_section(section, &mid, bundled || bundle.is_empty())?;
+        check_section(section, mid, bundled || bundle.is_empty())?;
     }
     let (ssrc, rtx_ssrc) = read_ssrcs(section);
     Ok(OfferedMedia {
-        mid,
-        media: section.media.clone(),
-        protocol: section.protocol.clone(),
-        first_format: section.formats[0].clone(),
+        mid: mid.to_owned(),
+        media: section.media.to_owned(),
+        protocol: section.protocol.to_owned(),
+        first_format: section.formats[0].to_owned(),
         kind,
         direction: read_direction(section),
         payloads: kind.map(|kind| read_payloads(section, kind)).unwrap_or_default(),
@@ -183,7 +182,7 @@ fn read_section(section: &Section, bundle: &[String]) -> Result<OfferedMedia, Re
     })
 }
 
-fn check_section(section: &Section, mid: &str, bundled: bool) -> Result<(), Refusal> {
+fn check_section(section: &Section<'_>, mid: &str, bundled: bool) -> Result<(), Refusal> {
     let token = !mid.is_empty() && mid.len() <= 16 && mid.bytes().all(|b| b.is_ascii_graphic());
     if !token {
         return Err(Refusal::malformed("each media section needs an a=mid of 1 to 16 characters"));
@@ -200,7 +199,7 @@ fn check_section(section: &Section, mid: &str, bundled: bool) -> Result<(), Refu
     Ok(())
 }
 
-fn read_transport(description: &Description, section: &Section) -> Result<PeerTransport, Refusal> {
+fn read_transport<'t>(description: &Description<'t>, section: &Section<'t>) -> Result<PeerTransport, Refusal> {
     let attribute = |name: &'static str| {
         description.inherited(section, name).ok_or_else(|| Refusal::malformed(format!("a={name} is missing")))
     };
@@ -242,7 +241,7 @@ pub(super) fn ice_token(text: &str, length: std::ops::RangeInclusive<usize>, nam
     }
 }
 
-fn read_direction(section: &Section) -> Direction {
+fn read_direction(section: &Section<'_>) -> Direction {
     let (sends, receives) = if section.has("sendonly") {
         (true, false)
     } else if section.has("recvonly") {
@@ -260,12 +259,12 @@ fn encoding_name(encoding: &str) -> &str {
     encoding.split('/').next().unwrap_or_default()
 }
 
-fn read_payloads(section: &Section, kind: Kind) -> Vec<OfferedPayload> {
+fn read_payloads(section: &Section<'_>, kind: Kind) -> Vec<OfferedPayload> {
     let repairs = read_repairs(section);
     section.formats.iter().filter_map(|format| read_payload(section, kind, format, &repairs)).collect()
 }
 
-fn read_payload(section: &Section, kind: Kind, format: &str, repairs: &[(u8, u8)]) -> Option<OfferedPayload> {
+fn read_payload(section: &Section<'_>, kind: Kind, format: &str, repairs: &[(u8, u8)]) -> Option<OfferedPayload> {
     let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
     let encoding = of_payload(section, "rtpmap", payload_type).next()?;
     let codec = Codec::from_name(encoding_name(encoding))?;
@@ -281,7 +280,7 @@ fn read_payload(section: &Section, kind: Kind, format: &str, repairs: &[(u8, u8)
     Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx, feedback })
 }
 
-fn of_payload<'a>(section: &'a Section, name: &'a str, payload_type: u8) -> impl Iterator<Item = &'a str> {
+fn of_payload<'a>(section: &'a Section<'_>, name: &'a str, payload_type: u8) -> impl Iterator<Item = &'a str> {
     section.values(name).filter_map(move |value| {
         let (number, rest) = value.split_once(' ')?;
         (number.parse() == Ok(payload_type)).then(|| rest.trim())
@@ -289,8 +288,8 @@ fn of_payload<'a>(section: &'a Section, name: &'a str, payload_type: u8) -> impl
 }
 
 /// Payload types that repair, each with the one that it repairs (RFC 4588: apt).
-fn read_repairs(section: &Section) -> Vec<(u8, u8)> {
-    let repair = |format: &String| {
+fn read_repairs(section: &Section<'_>) -> Vec<(u8, u8)> {
+    let repair = |format: &&str| {
         let rtx: u8 = format.parse().ok().filter(|rtx| *rtx < 128)?;
         let encoding = of_payload(section, "rtpmap", rtx).next()?;
         let apt = of_payload(section, "fmtp", rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
@@ -299,7 +298,7 @@ fn read_repairs(section: &Section) -> Vec<(u8, u8)> {
     section.formats.iter().filter_map(repair).collect()
 }
 
-fn read_extensions(section: &Section) -> ExtensionIds {
+fn read_extensions(section: &Section<'_>) -> ExtensionIds {
     section
         .values("extmap")
         .filter_map(|value| {
@@ -310,7 +309,7 @@ fn read_extensions(section: &Section) -> ExtensionIds {
         .collect()
 }
 
-fn read_ssrcs(section: &Section) -> (Option<u32>, Option<u32>) {
+fn read_ssrcs(section: &Section<'_>) -> (Option<u32>, Option<u32>) {
     let number = |text: &str| text.parse::<u32>().ok();
     if let Some(group) = section.values("ssrc-group").find_map(|v| v.strip_prefix("FID ")) {
         let mut ssrcs = group.split_ascii_whitespace().filter_map(number);

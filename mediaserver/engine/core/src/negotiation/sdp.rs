@@ -1,4 +1,4 @@
-//! The text of a session description (RFC 8866), as lines: what it says is judged elsewhere.
+//! The text of a session description (RFC 8866), as lines that are left where they stand: what it says is judged elsewhere.
 
 use super::Refusal;
 
@@ -10,39 +10,39 @@ const MAX_SECTIONS: usize = 64;
 const MAX_FORMATS: usize = 128;
 
 /// One `a=` line: `name` or `name:value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attribute {
-    pub name: String,
-    pub value: String,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute<'t> {
+    pub name: &'t str,
+    pub value: &'t str,
 }
 
 /// One `m=` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
-    pub media: String,
+pub struct Section<'t> {
+    pub media: &'t str,
     pub port: u16,
-    pub protocol: String,
-    pub formats: Vec<String>,
-    pub attributes: Vec<Attribute>,
+    pub protocol: &'t str,
+    pub formats: Vec<&'t str>,
+    pub attributes: Vec<Attribute<'t>>,
 }
 
 /// A whole description.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    pub attributes: Vec<Attribute>,
-    pub sections: Vec<Section>,
+pub struct Description<'t> {
+    pub attributes: Vec<Attribute<'t>>,
+    pub sections: Vec<Section<'t>>,
 }
 
-impl Section {
+impl<'t> Section<'t> {
     /// The first value of attribute `name`.
     #[must_use]
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: &str) -> Option<&'t str> {
         first(&self.attributes, name)
     }
 
     /// All values of attribute `name`, in order.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.attributes.iter().filter(move |a| a.name == name).map(|a| a.value.as_str())
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'t str> + use<'a, 't> {
+        self.attributes.iter().filter(move |a| a.name == name).map(|a| a.value)
     }
 
     /// Whether the attribute `name` is there.
@@ -52,12 +52,12 @@ impl Section {
     }
 }
 
-impl Description {
+impl<'t> Description<'t> {
     /// Parse `text`; lines that mean nothing to us are skipped, lines that are no SDP are refused.
     ///
     /// # Errors
     /// `Malformed` when the text is too long, is no SDP or has no media section.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &'t str) -> Result<Self, Refusal> {
         if text.len() > MAX_SDP_BYTES {
             return Err(Refusal::malformed(format!("the SDP is longer than {MAX_SDP_BYTES} bytes")));
         }
@@ -77,19 +77,19 @@ impl Description {
 
     /// The first value of the session-level attribute `name`.
     #[must_use]
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: &str) -> Option<&'t str> {
         first(&self.attributes, name)
     }
 
     /// The value of `name` in the section, else of the session (RFC 8866: the section wins).
     #[must_use]
-    pub fn inherited<'a>(&'a self, section: &'a Section, name: &str) -> Option<&'a str> {
+    pub fn inherited(&self, section: &Section<'t>, name: &str) -> Option<&'t str> {
         section.value(name).or_else(|| self.value(name))
     }
 
-    fn read_line(&mut self, line: &str) -> Result<(), Refusal> {
+    fn read_line(&mut self, line: &'t str) -> Result<(), Refusal> {
         // What of it goes into answers and tables must not break their lines.
-        if line.contains(|c: char| c.is_control() && c != '\t') {
+        if has_controls(line) {
             return Err(Refusal::malformed(format!("a control character in an SDP line: {}", excerpt(line))));
         }
         let Some((kind, value)) = line.split_once('=') else {
@@ -113,27 +113,33 @@ impl Description {
 
 /// Parse one `a=` value.
 #[must_use]
-pub fn attribute(value: &str) -> Attribute {
+pub fn attribute(value: &str) -> Attribute<'_> {
     let (name, value) = value.split_once(':').unwrap_or((value, ""));
-    Attribute { name: name.trim().to_owned(), value: value.trim().to_owned() }
+    Attribute { name: name.trim(), value: value.trim() }
 }
 
-fn section(value: &str) -> Result<Section, Refusal> {
+/// Control characters but for tabs. Nearly every line is ASCII, and bytes are looked through faster than characters.
+fn has_controls(line: &str) -> bool {
+    let control = |c: char| c.is_control() && c != '\t';
+    if line.is_ascii() { line.bytes().any(|byte| control(byte.into())) } else { line.contains(control) }
+}
+
+fn section(value: &str) -> Result<Section<'_>, Refusal> {
     let bad = || Refusal::malformed(format!("not a media line: {}", excerpt(value)));
     let mut words = value.split_ascii_whitespace();
-    let media = words.next().ok_or_else(bad)?.to_owned();
+    let media = words.next().ok_or_else(bad)?;
     let port_field = words.next().ok_or_else(bad)?;
     let port = port_field.split('/').next().and_then(|p| p.parse().ok()).ok_or_else(bad)?;
-    let protocol = words.next().ok_or_else(bad)?.to_owned();
-    let formats: Vec<String> = words.map(str::to_owned).collect();
+    let protocol = words.next().ok_or_else(bad)?;
+    let formats: Vec<&str> = words.collect();
     if formats.is_empty() || formats.len() > MAX_FORMATS {
         return Err(bad());
     }
     Ok(Section { media, port, protocol, formats, attributes: Vec::new() })
 }
 
-fn first<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|a| a.name == name).map(|a| a.value.as_str())
+fn first<'t>(attributes: &[Attribute<'t>], name: &str) -> Option<&'t str> {
+    attributes.iter().find(|a| a.name == name).map(|a| a.value)
 }
 
 /// What of a stranger's text is repeated in a message to him.

@@ -7,7 +7,7 @@ pub const MAX_LAYERS: usize = 3;
 
 /// Rids of the layers that the section's peer sends, in its order; of alternatives the first. Fewer than two are none.
 #[must_use]
-pub fn layers(section: &Section) -> Vec<String> {
+pub fn layers(section: &Section<'_>) -> Vec<String> {
     let sent = section.value("simulcast").and_then(|value| {
         let mut words = value.split_ascii_whitespace();
         words.by_ref().find(|word| *word == "send").and_then(|_| words.next())
@@ -27,13 +27,13 @@ pub fn layers(section: &Section) -> Vec<String> {
 
 /// The rid of a section that has just one and no simulcast.
 #[must_use]
-pub fn only_rid(section: &Section) -> Option<String> {
+pub fn only_rid(section: &Section<'_>) -> Option<String> {
     let mut rids = section.values("rid");
     let rid = rids.next()?.split_ascii_whitespace().next().filter(|rid| is_rid(rid))?;
     (rids.next().is_none() && !section.has("simulcast")).then(|| rid.to_owned())
 }
 
-fn declared(section: &Section, rid: &str, direction: &str) -> bool {
+fn declared(section: &Section<'_>, rid: &str, direction: &str) -> bool {
     section.values("rid").any(|value| {
         let mut words = value.split_ascii_whitespace();
         words.next() == Some(rid) && words.next() == Some(direction)
@@ -51,11 +51,11 @@ mod tests {
     use super::super::sdp::attribute;
     use super::*;
 
-    fn section(lines: &[&str]) -> Section {
+    fn section<'t>(lines: &[&'t str]) -> Section<'t> {
         Section {
-            media: "video".to_owned(),
+            media: "video",
             port: 9,
-            protocol: String::new(),
+            protocol: "",
             formats: vec![],
             attributes: lines.iter().map(|line| attribute(line)).collect(),
         }

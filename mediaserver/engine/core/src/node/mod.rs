@@ -74,7 +74,8 @@ pub struct Node {
     crypto: Crypto,
     limits: Limits,
     forwarder: Forwarder,
-    sessions: HashMap<SessionId, Entry>,
+    /// Boxed: an entry has some kilobytes, and a map moves what it holds when it grows.
+    sessions: HashMap<SessionId, Box<Entry>>,
     pulls: HashMap<SessionId, NewPull>,
     opening: HashMap<SessionId, Opening>,
     legs: HashMap<SessionId, Leg>,
@@ -176,8 +177,8 @@ impl Node {
 
     /// End all sessions of a stream.
     pub fn drop_stream(&mut self, stream: &str, now: Instant) {
-        let of_stream = |(id, entry): (&SessionId, &Entry)| (&*entry.stream == stream).then_some(*id);
-        let ids: Vec<SessionId> = self.sessions.iter().filter_map(of_stream).collect();
+        let of_stream = self.sessions.iter().filter(|(_, entry)| &*entry.stream == stream);
+        let ids: Vec<SessionId> = of_stream.map(|(id, _)| *id).collect();
         let pulls = self.pulls.iter().filter(|(_, pull)| &*pull.stream == stream).map(|(id, _)| *id);
         let legs = self.legs.iter().filter(|(_, leg)| &*leg.stream == stream).map(|(id, _)| *id);
         for id in pulls.chain(legs).chain(ids).collect::<Vec<_>>() {
@@ -290,7 +291,7 @@ impl Node {
         let (viewer, introduced, keys) = (None, false, None);
         let entry =
             Entry { session, stream, incarnation, socket, source, viewer, addresses, deadline, introduced, keys };
-        self.sessions.insert(id, entry);
+        self.sessions.insert(id, Box::new(entry));
         self.settle(now);
     }
 

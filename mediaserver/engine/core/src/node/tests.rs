@@ -38,7 +38,7 @@ pub(super) fn local(node: &Node, name: char, candidates: &[&str]) -> LocalTransp
         session_id: 1,
         ufrag: name.to_string().repeat(8),
         password: name.to_string().repeat(24),
-        fingerprint: node.crypto.fingerprint(),
+        fingerprint: node.crypto.fingerprint().to_owned(),
         candidates: candidates.iter().map(|text| text.parse().unwrap()).collect(),
         tcp: true,
     }

@@ -41,7 +41,7 @@ pub enum SessionWord {
 
 pub struct HandedOver {
     id: SessionId,
-    entry: Entry,
+    entry: Box<Entry>,
     /// Of its source.
     order: Option<u64>,
     /// Of a link.
