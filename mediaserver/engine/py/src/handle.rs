@@ -134,7 +134,7 @@ impl Handle {
     }
 
     pub fn pull(&self, stream: &str, incarnation: &str, tracks: &[Track]) -> Result<(SessionId, String), Failure> {
-        let local = random::local_transport(self.crypto.fingerprint().to_owned());
+        let local = random::local_transport(self.crypto.fingerprint());
         let offer = relay::offer(&local, tracks)?;
         let socket = bind(SocketAddr::new(self.local.ip(), 0), self.buffers)?;
         let id = random::session_id();
@@ -252,7 +252,7 @@ impl Handle {
             let set = self.candidates.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if set.is_empty() { vec![self.own_address()] } else { set }
         });
-        LocalTransport { candidates, tcp: self.tcp, ..random::local_transport(self.crypto.fingerprint().to_owned()) }
+        LocalTransport { candidates, tcp: self.tcp, ..random::local_transport(self.crypto.fingerprint()) }
     }
 
     /// Where we are when nobody said: the bound address, or loopback.

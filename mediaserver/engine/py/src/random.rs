@@ -36,12 +36,12 @@ fn letters(length: usize) -> String {
 }
 
 /// Our side of a new session, without candidates.
-pub fn local_transport(fingerprint: String) -> LocalTransport {
+pub fn local_transport(fingerprint: &str) -> LocalTransport {
     LocalTransport {
         session_id: number() >> 2,
         ufrag: letters(8),
         password: letters(24),
-        fingerprint,
+        fingerprint: fingerprint.to_owned(),
         candidates: Vec::new(),
         tcp: false,
     }
