@@ -30,10 +30,18 @@ pub struct Packet {
     pub arrived: Instant,
 }
 
+/// The place of one number.
+#[derive(Debug)]
+struct Slot {
+    /// When the number was first reached: a hole is kept as long as a packet, for its repair may come late.
+    since: Instant,
+    packet: Option<Arc<Packet>>,
+}
+
 #[derive(Debug)]
 pub struct Ring {
-    /// From `first` on; None: not arrived.
-    packets: VecDeque<Option<Arc<Packet>>>,
+    /// From `first` on.
+    packets: VecDeque<Slot>,
     first: u64,
     bytes: usize,
     history: Duration,
@@ -48,7 +56,7 @@ impl Ring {
     #[must_use]
     pub fn get(&self, sequence: u64) -> Option<&Arc<Packet>> {
         let at = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
-        self.packets.get(at)?.as_ref()
+        self.packets.get(at)?.packet.as_ref()
     }
 
     /// The highest number so far.
@@ -61,7 +69,7 @@ impl Ring {
     #[must_use]
     pub fn above(&self, sequence: u64) -> Vec<Arc<Packet>> {
         let at = usize::try_from((sequence + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.packets.iter().skip(at).flatten().cloned().collect()
+        self.packets.iter().skip(at).filter_map(|slot| slot.packet.clone()).collect()
     }
 
     /// False: it is there already, or older than the ring.
@@ -75,9 +83,9 @@ impl Ring {
         }
         let Some(at) = sequence.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return false };
         while self.packets.len() <= at {
-            self.packets.push_back(None);
+            self.packets.push_back(Slot { since: packet.arrived, packet: None });
         }
-        let slot = &mut self.packets[at];
+        let slot = &mut self.packets[at].packet;
         if slot.is_some() {
             return false;
         }
@@ -87,10 +95,10 @@ impl Ring {
     }
 
     fn forget(&mut self, now: Instant) {
-        let old = |p: &Arc<Packet>| now.saturating_duration_since(p.arrived) > self.history;
+        let old = |slot: &Slot| now.saturating_duration_since(slot.since) > self.history;
         // The newest stays: it says where the numbers are.
-        while self.packets.len() > 1 && (self.bytes > MAX_BYTES || self.packets[0].as_ref().is_none_or(old)) {
-            let gone = self.packets.pop_front().flatten();
+        while self.packets.len() > 1 && (self.bytes > MAX_BYTES || old(&self.packets[0])) {
+            let gone = self.packets.pop_front().and_then(|slot| slot.packet);
             self.bytes -= gone.map_or(0, |packet| packet.payload.len());
             self.first += 1;
         }
@@ -129,6 +137,18 @@ mod tests {
         assert_eq!((ring.get(10), ring.get(12).is_some()), (None, true));
         assert!(put(&mut ring, 14 + MAX_JUMP + 1, 110));
         assert_eq!(ring.get(14), None);
+    }
+
+    #[test]
+    fn what_was_missed_while_nothing_came_for_long_still_fits_in() {
+        let start = Instant::now();
+        let put = |ring: &mut Ring, sequence, ms| {
+            ring.insert(Arc::new(packet(sequence, 0, b"", start + Duration::from_millis(ms))))
+        };
+        let mut ring = Ring::new(Duration::from_millis(100));
+        assert!(put(&mut ring, 10, 0) && put(&mut ring, 20, 5000) && put(&mut ring, 21, 5001));
+        assert!((11..20).all(|sequence| put(&mut ring, sequence, 5050)));
+        assert!(put(&mut ring, 22, 5101) && ring.get(11).is_none() && ring.get(21).is_some());
     }
 
     #[test]

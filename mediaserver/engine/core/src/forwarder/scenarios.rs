@@ -123,21 +123,24 @@ fn without_rtx_a_repair_is_the_same_bytes_and_only_without_transport_cc() {
 }
 
 #[test]
-fn a_gap_of_the_source_stays_a_gap_and_the_late_repair_fits_in() {
-    let mut world = World::new(8);
-    let viewer = world.join(browser(true), AeadAes128Gcm);
-    let mut publication = world.publish(100, 5000);
-    world.play(&mut publication, 2, 30);
-    let mut frame = World::frame(&mut publication, false, &[1000, 1000, 1000, 400]);
-    let late = frame.remove(1);
-    world.push(&publication, VIDEO, frame);
-    world.wait(ms(11));
-    let before = world.player(viewer).numbers(VIDEO_SSRC);
-    assert_eq!(before[before.len() - 3] + 2, before[before.len() - 2]);
-    world.push(&publication, VIDEO, [late.clone(), late]);
-    world.settle();
-    let after = world.player(viewer).numbers(VIDEO_SSRC);
-    assert_eq!(after[before.len()..], [before[before.len() - 3] + 1]);
+fn a_gap_of_the_source_stays_a_gap_and_the_late_repair_fits_in_also_after_an_outage() {
+    for outage in [0, 5000] {
+        let mut world = World::new(8);
+        let viewer = world.join(browser(true), AeadAes128Gcm);
+        let mut publication = world.publish(100, 5000);
+        world.play(&mut publication, 2, 30);
+        world.wait(ms(outage));
+        let mut frame = World::frame(&mut publication, false, &[1000, 1000, 1000, 400]);
+        let late = frame.remove(0);
+        world.push(&publication, VIDEO, frame);
+        world.wait(ms(11));
+        let before = world.player(viewer).numbers(VIDEO_SSRC);
+        assert_eq!(before[before.len() - 4] + 2, before[before.len() - 3]);
+        world.push(&publication, VIDEO, [late.clone(), late]);
+        world.settle();
+        let after = world.player(viewer).numbers(VIDEO_SSRC);
+        assert_eq!(after[before.len()..], [before[before.len() - 4] + 1], "after {outage} ms");
+    }
 }
 
 #[test]
