@@ -48,17 +48,7 @@ pub struct Connection {
 impl Connection {
     pub fn new(stream: TcpStream, name: SocketAddr, seat: Seat, now: Instant) -> Self {
         let (queue, inlet) = (SendQueue::default(), Inlet::new(name));
-        Self {
-            name,
-            accepted: now,
-            hangs_up: None,
-            waits: false,
-            was_cut: false,
-            queue,
-            stream,
-            inlet,
-            _seat: seat,
-        }
+        Self { name, accepted: now, hangs_up: None, waits: false, was_cut: false, queue, stream, inlet, _seat: seat }
     }
 
     /// Give the node what came; where the connection is to be read on.
@@ -73,7 +63,9 @@ impl Connection {
             let count = match self.stream.read(buffer) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => count,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(Course::Here),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                    return Ok(Course::Here);
+                }
                 Err(_) => return Err(End::Closed),
             };
             let mut tally = |length: usize| {

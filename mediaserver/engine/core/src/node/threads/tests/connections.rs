@@ -106,8 +106,7 @@ impl Street {
             let size = (1 + usize::try_from(self.random.word()).unwrap() % 300).min(left);
             let piece: Vec<u8> = self.upwards.drain(..size).collect();
             left -= size;
-            let course =
-                self.open[thread][at].inlet.read(&piece, &mut self.threads[thread], &mut |_| {}, self.now);
+            let course = self.open[thread][at].inlet.read(&piece, &mut self.threads[thread], &mut |_| {}, self.now);
             if let Course::To(to) = course {
                 let gone = self.open[thread].remove(at);
                 self.inboxes[to].push_back(gone);
