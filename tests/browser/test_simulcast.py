@@ -132,7 +132,7 @@ async def test_viewers_on_all_threads_get_the_layers_that_they_ask_for_and_no_ot
     async with LightViewers() as low, LightViewers() as middle:
         # On which of the edge's threads one comes to be is the kernel's choice: all on one once in 2 ** 15 times.
         for viewers, rid in ((low, "l"), (middle, "m")):
-            await viewers.join(door, f"{door}/n/edge-eu-0/whep/second_eu?layer={rid}", 8, codec="vp8")
+            await viewers.join(door, f"{door}/n/edge-eu-0/whep/second_eu?layer={rid}", 8)
         best = (await asyncio.to_thread(layers, cdn))["h"]
         await asyncio.to_thread(until, lambda: low.connected() == middle.connected() == 8, "connected", seconds=10)
         await asyncio.sleep(3)  # a layer that nobody watches is not sent any more
