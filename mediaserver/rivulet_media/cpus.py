@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: what it may run on, and what its cgroups let it have of that (Linux, cgroups v1 and v2)."""
+"""How many CPUs this process may use: what it may run on, and what its cgroups (v1 and v2) let it have of that."""
 
 import math
 import os
@@ -10,7 +10,7 @@ Quota = tuple[int, int]
 
 
 def usable(allowed: int, quotas: Iterable[Quota]) -> int:
-    """CPUs worth a thread each, at least 1: of `allowed` as many as the tightest quota pays for, a part of one counted whole."""
+    """Of `allowed` CPUs as many as the tightest quota pays for, a part of one counted whole; at least 1."""
     paid = (math.ceil(time / period) for time, period in quotas if time > 0 and period > 0)
     return max(1, min([allowed, *paid]))
 
@@ -60,10 +60,10 @@ def _quota_of_v1(directory: Path) -> Quota | None:
 
 def _numbers(text: str) -> Quota | None:
     """None: no quota ("max", or -1), or nothing that can be read."""
-    parts = text.split()
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        return None
-    return int(parts[0]), int(parts[1])
+    match text.split():
+        case [time, period] if f"{time}{period}".isascii() and time.isdigit() and period.isdigit():
+            return int(time), int(period)
+    return None
 
 
 def _text(file: Path) -> str:

@@ -1,6 +1,6 @@
 """Engines on real sockets of 127.0.0.1.
 
-`RIVULET_TEST_THREADS=2` runs all of these tests with two data threads.
+All of these tests run with two data threads; `RIVULET_TEST_THREADS=1` makes it one.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 from engine.peers import LOOPBACK, MakeNode, Node
 from rivulet_media._engine import Engine
 
-THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "1"))
+THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "2"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,10 +12,11 @@ from engine.test_chromium import browser, pages
 from rivulet_media._engine import Engine
 
 PLAYS_WITHIN = 60.0
+THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "2"))
 
 
 async def main(address: str, profile: Path) -> None:
-    node = Node(Engine(address, 0))
+    node = Node(Engine(address, 0, threads=THREADS))
     node.engine.set_candidates([(address, node.engine.port)])
     try:
         async with pages(node, ["vp8", "opus"]) as (url, reports), browser(url, profile):

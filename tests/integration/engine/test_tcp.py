@@ -4,6 +4,8 @@ import asyncio
 import re
 import socket
 import time
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -44,9 +46,15 @@ def transport(node: Node, session: str) -> str | None:
     return stats["transport"]
 
 
-async def test_publishing_and_playing_over_tcp_alone(make_node: MakeNode) -> None:
-    """Whoever closes, session or connection: the other ends too, or goes on by the next connection."""
-    node = make_node()
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+async def test_publishing_and_playing_over_tcp_alone(make_node: MakeNode, threads: int) -> None:
+    """Whoever closes, session or connection: the other ends too, and no descriptor is left, whichever thread had it."""
+    node = make_node(threads=threads)
+    before = descriptors()
     publisher, viewer = Publisher(Picture(), Tone()), Viewer("video", "audio")
     async with bridge(node.engine.port) as up, bridge(node.engine.port) as down, closing(publisher, viewer):
         source, played = await publish(node, up, publisher), await play(node, down, viewer)
@@ -57,6 +65,29 @@ async def test_publishing_and_playing_over_tcp_alone(make_node: MakeNode) -> Non
         await eventually(lambda: node.engine.stats()["tcp_connections"] == 1, "the viewer's connection closed")
         node.engine.close(source)
         await eventually(lambda: node.engine.stats()["tcp_connections"] == 0, "both closed")
+    await eventually(lambda: descriptors() <= before, f"no descriptor left of {before}")
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+async def test_connections_of_many_sessions_are_all_served_and_closed(make_node: MakeNode, threads: int) -> None:
+    """More sessions than threads: most connections come to a thread that does not have theirs."""
+    node = make_node(threads=threads)
+    publisher, viewers = Publisher(Tone()), [Viewer("audio") for _ in range(6)]
+    before = descriptors()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(closing(publisher, *viewers))
+        ways = [await stack.enter_async_context(bridge(node.engine.port)) for _ in range(7)]
+        await publish(node, ways[0], publisher)
+        for viewer, way in zip(viewers, ways[1:], strict=True):
+            node.engine.set_candidates([(LOOPBACK, way.inside)])
+            await viewer.play(node.engine, "s", [AUDIO])
+        for viewer in viewers:
+            await viewer.frames_after(video=0, audio=30)
+        stats = node.engine.stats()
+        assert [session["transport"] for session in stats["sessions"]] == ["tcp"] * 7
+        assert (stats["tcp_accepted"], stats["tcp_connections"], stats["tcp_refused"]) == (7, 7, 0)
+    await eventually(lambda: node.engine.stats()["tcp_connections"] == 0, "all closed")
+    await eventually(lambda: descriptors() <= before, f"no descriptor left of {before}")
 
 
 async def test_a_peer_that_stops_reading_is_cut_and_nobody_else_notices(make_node: MakeNode) -> None:

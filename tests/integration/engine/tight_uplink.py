@@ -8,7 +8,7 @@ from engine.peers import AUDIO, VIDEO, Node, Picture, Publisher, Tone, Viewer, c
 from rivulet_media._engine import Engine
 
 HERE = "10.99.0.1"
-THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "1"))
+THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "2"))
 VIEWERS = 3
 
 

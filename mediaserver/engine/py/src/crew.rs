@@ -120,15 +120,14 @@ impl Crew {
             let done = done.clone();
             let stop: Command = Box::new(move |data, now| {
                 data.node.shut_down(now);
-                data.stopping = true;
-                drop(done);
+                data.stop(done);
             });
             if commands.send(stop).is_ok() {
                 line.waker.wake();
             }
         }
         drop(done);
-        // Disconnected is the sign; the goodbyes leave in the same turn.
+        // Disconnected is the sign: the threads are over, goodbyes and all.
         let _ = finished.recv_timeout(timeout);
     }
 

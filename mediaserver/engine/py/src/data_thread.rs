@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver as Commands, TryRecvError};
+use std::sync::mpsc::{Receiver as Commands, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rivulet_core::egress::{Egress, Flow, Message};
@@ -47,7 +47,9 @@ pub struct ThreadCounters {
 pub struct DataThread {
     pub node: Node,
     pub counters: ThreadCounters,
-    pub stopping: bool,
+    stopping: bool,
+    /// Dropped when the thread is over: who waits for that hears of it.
+    done: Option<SyncSender<()>>,
     pub connections: Connections,
     dialling: Dialling,
     shared: UdpSocket,
@@ -88,6 +90,7 @@ impl DataThread {
             dialling,
             counters: ThreadCounters::default(),
             stopping: false,
+            done: None,
             shared,
             own: HashMap::new(),
             poller,
@@ -107,6 +110,16 @@ impl DataThread {
             self.turn();
         }
         self.events.wake();
+        let done = self.done.take();
+        drop(self);
+        // The sockets are closed too.
+        drop(done);
+    }
+
+    /// Let this turn be the last; `done` is dropped when it is over.
+    pub fn stop(&mut self, done: SyncSender<()>) {
+        self.stopping = true;
+        self.done = Some(done);
     }
 
     /// Read datagrams of `socket` for session `id` from now on.
