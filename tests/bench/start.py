@@ -1,8 +1,8 @@
 """`make bench-start`: from a viewer's POST to its first decoded picture, at a warm edge and at cold ones.
 
 Two places of the testbed, 84 ms apart, each with a director: an origin and the publisher in eu, an edge and the viewers
-in us, all bare processes. Warm: the edge relays the stream already. Open: each start makes the relay begin, on a link that
-is there. Cold: it makes the link begin too, on connections for signalling that are new. The last line is JSON
+in us, all bare processes. Warm: the edge relays the stream already. Open: each start makes the relay begin, on a link
+that is there. Cold: it makes the link begin too, on connections for signalling that are new. The last line is JSON
 (docs/benchmarks/).
 """
 
@@ -30,7 +30,7 @@ PREFIX = "rvbench"
 STREAM = "start_eu"
 PUBLIC, INTERNAL, NODE_HTTP, NODE_MEDIA = 8080, 7443, 8081, 7000
 READY_SECONDS = 20.0
-# Of an edge's link without relays: longer than a start lets it wait, so that it is there, and short enough to wait for its end.
+# Of the edge's link without relays: it is still there at the next start, and its end can be waited for.
 LINK_SECONDS = 5
 # Connections for signalling that nobody uses are closed after 15 s.
 COLD_SECONDS = 16
