@@ -267,7 +267,7 @@ class Engine:
     def serve_leg(self, link: str, stream: str, tracks: Sequence[Track], wish: LegWish) -> str:
         """Send a stream by a link that another node has opened, as soon as it is connected: the session, which `close` ends.
 
-        A leg that its puller does not report on for 30 s is closed as "consent-expired". UnknownSessionError, UsedSsrcError.
+        A leg that its puller does not report on for 10 s is closed as "consent-expired". UnknownSessionError, UsedSsrcError.
         """
 
     def patch(self, session: str, fragment: str) -> str | None:

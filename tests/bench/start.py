@@ -1,8 +1,9 @@
-"""`make bench-start`: from a viewer's POST to its first decoded picture, at a warm edge and at a cold one.
+"""`make bench-start`: from a viewer's POST to its first decoded picture, at a warm edge and at cold ones.
 
 Two places of the testbed, 84 ms apart, each with a director: an origin and the publisher in eu, an edge and the viewers
-in us, all bare processes. Warm: the edge relays the stream already. Cold: each start makes it begin. The last line is
-JSON (docs/benchmarks/).
+in us, all bare processes. Warm: the edge relays the stream already. Open: each start makes the relay begin, on a link
+that is there. Cold: it makes the link begin too, on connections for signalling that are new. The last line is JSON
+(docs/benchmarks/).
 """
 
 import argparse
@@ -29,6 +30,11 @@ PREFIX = "rvbench"
 STREAM = "start_eu"
 PUBLIC, INTERNAL, NODE_HTTP, NODE_MEDIA = 8080, 7443, 8081, 7000
 READY_SECONDS = 20.0
+# Of the edge's link without relays: it is still there at the next start, and its end can be waited for.
+LINK_SECONDS = 5
+# Connections for signalling that nobody uses are closed after 15 s.
+COLD_SECONDS = 16
+COLD_STARTS = 10
 STOP_SECONDS = 10.0
 STEPS = {
     "answered": "POST answered",
@@ -65,10 +71,12 @@ class Region:
         self.start(f"director-{self.name}", "director", "--region", self.name, *files, *self._join(), *ports)
         until(lambda: answers(f"{self.public}/readyz"), f"director of {self.name} ready")
 
-    def node(self, role: str) -> None:
+    def node(self, role: str, *options: str) -> None:
         entry = ["--entry", f"http://{self.address}:{INTERNAL}", "--pod-ip", self.address]
         ports = ["--http-port", str(NODE_HTTP), "--media-port", str(NODE_MEDIA)]
-        self.start(f"{role}-{self.name}", "node", "--role", role, "--slot", role, *entry, *self._join(), *ports)
+        self.start(
+            f"{role}-{self.name}", "node", "--role", role, "--slot", role, *entry, *self._join(), *ports, *options
+        )
         until(lambda: answers(f"{self.node_http}/readyz"), f"{role} of {self.name} ready")
 
     def _join(self) -> list[str]:
@@ -142,7 +150,7 @@ def scene(folder: Path) -> Iterator[tuple[Region, Region]]:
         eu.director()
         us.director()
         eu.node("origin")
-        us.node("edge")
+        us.node("edge", "--link-seconds", str(LINK_SECONDS))
         eu.start("publisher", "publish", f"{eu.public}/whip/{STREAM}", "--timer", "--wait", "15")
         yield eu, us
 
@@ -152,7 +160,7 @@ def starts(us: Region, count: int, *options: str) -> list[dict[str, float]]:
     client = Path(__file__).with_name("start_client.py")
     command = [sys.executable, str(client), f"{us.public}/whep/{STREAM}", "--starts", str(count), *options]
     done = subprocess.run(
-        in_place("us", *command), check=True, stdout=subprocess.PIPE, text=True, timeout=30 + 20 * count
+        in_place("us", *command), check=True, stdout=subprocess.PIPE, text=True, timeout=30 + 40 * count
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -183,7 +191,7 @@ def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="POST to first decoded picture, warm edge and cold edge")
+    parser = argparse.ArgumentParser(description="POST to first decoded picture, at a warm edge and at cold ones")
     parser.add_argument("--starts", type=int, default=20, help="of each kind (default: %(default)s)")
     parser.add_argument("--apart", default="0", metavar="S", help="pause between starts, at least (default: 0)")
     arguments = parser.parse_args()
@@ -195,11 +203,13 @@ def main() -> None:
     print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, load before: {load}; eu and us 84 ms apart", flush=True)
     with tempfile.TemporaryDirectory(prefix="rivulet-bench-") as name, scene(Path(name)) as (_, us):
         starts(us, 1)  # the stream is live and known everywhere
-        cold = starts(us, arguments.starts, *apart, "--cold", us.node_http)
+        reached = starts(us, arguments.starts, *apart, "--cold", us.node_http)
+        cold_apart = ("--apart", str(COLD_SECONDS))
+        cold = starts(us, min(arguments.starts, COLD_STARTS), *cold_apart, "--cold", us.node_http, "--no-link")
         us.start("watcher", "play", f"{us.public}/whep/{STREAM}")
         time.sleep(3)
         warm = starts(us, arguments.starts, *apart)
-    figures = {"warm": summary(warm), "cold": summary(cold)}
+    figures = {"warm": summary(warm), "open": summary(reached), "cold": summary(cold)}
     print(table(figures))
     print(json.dumps(figures))
 

@@ -1,7 +1,7 @@
 """Viewers one after another, each timed from POST to its first decoded picture; a JSON line for each.
 
 Runs where the viewers stand (start.py puts it into a place of the testbed). `--cold URL`: before each start, wait until
-the edge at URL says that it relays nothing.
+the edge at URL says that it relays nothing; with `--no-link`, that it has no link to anybody either.
 """
 
 import argparse
@@ -141,15 +141,15 @@ def begins_key_frame(payload: bytes) -> bool:
     return kind in H264_KEY_UNITS
 
 
-async def relays_nothing(http: aiohttp.ClientSession, edge: str) -> None:
-    """Wait until the edge pulls no stream from anybody."""
+async def has_none(http: aiohttp.ClientSession, edge: str, metric: str) -> None:
+    """Wait until the edge has no relays or links to anybody."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         async with http.get(f"{edge}/metrics") as answer:
-            if 'rivulet_relays{direction="in"} 0.0' in await answer.text():
+            if f'{metric}{{direction="in"}} 0.0' in await answer.text():
                 return
         await asyncio.sleep(0.1)
-    raise SystemExit("the edge does not let go of its relay")
+    raise SystemExit(f"{metric} of the edge does not fall to 0")
 
 
 async def play(arguments: argparse.Namespace) -> None:
@@ -157,7 +157,7 @@ async def play(arguments: argparse.Namespace) -> None:
     async with aiohttp.ClientSession() as http:
         for _ in range(arguments.starts):
             if arguments.cold:
-                await relays_nothing(http, arguments.cold)
+                await has_none(http, arguments.cold, "rivulet_links" if arguments.no_link else "rivulet_relays")
             await asyncio.sleep(arguments.apart + phases.uniform(0, GOP_SECONDS))
             print(json.dumps(await Start().run(http, arguments.url)), flush=True)
 
@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--apart", type=float, default=0.0, metavar="S", help="pause between starts, at least")
     parser.add_argument("--cold", metavar="URL", help="the edge that must relay nothing before each start")
+    parser.add_argument("--no-link", action="store_true", help="it must have no link either")
     asyncio.run(play(parser.parse_args()))
 
 

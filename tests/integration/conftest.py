@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rivulet_scene.bare import BareCdn
-from steps import LONG_NAME
+from steps import BRIEF_LINKS, LONG_NAME
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
         for region, number in (("eu", 0), ("eu", 1), ("us", 0)):
             running.director(region, number, ready=False)
         running.node("origin-eu-0", "origin", "eu")
-        running.node("edge-eu-0", "edge", "eu", director=1)
-        running.node("edge-eu-1", "edge", "eu")
+        running.node("edge-eu-0", "edge", "eu", *BRIEF_LINKS, director=1)
+        running.node("edge-eu-1", "edge", "eu", *BRIEF_LINKS)
         running.node("origin-us-0", "origin", "us")
-        running.node("edge-us-0", "edge", "us")
+        running.node("edge-us-0", "edge", "us", *BRIEF_LINKS)
         for region, number in (("eu", 0), ("eu", 1), ("us", 0)):
             running.settled(region, number)
         yield running

@@ -5,6 +5,8 @@ from rivulet_scene.clients import Client, camera
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
 
+# Of nodes that are to have no sockets left soon after their relays.
+BRIEF_LINKS = ("--link-seconds", "5")
 LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
 
 

@@ -19,7 +19,7 @@ from rivulet_scene.bare import BareCdn, Process, delete, metric
 from rivulet_scene.clients import Client, probe
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import holds, until
-from steps import edge_relays, live, node_state, publish, state
+from steps import BRIEF_LINKS, edge_relays, live, node_state, publish, state
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -62,7 +62,7 @@ def nothing_leaks(cdn: BareCdn) -> Iterator[None]:
 def start(cdn: BareCdn, slot: str) -> Process:
     """Start a node, or start it again, under its name."""
     role, region, _ = slot.split("-")
-    return cdn.node(slot, role, region)
+    return cdn.node(slot, role, region, *BRIEF_LINKS)
 
 
 def nodes(cdn: BareCdn) -> list[str]:

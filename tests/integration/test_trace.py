@@ -42,7 +42,7 @@ def test_the_edge_pulls_and_media_between_nodes_is_webrtc(cdn: BareCdn) -> None:
     asked = b"".join(
         packet.payload for packet in trace.packets if packet.protocol == TCP and packet.destination == origin_http
     )
-    assert b"POST /relay/test_eu" in asked
+    assert b"POST /links" in asked
 
 
 def wait_for_media(trace: Trace) -> list[Packet]:

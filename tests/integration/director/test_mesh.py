@@ -113,6 +113,29 @@ async def test_a_relay_crosses_through_both_directors(both: Continents) -> None:
     assert (await both.us.ask_inside("POST", path, data="v=0")).status == 401
 
 
+async def test_a_link_crosses_through_both_directors(both: Continents) -> None:
+    """E12 R6: whatever a us edge asks of the eu origin about links, and nothing else."""
+    path = f"/v1/links/eu/{both.eu_origin.ref}"
+    headers = {"Rivulet_Node": both.us_edge.ref, "Rivulet_Cluster": "us", "Content_Type": "application/json"}
+    link = "00000000000000aa"
+    for method, part, seen_as in (
+        ("POST", "", "/links"),
+        ("GET", f"/{link}", f"/links/{link}"),
+        ("POST", f"/{link}/legs", f"/links/{link}/legs"),
+    ):
+        answer = await both.us.ask_inside(method, path + part, Authorization="Bearer join", **headers)
+        assert answer.status < 300, answer
+        seen = both.eu_origin.requests[-1]
+        assert (seen.method, seen.path, seen.headers["Rivulet-Node"]) == (method, seen_as, both.us_edge.ref)
+        assert (await both.us.ask_inside(method, path + part)).status == 401
+    before = len(both.eu_origin.requests)
+    wrong = await both.us.ask_inside("GET", f"{path}/..%2Fmetrics", Authorization="Bearer join", **headers)
+    assert (wrong.status, wrong.problem) == (404, "no-link")
+    nobody = f"/v1/links/eu/origin-eu-9/{both.eu_origin.incarnation}"
+    assert (await both.us.ask_inside("POST", nobody, Authorization="Bearer join", **headers)).status == 404
+    assert len(both.eu_origin.requests) == before
+
+
 async def test_a_stream_s_settings_reach_the_nodes_of_every_region(both: Continents) -> None:
     """A us edge that pulls an eu stream hears eu's idleSeconds and holdSeconds, and hears when they change."""
     await both.eu_origin.publish("test_eu")

@@ -50,6 +50,11 @@ def test_media_over_tcp_can_be_switched_off() -> None:
     assert parsed(*NEEDED, environment={"RIVULET_MEDIA_TCP": "off"}).media_tcp is False
 
 
+def test_links_are_kept_for_a_minute_unless_they_are_not_wanted() -> None:
+    assert parsed(*NEEDED).link_seconds == 60.0
+    assert parsed(*NEEDED, environment={"RIVULET_LINK_SECONDS": "0"}).link_seconds == 0.0
+
+
 def test_the_token_is_not_shown() -> None:
     assert "secret" not in repr(parsed(*NEEDED))
 
@@ -67,6 +72,7 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--media-threads", "-1"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--media-threads", "65"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
+        ([*NEEDED, "--link-seconds", "86401"], "RIVULET_LINK_SECONDS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
         ([*NEEDED, "--media-tcp", "maybe"], "RIVULET_MEDIA_TCP"),
     ],

@@ -22,7 +22,7 @@ struct Inbox<T> {
 /// One thread's end.
 pub struct Inboxes<T> {
     me: ThreadNumber,
-    inboxes: Arc<[Inbox<T>]>,
+    all: Arc<[Inbox<T>]>,
     depth: usize,
     /// Threads that were written to since `take_wakes`, as bits.
     wakes: u64,
@@ -34,14 +34,14 @@ impl<T> Inboxes<T> {
     pub fn mesh(threads: usize, depth: usize) -> Vec<Self> {
         let count = threads.clamp(1, MOST_THREADS);
         let inbox = || Inbox { words: Mutex::default(), waiting: AtomicUsize::new(0) };
-        let inboxes: Arc<[Inbox<T>]> = (0..count).map(|_| inbox()).collect();
-        (0..count).map(|me| Self { me, inboxes: inboxes.clone(), depth, wakes: 0 }).collect()
+        let all: Arc<[Inbox<T>]> = (0..count).map(|_| inbox()).collect();
+        (0..count).map(|me| Self { me, all: all.clone(), depth, wakes: 0 }).collect()
     }
 
     /// The end of a thread that has no others beside it.
     #[must_use]
     pub fn alone() -> Self {
-        Self { me: 0, inboxes: Arc::new([]), depth: 0, wakes: 0 }
+        Self { me: 0, all: Arc::new([]), depth: 0, wakes: 0 }
     }
 
     #[must_use]
@@ -51,23 +51,23 @@ impl<T> Inboxes<T> {
 
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.inboxes.len() < 2
+        self.all.len() < 2
     }
 
     pub fn others(&self) -> impl Iterator<Item = ThreadNumber> + use<T> {
         let me = self.me;
-        (0..self.inboxes.len()).filter(move |thread| *thread != me)
+        (0..self.all.len()).filter(move |thread| *thread != me)
     }
 
     /// Whether `words` more find room there.
     #[must_use]
     pub fn has_room(&self, to: ThreadNumber, words: usize) -> bool {
-        self.inboxes.get(to).is_some_and(|inbox| inbox.waiting.load(Ordering::Relaxed) + words <= self.depth)
+        self.all.get(to).is_some_and(|inbox| inbox.waiting.load(Ordering::Relaxed) + words <= self.depth)
     }
 
     /// Say what must be heard.
     pub fn tell(&mut self, to: ThreadNumber, word: T) {
-        let Some(inbox) = self.inboxes.get(to) else { return };
+        let Some(inbox) = self.all.get(to) else { return };
         let mut words = inbox.words.lock().unwrap_or_else(PoisonError::into_inner);
         words.push_back(word);
         inbox.waiting.store(words.len(), Ordering::Release);
@@ -87,7 +87,7 @@ impl<T> Inboxes<T> {
     /// All that was said to this thread.
     #[must_use]
     pub fn take(&mut self) -> VecDeque<T> {
-        let Some(inbox) = self.inboxes.get(self.me) else { return VecDeque::new() };
+        let Some(inbox) = self.all.get(self.me) else { return VecDeque::new() };
         if inbox.waiting.load(Ordering::Acquire) == 0 {
             return VecDeque::new();
         }
@@ -104,7 +104,7 @@ impl<T> Inboxes<T> {
 
 impl<T> fmt::Debug for Inboxes<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Inboxes({} of {})", self.me, self.inboxes.len())
+        write!(formatter, "Inboxes({} of {})", self.me, self.all.len())
     }
 }
 

@@ -8,17 +8,23 @@ use str0m::crypto::dtls::{DtlsOutput, DtlsVersion};
 use super::{Ground, clock, config, parts};
 use crate::dtls::{Crypto, take_latest_tap};
 use crate::egress::{Egress, Message};
+use crate::negotiation::link::LinkTransport;
 use crate::negotiation::{Codec, Format, LocalSources, LocalTransport, Offer, Track, relay, whep};
-use crate::node::{Limits, NewPull, NewSession, Node, Socket};
+use crate::node::{Limits, NewLeg, NewPull, NewSession, Node, Socket, accept_link};
 use crate::session::{Media, Parts, Role, Session, agent};
 use crate::stun::Message as Stun;
 use crate::{border, stun};
 
 const PARENT: ([u8; 4], u16) = ([198, 51, 100, 1], 7000);
 const CHILD: ([u8; 4], u16) = ([203, 0, 113, 5], 40_000);
+/// Where the child's link comes from.
+const LINKED: ([u8; 4], u16) = ([203, 0, 113, 5], 40_001);
 const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 99], 999);
-/// Sessions of the parent: one that is connected, one of which nobody has heard.
-const SESSIONS: usize = 2;
+/// Sessions of the parent: one that is connected, one of which nobody has heard, a link and its leg.
+const SESSIONS: usize = 4;
+/// The child's name for its relay and for its link.
+const RELAY: u64 = 1;
+const LINK: u64 = 4;
 /// A node is used for so many inputs.
 const INPUTS: usize = 20_000;
 
@@ -88,6 +94,18 @@ fn serve(parent: &mut Node, crypto: &Crypto, id: u64, name: char, offer: &str, n
     answer
 }
 
+/// A link between the two, with one leg.
+fn link(child: &mut Node, parent: &mut Node, crypto: &Crypto, now: Instant) {
+    let (ours, theirs) = (local(crypto, 'l', vec![]), local(crypto, 'm', vec![PARENT.into()]));
+    let new = NewLeg { id: 5, link: LINK, stream: "s".into(), cname: "c".to_owned() };
+    child.open_link(LINK, ours.clone(), 7, now).expect("room");
+    let wish = child.pull_leg(&new, "i", &tracks(), now).expect("our own tracks");
+    let session = accept_link(crypto, theirs.clone(), &LinkTransport::of(&ours), 7, now).expect("our own end");
+    parent.add(NewSession { id: LINK, session, stream: "".into(), incarnation: None }, now).expect("room");
+    parent.serve_leg(&new, &wish, &tracks(), now).expect("our own wish");
+    child.answer_link(LINK, &LinkTransport::of(&theirs), now).expect("our own end");
+}
+
 fn tracks() -> Vec<Track> {
     vec![Track { kind: Codec::Vp8.kind(), format: Format { codec: Codec::Vp8, fmtp: String::new() }, layers: vec![] }]
 }
@@ -104,6 +122,7 @@ impl Scene {
         child.add_pull(1, pull).expect("room");
         let answer = serve(&mut parent, crypto, 2, 'p', &offer, now);
         child.answer_pull(1, &answer, now).expect("our own answer");
+        link(&mut child, &mut parent, crypto, now);
         let mut scene = Self { child, parent, now, inputs: 0 };
         for _ in 0..60 {
             scene.step();
@@ -121,10 +140,12 @@ impl Scene {
             node.poll_transmit(self.now, &mut Nowhere);
         }
         for sent in self.child.transmits.drain(..) {
-            self.parent.on_datagram(Socket::Shared, CHILD.into(), &sent.datagram, self.now);
+            let from = if sent.socket == Socket::Own(LINK) { LINKED } else { CHILD };
+            self.parent.on_datagram(Socket::Shared, from.into(), &sent.datagram, self.now);
         }
         for sent in self.parent.transmits.drain(..) {
-            self.child.on_datagram(Socket::Own(1), PARENT.into(), &sent.datagram, self.now);
+            let to = if sent.to == LINKED.into() { LINK } else { RELAY };
+            self.child.on_datagram(Socket::Own(to), PARENT.into(), &sent.datagram, self.now);
         }
     }
 }
@@ -137,13 +158,19 @@ pub fn garbage(ground: &mut Ground, data: &[u8]) {
     if stun::looks_like(data) && Stun::parse(data).is_some_and(|m| m.is_from_holder_of(super::parsers::PASSWORD)) {
         return;
     }
-    for from in [STRANGER, CHILD] {
+    for from in [STRANGER, CHILD, LINKED] {
         scene.parent.on_datagram(Socket::Shared, from.into(), data, scene.now);
         scene.parent.on_batch_end(scene.now);
         let sent: usize = scene.parent.transmits.drain(..).map(|transmit| transmit.datagram.len()).sum();
-        assert!(sent == 0 || (from == CHILD && sent <= 2 * data.len()), "{sent} bytes for {}", data.len());
+        assert!(sent == 0 || (from != STRANGER && sent <= 2 * data.len()), "{sent} bytes for {}", data.len());
+    }
+    for socket in [RELAY, LINK] {
+        scene.child.on_datagram(Socket::Own(socket), PARENT.into(), data, scene.now);
+        scene.child.on_batch_end(scene.now);
+        scene.child.transmits.clear();
     }
     assert_eq!(scene.parent.stats(scene.now).sessions.len(), SESSIONS, "a session has ended");
+    assert_eq!(scene.child.stats(scene.now).sessions.len(), SESSIONS - 1, "a session has ended");
 }
 
 /// A hostile DTLS peer: each part is a datagram, the first bit of the whole says which role it has.

@@ -81,12 +81,12 @@ impl Node {
         if matches!(socket, Socket::Own(_)) && !entry.session.has_proved(from) {
             return false;
         }
-        let role = entry.session.role;
+        let (role, is_connected) = (entry.session.role, entry.session.is_connected());
         self.traces.datagram(id, Direction::In, from, datagram, now);
-        if is_srtp(datagram) && role.is_link() {
+        if is_srtp(datagram) && role.is_link() && is_connected {
             return self.on_leg_datagram(id, datagram, now);
         }
-        if is_srtp(datagram) && !role.receives() {
+        if is_srtp(datagram) && !role.receives() && !role.is_link() {
             return self.on_feedback(id, datagram, now);
         }
         if !is_srtp(datagram) && !is_dtls(datagram) {

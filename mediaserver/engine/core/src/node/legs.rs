@@ -15,9 +15,11 @@ use crate::link::{Owner, UsedSsrc};
 use crate::negotiation::link::LegWish;
 use crate::negotiation::{Refusal, Track};
 use crate::receive::{Received, Receiver};
-use crate::session::{CONSENT_TIMEOUT, Media, Role, is_rtp};
+use crate::session::{Media, Role, is_rtp};
 use crate::trace::Direction;
 
+/// A puller reports on each leg once a second. One that is not heard of for so long was closed there, and the word of it is lost.
+const SILENT: Duration = Duration::from_secs(10);
 /// A leg that wants another turn at once gets it after this.
 const MIN_STEP: Duration = Duration::from_millis(1);
 
@@ -97,11 +99,11 @@ impl Leg {
         if matches!(self.media, Media::Inbound(_)) { Role::RelayIn } else { Role::RelayOut }
     }
 
-    /// When it wants a turn. A puller that is not heard of for as long as a peer may be silent has closed the leg, and its word is lost.
+    /// When it wants a turn.
     fn next_deadline(&self) -> Option<Instant> {
         match &self.media {
             Media::Inbound(receiver) => receiver.next_deadline(),
-            Media::Outbound(_) | Media::Link(_) => self.viewer.map(|_| self.heard + CONSENT_TIMEOUT),
+            Media::Outbound(_) | Media::Link(_) => self.viewer.map(|_| self.heard + SILENT),
         }
     }
 

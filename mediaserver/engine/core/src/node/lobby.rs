@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::demux::Arrival;
 use super::{Node, SessionId};
+use crate::session::is_srtp;
 use crate::stun::{self, Message};
 
 /// With a queue as long as this no new sessions are taken.
@@ -87,7 +88,10 @@ impl Node {
     }
 
     fn deliver(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Instant) {
-        if !stun::looks_like(datagram) {
+        // It waited behind the handshake that it follows.
+        if is_srtp(datagram) && self.sessions.get(&id).is_some_and(|entry| entry.session.role.is_link()) {
+            self.on_leg_datagram(id, datagram, now);
+        } else if !stun::looks_like(datagram) {
             self.turn(id, now, |session| session.on_datagram(datagram, from, now));
         } else if let Some(message) = Message::parse(datagram) {
             self.turn(id, now, |session| session.on_stun(&message, datagram, from, now));

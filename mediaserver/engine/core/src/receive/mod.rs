@@ -96,13 +96,20 @@ fn tracks_of(media: &ReceivedMedia) -> Vec<Track> {
     if media.layers.is_empty() { vec![Track::new(media, None)] } else { named.collect() }
 }
 
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Client,
+    /// It sends the layers that we want.
+    Node,
+    /// The same, and goes on only while it hears of us.
+    OnLink,
+}
+
 #[derive(Debug)]
 pub struct Receiver {
     /// What our feedback is from.
     ssrc: u32,
-    reports_at_once: bool,
-    /// Packets have come.
-    heard: bool,
     tracks: Vec<Track>,
     /// For our descriptions (RFC 3550, 6.5.1).
     cname: String,
@@ -111,10 +118,9 @@ pub struct Receiver {
     /// Some where the peer wants to know when each packet came.
     arrival_times: Option<TransportFeedback>,
     wants_arrival_times: bool,
-    /// The peer is a node of ours: it sends the layers that we want.
-    peer_is_node: bool,
     /// None: the peer may send whatever it likes.
     allowance: Option<Allowance>,
+    peer: Peer,
     round_trip: RoundTrip,
     next_report: Option<Instant>,
     figures: Figures,
@@ -137,15 +143,13 @@ impl Receiver {
             |media: &ReceivedMedia| media.payload.transport_cc && media.extensions.id(Extension::TransportCc).is_some();
         Self {
             ssrc: ANONYMOUS,
-            reports_at_once: false,
-            heard: false,
             tracks: media.iter().flat_map(tracks_of).collect(),
             cname: cname.to_owned(),
             keyed: None,
             arrival_times: None,
             wants_arrival_times: media.iter().any(wanted),
-            peer_is_node: false,
             allowance: None,
+            peer: Peer::Client,
             round_trip: RoundTrip::default(),
             next_report: None,
             figures: Figures::default(),
@@ -158,14 +162,14 @@ impl Receiver {
     /// The peer is a node of ours: it paces itself by other things, and feedback is to be rare.
     #[must_use]
     pub fn without_arrival_times(self) -> Self {
-        Self { wants_arrival_times: false, peer_is_node: true, ..self }
+        Self { wants_arrival_times: false, peer: Peer::Node, ..self }
     }
 
     /// One of many that share a link's keys: `ssrc` is its own there, and it reports from the beginning, for the peer keeps sending only
     /// to a leg that it hears of.
     #[must_use]
     pub fn of_leg(media: &[ReceivedMedia], cname: &str, ssrc: u32) -> Self {
-        Self { ssrc, reports_at_once: true, ..Self::of(media, cname).without_arrival_times() }
+        Self { ssrc, peer: Peer::OnLink, ..Self::of(media, cname).without_arrival_times() }
     }
 
     /// The peer may send so many Mbit/s in all.
@@ -198,7 +202,7 @@ impl Receiver {
     pub fn set_keys(&mut self, keys: &SrtpKeys, now: Instant) {
         self.keyed = Some(Keyed { opener: Opener::new(keys), sealer: Sealer::new(keys) });
         self.arrival_times = self.wants_arrival_times.then(|| TransportFeedback::new(now));
-        self.next_report = self.reports_at_once.then_some(now);
+        self.next_report = (self.peer == Peer::OnLink).then_some(now);
     }
 
     /// A check to the peer was answered after `measured`.
@@ -268,7 +272,7 @@ impl Receiver {
 
     /// Which layers are wanted (RFC 7728); said again with each report, for it may get lost.
     fn say_what_is_wanted(&mut self) {
-        let layers = self.tracks.iter().filter(|track| self.peer_is_node && track.pauses > 0);
+        let layers = self.tracks.iter().filter(|track| self.peer != Peer::Client && track.pauses > 0);
         let wishes: Vec<_> = layers.filter_map(|track| Some((track.ssrc?, track.paused, track.pauses))).collect();
         if !wishes.is_empty() {
             let own = self.ssrc;
@@ -306,6 +310,10 @@ impl Receiver {
     fn on_rtp(&mut self, packet: &[u8], index: u64, now: Instant) -> bool {
         let Some(packet) = RtpView::parse(packet) else { return false };
         let Some(Found { track: at, way, retuned }) = track::find(&mut self.tracks, &packet, now) else { return false };
+        if self.tracks.iter().all(|track| track.arrivals.is_none()) {
+            let first = now + FIRST_REPORT;
+            self.next_report = Some(self.next_report.map_or(first, |next| next.min(first)));
+        }
         let track = &mut self.tracks[at];
         if retuned {
             self.outputs.push_back(Received::Retuned { track: at, spec: track.spec.clone() });
@@ -314,10 +322,6 @@ impl Receiver {
             (&mut self.arrival_times, extensions::transport_number(&track.extensions, &packet))
         {
             times.on_packet(number, now);
-        }
-        if !std::mem::replace(&mut self.heard, true) {
-            let first = now + FIRST_REPORT;
-            self.next_report = Some(self.next_report.map_or(first, |next| next.min(first)));
         }
         let (index, payload) = match way {
             Way::Media => {
