@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start interop fuzz
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start bench-transport interop fuzz
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -27,6 +27,9 @@ bench-joins: ## server CPU per join beside 300 running viewers, and what those n
 
 soak: ## restless viewers and publishers, processes stopped and killed: nothing is left of them; half an hour (MINUTES=…)
 	hack/setup && .venv/bin/python tests/soak/soak.py --minutes $(or $(MINUTES),30)
+
+bench-transport: ## relays by UDP, TCP with cubic and TCP with bbr at 84 ms and 0, 1, 3 % loss
+	hack/setup && .venv/bin/python tests/bench/transport.py
 
 bench-start: ## POST to first decoded frame, warm edge and cold edge
 	hack/setup && .venv/bin/python tests/bench/start.py
