@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers use besides. Every target does its own set-up.
-.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start bench-repair bench-repair-wan interop fuzz
+.PHONY: demo demo-down test setup check unit bare clusters soak bench-fanout bench-joins bench-start bench-repair bench-repair-wan bench-transport interop fuzz
 
 demo: ## two regional clusters on this machine, the CDN on them, a live stream
 	hack/demo up
@@ -30,6 +30,9 @@ soak: ## restless viewers and publishers, processes stopped and killed: nothing 
 
 bench-start: ## POST to first picture, moving and live on loopback and in Chromium; warm edge and cold edge 84 ms away
 	hack/setup && PYTHONPATH=hack:tests/browser .venv/bin/python tests/bench/first_pictures.py && .venv/bin/python tests/bench/start.py
+
+bench-transport: ## relays by UDP, TCP with cubic and TCP with bbr at 84 ms and 0, 1, 3 % loss
+	hack/setup && .venv/bin/python tests/bench/transport.py
 
 bench-repair-wan: ## rows of it on the testbed's WAN with real processes; root
 	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/repair_wan.py

@@ -12,7 +12,7 @@ use crate::viewer::{Restart, Why};
 
 /// A running viewer's wish is answered from the log when the key frame is not older than this: it has most of it already.
 const FRESH_ENOUGH: Duration = Duration::from_secs(1);
-/// A layer to which only the path leads is not begun with more of a burst than this.
+/// A layer to which only the path leads is not begun with more of a burst than this; nor does a viewer on a connection go on so.
 const BARELY_PAST: Duration = Duration::from_millis(100);
 
 impl Forwarder {
@@ -71,6 +71,8 @@ impl Forwarder {
         let key = stream.newest_key_frame(self.track_of(id, restart));
         let (position, resumes) = viewer.restart_at(restart, key, now)?;
         let longest = match restart {
+            // What a connection was late with it would be late with again.
+            Restart::Asked | Restart::Cut(_) if viewer.is_over_tcp() => BARELY_PAST,
             Restart::Switch(switch) if switch.why != Why::Wanted => BARELY_PAST,
             Restart::Asked | Restart::Switch(_) => FRESH_ENOUGH,
             Restart::Join | Restart::Cut(_) => replay::LONGEST,

@@ -9,7 +9,7 @@ use crate::stun;
 
 pub use address::{Connections, MAX_NUMBER, named, number, plain};
 pub use framing::{Deframer, MAX_FRAME, Oversized, frame};
-pub use queue::{CHUNK, KEY_FRAME_LIMIT, Lane, QUEUE_LIMIT, RELAY_KEY_FRAME_LIMIT, SendQueue};
+pub use queue::{CHUNK, KEY_FRAME_LIMIT, Lane, QUEUE_LIMIT, RELAY_KEY_FRAME_LIMIT, RELAY_VIDEO_LIMIT, SendQueue};
 
 /// Whether a datagram is STUN, DTLS, SRTP or SRTCP by its first byte (RFC 7983).
 #[must_use]

@@ -13,8 +13,10 @@ use super::framing::frame;
 pub const QUEUE_LIMIT: Duration = Duration::from_millis(300);
 /// How long a key frame may: it is what a cut leads to, and would never get through a path on which it takes longer than others may.
 pub const KEY_FRAME_LIMIT: Duration = Duration::from_secs(1);
-/// The same on a relay, whose viewers have further to go: with what waits before and behind it a picture stays below 1 s.
-pub const RELAY_KEY_FRAME_LIMIT: Duration = Duration::from_millis(600);
+/// How long video may on a relay, behind the time that it may wait in the stream's log.
+pub const RELAY_VIDEO_LIMIT: Duration = Duration::from_millis(200);
+/// A key frame on a relay, whose viewers have further to go: with what waits before and behind it a picture stays below 1 s.
+pub const RELAY_KEY_FRAME_LIMIT: Duration = Duration::from_millis(400);
 /// Bytes that are handed to the kernel at a time, and then are begun.
 pub const CHUNK: usize = 4 * 1024;
 
@@ -36,6 +38,7 @@ struct Waiting {
 
 #[derive(Debug)]
 pub struct SendQueue {
+    video_limit: Duration,
     key_frame_limit: Duration,
     /// Framed, and partly written.
     begun: Vec<u8>,
@@ -47,6 +50,7 @@ pub struct SendQueue {
 impl Default for SendQueue {
     fn default() -> Self {
         Self {
+            video_limit: QUEUE_LIMIT,
             key_frame_limit: KEY_FRAME_LIMIT,
             begun: Vec::new(),
             written: 0,
@@ -59,6 +63,7 @@ impl Default for SendQueue {
 impl SendQueue {
     /// It is a relay's.
     pub fn hurry(&mut self) {
+        self.video_limit = RELAY_VIDEO_LIMIT;
         self.key_frame_limit = RELAY_KEY_FRAME_LIMIT;
     }
 
@@ -66,7 +71,7 @@ impl SendQueue {
     pub fn push(&mut self, datagram: &[u8], lane: Lane, since: Instant) {
         let (queue, limit) = match lane {
             Lane::Urgent => (&mut self.urgent, QUEUE_LIMIT),
-            Lane::Video => (&mut self.video, QUEUE_LIMIT),
+            Lane::Video => (&mut self.video, self.video_limit),
             Lane::KeyFrame => (&mut self.video, self.key_frame_limit),
         };
         queue.push_back(Waiting { until: since + limit, datagram: datagram.to_vec() });

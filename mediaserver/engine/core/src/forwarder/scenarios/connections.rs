@@ -59,6 +59,22 @@ fn who_is_behind_for_long_is_cut_to_the_next_key_frame_and_hears_audio_meanwhile
     assert_eq!(world.forwarder.viewer_stats(viewer, world.now).unwrap().cut, 1);
 }
 
+/// It would be late again, and later with each time.
+#[test]
+fn what_a_connection_was_late_with_is_not_sent_after_all() {
+    let (mut world, mut publication, viewer) = scene();
+    world.live(&mut publication, 10..13, 100);
+    world.play_frame(&mut publication, true);
+    let video = counts(&world, viewer).0;
+    world.behind = true;
+    world.live(&mut publication, 1..8, 100);
+    world.behind = false;
+    world.forwarder.on_writable(viewer);
+    world.live(&mut publication, 8..10, 100);
+    assert_eq!(counts(&world, viewer).0, video, "although a key frame is near enough for others to begin with");
+    assert!(world.requests() > 0, "a new one is asked for");
+}
+
 #[test]
 fn after_a_cut_in_the_connection_a_key_frame_is_asked_for_and_waited_for() {
     let (mut world, mut publication, viewer) = scene();

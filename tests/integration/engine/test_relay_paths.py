@@ -1,0 +1,55 @@
+"""N9: relays over TCP on a path of 84 ms that loses 3 %, by the tool of `make bench-transport`."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.timeout(1800),  # where nothing is built yet; a minute where it is
+    pytest.mark.skipif(os.geteuid() != 0 or shutil.which("go") is None, reason="needs root, and Go for hack/testbed"),
+]
+
+BENCH = Path(__file__).resolve().parents[2] / "bench" / "transport.py"
+FRAME_RATE = 30
+# Of the bench's stream: 1 Mbit/s of video, 50 sounds a second, and all headers.
+STREAM_MBPS = 1.2
+
+
+async def rows(*options: str) -> list[dict[str, Any]]:
+    """The last line of what the bench prints."""
+    command = [sys.executable, str(BENCH), "--megabits", "1", "--losses", "3", "--seconds", "15", *options]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "RIVULET_PREFIX": os.environ.get("RIVULET_PREFIX", "rvn9")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()[-3000:]
+    return list(json.loads(out.decode().splitlines()[-1]))
+
+
+async def test_below_70_percent_of_what_one_connection_carries_it_plays_on_n9() -> None:
+    (row,) = await rows("--ways", "bbr")
+    if row["congestion_refused"]:
+        pytest.skip("the kernel has no bbr for us")
+    assert row["transport"] == "tcp"
+    assert row["carries_mbps"] * 0.7 > STREAM_MBPS, row
+    assert row["frames_per_second"] >= 0.95 * FRAME_RATE, row
+    assert row["latency_p95"] <= 1000, row
+
+
+async def test_above_it_frames_are_dropped_and_the_rest_is_not_late_n9() -> None:
+    """With cubic the same path carries half of the stream."""
+    (row,) = await rows("--ways", "cubic")
+    assert row["transport"] == "tcp"
+    assert row["carries_mbps"] < STREAM_MBPS, row
+    assert row["cuts"] > 0, row
+    assert 1 < row["frames_per_second"] < 0.9 * FRAME_RATE, row
+    assert row["latency_p95"] <= 1000, row
