@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import pytest
 from aiortc import MediaStreamTrack, RTCRtpSender
+from aiortc.mediastreams import AudioStreamTrack
 
 from node.clients import Peer, let_in, session_url, viewer
 from rivulet_scene.bare import BareCdn, metric
@@ -41,10 +42,10 @@ class Encoded(MediaStreamTrack):
 
 
 def sender(mbps: float) -> Peer:
-    peer = Peer((Encoded(mbps),))
+    peer = Peer((AudioStreamTrack(), Encoded(mbps)))
     known = RTCRtpSender.getCapabilities("video").codecs
     chosen = [codec for codec in known if codec.mimeType in ("video/VP8", "video/rtx")]
-    peer.connection.getTransceivers()[0].setCodecPreferences(chosen)
+    peer.connection.getTransceivers()[1].setCodecPreferences(chosen)
     return peer
 
 
@@ -72,6 +73,7 @@ async def test_who_sends_too_much_is_cut_ended_and_barred_and_a_neighbour_is_und
         begun, sent = time.monotonic(), metric(narrow, "rivulet_bytes_sent_total")
         posted = await flood.post(f"{narrow}/whip/other_eu", let_in(region, "camera-2"))
         await flood.connect()
+        await look(lambda: get(f"{narrow}/whep/other_eu").status == 204, "known")
         await flooded.post(f"{narrow}/whep/other_eu")
         await flooded.connect()
         url = session_url(narrow, posted)
