@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import av
 import pytest
@@ -14,6 +15,9 @@ from node.clients import Peer, let_in, session_url, viewer
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.http import get, request
 from rivulet_scene.waiting import until
+
+if TYPE_CHECKING:
+    from av.stream import Stream
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -33,10 +37,10 @@ class Encoded(MediaStreamTrack):
         self._start = time.monotonic()
         self._count = 0
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> "av.Packet[Stream]":
         self._count += 1
         await asyncio.sleep(max(0.0, self._start + self._count / FPS - time.monotonic()))
-        packet = av.Packet(KEY_FRAME + bytes(self._bytes - len(KEY_FRAME)))
+        packet: av.Packet[Stream] = av.Packet(KEY_FRAME + bytes(self._bytes - len(KEY_FRAME)))
         packet.pts, packet.time_base = self._count * 90_000 // FPS, Fraction(1, 90_000)
         return packet
 
@@ -56,7 +60,7 @@ def narrow(region: BareCdn) -> Iterator[str]:
     region.processes.pop("origin-eu-1").stop()
 
 
-async def look(seen: object, what: str, seconds: float = 15) -> None:
+async def look(seen: Callable[[], bool], what: str, seconds: float = 15) -> None:
     await asyncio.to_thread(until, seen, what, seconds=seconds, pause=0.1)
 
 
