@@ -1,23 +1,25 @@
 """From POST to the first picture and to the live edge, by clients of our own. Figures: docs/benchmarks."""
 
+import math
 import random
-import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from rivulet_scene.first_pictures import FirstPictures, Start, first_pictures
 from rivulet_scene.load import build
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
-STARTS = 7
+STARTS = 20
 KEY_FRAME_MS = 60
 LIVE_MS = 1000
 PLI_MS = 200
 # A request is answered with the next frame (33 ms), whose packets the source lets out over some 60 ms.
 PLI_ROUND_TRIP_MS = 100
+# After this long the last key frame, which was asked for too, is older than what is replayed.
+KEY_FRAME_FORGOTTEN = 2.2
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +29,36 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstPictures]:
         yield pictures
 
 
-def starts(scene: FirstPictures, gop_seconds: float, count: int) -> list[Start]:
-    """Viewers at moments spread over the group of pictures, the same in every run."""
-    phases = random.Random(int(gop_seconds))  # noqa: S311 - no secret
+def p95(values: Sequence[float]) -> float:
+    """Of 20 the second worst."""
+    return sorted(values)[math.ceil(len(values) * 0.95) - 1]
+
+
+def starts(scene: FirstPictures, gop_seconds: float, pauses: Sequence[float]) -> list[Start]:
+    """A viewer after each of the pauses."""
     scene.publish(gop_seconds)
     found = []
-    for _ in range(count):
-        time.sleep(phases.uniform(0, gop_seconds))
+    for pause in pauses:
+        time.sleep(pause)
         found.append(scene.start())
     return found
+
+
+def check(scene: FirstPictures, gop_seconds: float, pauses: Sequence[float], key_frame_ms: float) -> None:
+    """Both p95s hold, if not in the first run then in the second, for the machine may be busy; both are shown."""
+    runs: list[tuple[float, float]] = []
+    for _ in range(2):
+        found = starts(scene, gop_seconds, pauses)
+        assert all(start.missing == 0 for start in found), found
+        assert all(start.frames > 20 for start in found), found
+        key, live = p95([start.key for start in found]), p95([start.live for start in found])
+        runs.append((key, live))
+        print(
+            f"GOP {gop_seconds} s: p95 of {len(found)}: last packet of the key frame {key:.1f} ms, live {live:.0f} ms"
+        )
+        if key <= key_frame_ms and live <= LIVE_MS:
+            return
+    raise AssertionError(f"p95 (key frame, live) in ms, twice: {runs}; limits {key_frame_ms}, {LIVE_MS}")
 
 
 @pytest.mark.timeout(900)  # the first in a tree builds the viewers' program
@@ -43,19 +66,10 @@ def starts(scene: FirstPictures, gop_seconds: float, count: int) -> list[Start]:
 def test_a_viewer_has_the_last_key_frame_at_once_and_is_live_within_a_second(
     scene: FirstPictures, gop_seconds: int
 ) -> None:
-    found = starts(scene, gop_seconds, STARTS)
-    assert statistics.median(start.key for start in found) <= KEY_FRAME_MS, found
-    # All but one: a hiccup of the machine in one start says nothing of the server.
-    assert sorted(start.live for start in found)[-2] <= LIVE_MS, found
-    assert all(start.missing == 0 for start in found), found
-    assert all(start.frames > 20 for start in found), found
+    """At moments spread over the group of pictures, the same in every run."""
+    phases = random.Random(gop_seconds)  # noqa: S311 - no secret
+    check(scene, gop_seconds, [phases.uniform(0, gop_seconds) for _ in range(STARTS)], KEY_FRAME_MS)
 
 
 def test_without_a_key_frame_near_enough_the_publisher_is_asked_for_one(scene: FirstPictures) -> None:
-    scene.publish(10)
-    found = []
-    for _ in range(3):
-        time.sleep(2.2)  # the last key frame, which was asked for too, is older than what is replayed
-        found.append(scene.start())
-    assert statistics.median(start.key for start in found) <= PLI_MS + PLI_ROUND_TRIP_MS, found
-    assert sorted(start.live for start in found)[-2] <= LIVE_MS, found
+    check(scene, 10, [KEY_FRAME_FORGOTTEN] * STARTS, PLI_ROUND_TRIP_MS + PLI_MS)

@@ -37,7 +37,7 @@ class Bridge:
 
     async def connect(self) -> None:
         """Begin another connection; the one before is not closed."""
-        one = socket.socket()
+        one = socket.socket(socket.AF_INET6 if ":" in self._server[0] else socket.AF_INET)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         one.settimeout(0)
         await asyncio.get_running_loop().sock_connect(one, self._server)
@@ -97,8 +97,8 @@ class Bridge:
 
 
 @asynccontextmanager
-async def bridge(server_port: int) -> AsyncIterator[Bridge]:
-    made = Bridge((LOOPBACK, server_port))
+async def bridge(server_port: int, server: str = LOOPBACK) -> AsyncIterator[Bridge]:
+    made = Bridge((server, server_port))
     await made.open()
     try:
         yield made

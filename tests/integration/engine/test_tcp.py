@@ -29,15 +29,17 @@ pytestmark = pytest.mark.timeout(90)
 QUEUE_SECONDS = 0.3
 UNPROVED = 256
 """Connections without a valid check that the engine keeps."""
+OF_IPV6 = ("2001:db8::1", 7)
+"""Where nobody is, advertised: whoever comes by IPv6 comes to an address that the node goes by."""
 
 
 async def publish(node: Node, by: Bridge, publisher: Publisher) -> str:
-    node.engine.set_candidates([(LOOPBACK, by.inside)])
+    node.engine.set_candidates([(LOOPBACK, by.inside), OF_IPV6])
     return await publisher.publish(node.engine, "s", "i1")
 
 
 async def play(node: Node, by: Bridge, viewer: Viewer) -> str:
-    node.engine.set_candidates([(LOOPBACK, by.inside)])
+    node.engine.set_candidates([(LOOPBACK, by.inside), OF_IPV6])
     return await viewer.play(node.engine, "s", [VIDEO, AUDIO])
 
 
@@ -249,3 +251,27 @@ async def test_answers_name_the_same_addresses_for_tcp_after_those_for_udp(make_
     for address in (LOOPBACK, "::1"):
         socket.create_connection((address, port)).close()
     await eventually(lambda: node.engine.stats()["tcp_accepted"] == 2, "IPv4 and IPv6 taken")
+
+
+@pytest.mark.parametrize("bind", ["::1", "::"])
+async def test_whole_sessions_over_ipv6_and_beside_them_ipv4_on_one_port(make_node: MakeNode, bind: str) -> None:
+    """Publishing and playing over TCP to [::1]; where the node is bound to both families, over 127.0.0.1 too."""
+    node = make_node(bind)
+    ways = ["::1", "::1"] if bind == "::1" else ["::1", "::1", LOOPBACK]
+    publisher, viewers = Publisher(Picture(), Tone()), [Viewer("video", "audio") for _ in ways[1:]]
+    async with AsyncExitStack() as stack:
+        bridges = [await stack.enter_async_context(bridge(node.engine.port, way)) for way in ways]
+        await stack.enter_async_context(closing(publisher, *viewers))
+        source = await publish(node, bridges[0], publisher)
+        played = [await play(node, by, viewer) for by, viewer in zip(bridges[1:], viewers, strict=True)]
+        for viewer in viewers:
+            await viewer.frames_after(video=20, audio=50)
+        assert {transport(node, session) for session in (source, *played)} == {"tcp"}
+        remotes = [each["remote"] or "" for each in node.engine.stats()["sessions"]]
+        assert sum(remote.startswith("[::1]:") for remote in remotes) == 2
+        assert sum(remote.startswith("127.0.0.1:") for remote in remotes) == len(ways) - 2, "as people write it"
+        # The same session, by the next connection.
+        await bridges[1].break_off()
+        await bridges[1].connect()
+        await viewers[0].frames_after(video=20, audio=50)
+        assert not node.of(played[0], "closed")

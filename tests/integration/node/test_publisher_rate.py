@@ -2,17 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import av
 import pytest
 from aiortc import MediaStreamTrack, RTCRtpSender
+from aiortc.mediastreams import AudioStreamTrack
 
 from node.clients import Peer, let_in, session_url, viewer
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.http import get, request
 from rivulet_scene.waiting import until
+
+if TYPE_CHECKING:
+    from av.stream import Stream
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,19 +37,19 @@ class Encoded(MediaStreamTrack):
         self._start = time.monotonic()
         self._count = 0
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> "av.Packet[Stream]":
         self._count += 1
         await asyncio.sleep(max(0.0, self._start + self._count / FPS - time.monotonic()))
-        packet = av.Packet(KEY_FRAME + bytes(self._bytes - len(KEY_FRAME)))
+        packet: av.Packet[Stream] = av.Packet(KEY_FRAME + bytes(self._bytes - len(KEY_FRAME)))
         packet.pts, packet.time_base = self._count * 90_000 // FPS, Fraction(1, 90_000)
         return packet
 
 
 def sender(mbps: float) -> Peer:
-    peer = Peer((Encoded(mbps),))
+    peer = Peer((AudioStreamTrack(), Encoded(mbps)))
     known = RTCRtpSender.getCapabilities("video").codecs
     chosen = [codec for codec in known if codec.mimeType in ("video/VP8", "video/rtx")]
-    peer.connection.getTransceivers()[0].setCodecPreferences(chosen)
+    peer.connection.getTransceivers()[1].setCodecPreferences(chosen)
     return peer
 
 
@@ -55,7 +60,7 @@ def narrow(region: BareCdn) -> Iterator[str]:
     region.processes.pop("origin-eu-1").stop()
 
 
-async def look(seen: object, what: str, seconds: float = 15) -> None:
+async def look(seen: Callable[[], bool], what: str, seconds: float = 15) -> None:
     await asyncio.to_thread(until, seen, what, seconds=seconds, pause=0.1)
 
 
@@ -72,6 +77,7 @@ async def test_who_sends_too_much_is_cut_ended_and_barred_and_a_neighbour_is_und
         begun, sent = time.monotonic(), metric(narrow, "rivulet_bytes_sent_total")
         posted = await flood.post(f"{narrow}/whip/other_eu", let_in(region, "camera-2"))
         await flood.connect()
+        await look(lambda: get(f"{narrow}/whep/other_eu").status == 204, "known")
         await flooded.post(f"{narrow}/whep/other_eu")
         await flooded.connect()
         url = session_url(narrow, posted)

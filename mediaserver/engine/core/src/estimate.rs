@@ -23,6 +23,9 @@ pub trait Estimator {
 
     /// Since when nothing has spoken of congestion; None: it never did.
     fn congested(&self) -> Option<Instant>;
+
+    /// When something last looked like it, be it by mistake.
+    fn hinted(&self) -> Option<Instant>;
 }
 
 /// Loss above this is congestion; below the other, the path carries what is sent.
@@ -63,6 +66,7 @@ pub struct RembAndLoss {
     shortest: Option<(Duration, Instant)>,
     queued: u32,
     congested: Option<Instant>,
+    hinted: Option<Instant>,
     last_cut: Option<Instant>,
 }
 
@@ -87,6 +91,10 @@ impl Estimator for RembAndLoss {
     fn congested(&self) -> Option<Instant> {
         self.congested
     }
+
+    fn hinted(&self) -> Option<Instant> {
+        self.hinted.max(self.congested)
+    }
 }
 
 impl RembAndLoss {
@@ -97,7 +105,7 @@ impl RembAndLoss {
         let low = rate * 100 < sent * REMB_CONGESTED;
         self.remb = Some((rate, now));
         match self.dip {
-            None if falls && low => self.dip = Some((rate, now)),
+            None if falls && low => (self.dip, self.hinted) = (Some((rate, now)), Some(now)),
             Some((dip, _)) if !low || rate * 100 > dip * 103 => self.dip = None,
             Some((dip, at)) if rate * 100 < dip * 97 || now.saturating_duration_since(at) >= DIP => {
                 self.confirm_dip(now);
@@ -120,6 +128,10 @@ impl RembAndLoss {
         let (known, _) = *self.shortest.insert(shortest.unwrap_or((round_trip, now)));
         if round_trip > known * 2 + QUEUE / 3 {
             self.confirm_dip(now);
+        }
+        if round_trip > known * 3 / 2 + QUEUE / 3 {
+            // What a queue takes in, no path carries.
+            (self.hinted, self.carried) = (Some(now), None);
         }
         self.queued = if round_trip > known * 2 + QUEUE { self.queued + 1 } else { 0 };
         if self.queued >= QUEUE_REPORTS {

@@ -1,12 +1,14 @@
 //! Which layer a viewer gets: the best that its path carries. Pure.
 //!
-//! Down at once; up after a quiet time, by one, when the estimate says so or a probe of the difference got through. An attempt that
-//! fails makes the next one wait twice as long, so that a narrow path is not tried for ever.
+//! Down at once; up after a quiet time, by one, when the estimate says so or a probe of the difference got through. A way up that
+//! fails makes the next one wait twice as long, so that a narrow path is not tried for ever. A probe that fails has cost nobody
+//! anything: it grows slowly and ends at the first sign of congestion, and the next one waits no longer.
 
 use std::time::{Duration, Instant};
 
-/// Before the first congestion, and after it; twice as long after each failure, up to the last.
-const FIRST_QUIET: Duration = Duration::from_secs(2);
+/// Between two ways up, as long as nothing fails.
+const STEP: Duration = Duration::from_secs(2);
+/// After congestion, and after the first way up that failed; twice as long after each further one, up to the last.
 const QUIET: Duration = Duration::from_secs(10);
 const LONGEST_QUIET: Duration = Duration::from_mins(1);
 /// Between a way up and congestion: so soon after it was because of it.
@@ -14,9 +16,11 @@ const TRIAL: Duration = Duration::from_secs(8);
 /// A layer fits when the estimate is this much above its rate, going up, and it must fall this far below to go down (percent).
 const ABOVE: u64 = 115;
 const BELOW: u64 = 97;
-/// A probe is this long at most (a receiver's estimate rises by 8 % a second), and grows to the whole difference in the other time.
-const PROBE: Duration = Duration::from_secs(10);
-const PROBE_GROWS: Duration = Duration::from_secs(2);
+/// A probe is this long at most (a receiver's estimate rises by 8 % a second), and grows to the whole difference in the next time: so
+/// slowly that little has been queued when the next report tells of it. After one that failed the last time passes.
+const PROBE: Duration = Duration::from_secs(12);
+const PROBE_GROWS: Duration = Duration::from_secs(6);
+const PROBE_PAUSE: Duration = Duration::from_secs(8);
 /// An estimate below a layer's rate counts while congestion shows; without any it only says that little was sent.
 const SHOWS: Duration = Duration::from_millis(2500);
 /// What was congested so long ago says nothing of any rate.
@@ -38,22 +42,26 @@ pub struct Path {
     pub estimate: Option<u64>,
     /// When it last spoke of congestion.
     pub congested: Option<Instant>,
+    /// When it last looked as if it might.
+    pub hinted: Option<Instant>,
     /// Whether padding can be sent to try it.
     pub probes: bool,
 }
 
 #[derive(Debug)]
 pub struct LayerPolicy {
-    changed: Option<Instant>,
-    /// When it last went up by itself.
+    /// Before then nothing better is tried.
+    next_try: Option<Instant>,
+    /// When it last went up by itself, while that may yet turn out to have been too much.
     rose: Option<Instant>,
+    /// What was waited for after the last way up that failed; none has: none.
     quiet: Duration,
     probing: Option<Instant>,
 }
 
 impl Default for LayerPolicy {
     fn default() -> Self {
-        Self { changed: None, rose: None, quiet: FIRST_QUIET, probing: None }
+        Self { next_try: None, rose: None, quiet: Duration::ZERO, probing: None }
     }
 }
 
@@ -66,20 +74,19 @@ impl LayerPolicy {
             Path { estimate: path.estimate.filter(|_| since_congested.is_some_and(|past| past < REMEMBERED)), ..path };
         let Some(current) = current else {
             self.probing = None;
-            self.changed = Some(now);
+            self.next_try = Some(now + STEP);
             return fitting(choices, path.estimate);
         };
-        self.note_congestion(path, now);
+        self.judge_tries(path, now);
         // What the path was thought to carry before a try says nothing against it.
-        let trying = self.rose.is_some_and(|rose| now.saturating_duration_since(rose) < TRIAL);
+        let trying = self.rose.is_some();
         let fits_now = path.estimate.is_none_or(|estimate| fits(choices[current], estimate, BELOW));
         let congested = since_congested.is_some_and(|past| past < SHOWS);
         if !fits_now && congested && !trying && current > 0 {
             return self.go_down(fitting(&choices[..current], path.estimate), now);
         }
         if current + 1 < choices.len() && self.may_rise(path, now) && self.tries(choices[current + 1], path, now) {
-            self.rose = Some(now);
-            self.changed = Some(now);
+            (self.rose, self.next_try) = (Some(now), Some(now + STEP));
             self.probing = None;
             return current + 1;
         }
@@ -94,7 +101,7 @@ impl LayerPolicy {
         let difference = (rate(next) * (ABOVE + 5) / 100).saturating_sub(rate(&choices[current]));
         let grown = now.saturating_duration_since(since).as_millis() * 100 / PROBE_GROWS.as_millis();
         let share = u64::try_from(grown).unwrap_or(100);
-        difference * share.saturating_add(25).min(100) / 100
+        difference * share.saturating_add(10).min(100) / 100
     }
 
     #[must_use]
@@ -102,27 +109,32 @@ impl LayerPolicy {
         self.probing.is_some()
     }
 
-    fn note_congestion(&mut self, path: Path, now: Instant) {
-        let Some(congested) = path.congested else { return };
-        let failed_probe = self.probing.is_some_and(|since| congested >= since);
-        let failed_rise = self.rose.is_some_and(|rose| congested >= rose && congested <= rose + TRIAL);
-        if failed_probe || failed_rise {
+    /// What has come of the last way up and of the probe.
+    fn judge_tries(&mut self, path: Path, now: Instant) {
+        let since = |sign: Option<Instant>, begin: Instant| sign.is_some_and(|sign| sign >= begin);
+        if self.rose.is_some_and(|rose| since(path.congested, rose)) {
             self.quiet = (self.quiet * 2).clamp(QUIET, LONGEST_QUIET);
-            (self.probing, self.rose) = (None, None);
-            self.changed = Some(now);
+            (self.probing, self.rose, self.next_try) = (None, None, Some(now + self.quiet));
+        } else if self.rose.is_some_and(|rose| now.saturating_duration_since(rose) >= TRIAL) {
+            (self.rose, self.quiet) = (None, Duration::ZERO);
+        }
+        if self.probing.is_some_and(|begin| since(path.hinted, begin)) {
+            self.end_probe(now);
         }
     }
 
+    fn end_probe(&mut self, now: Instant) {
+        (self.probing, self.next_try) = (None, Some(now + PROBE_PAUSE));
+    }
+
     fn go_down(&mut self, to: usize, now: Instant) -> usize {
-        self.quiet = self.quiet.max(QUIET);
-        self.changed = Some(now);
-        self.probing = None;
+        (self.probing, self.next_try) = (None, Some(now + self.quiet.max(QUIET)));
         to
     }
 
     fn may_rise(&self, path: Path, now: Instant) -> bool {
-        let quiet_since = self.changed.max(path.congested);
-        quiet_since.is_none_or(|since| now.saturating_duration_since(since) >= self.quiet)
+        let calm = path.congested.is_none_or(|at| now.saturating_duration_since(at) >= SHOWS);
+        calm && self.next_try.is_none_or(|at| at <= now)
     }
 
     /// Whether to go up to `next` now; else a probe begins, goes on or ends.
@@ -137,11 +149,7 @@ impl LayerPolicy {
         }
         match self.probing {
             None => self.probing = Some(now),
-            Some(since) if now.saturating_duration_since(since) >= PROBE => {
-                self.probing = None;
-                self.quiet = (self.quiet * 2).clamp(QUIET, LONGEST_QUIET);
-                self.changed = Some(now);
-            }
+            Some(since) if now.saturating_duration_since(since) >= PROBE => self.end_probe(now),
             Some(_) => {}
         }
         false

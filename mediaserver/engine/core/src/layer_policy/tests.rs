@@ -24,6 +24,8 @@ enum Viewer {
     /// An estimate too: it begins at what arrives, rises by 8 % a second to one and a half of that, and falls to 85 % of it when
     /// a queue fills (as libwebrtc's does).
     Remb,
+    /// The same, and every 20 s a fall that nothing has caused.
+    Jumpy,
     /// Receiver reports, and no RTX: nothing to probe with.
     Plain,
 }
@@ -43,6 +45,9 @@ struct World {
     sent: f64,
     lost: f64,
     remb: Option<f64>,
+    reports: u64,
+    /// The longest wait in the queue.
+    delay: f64,
     /// (s, to) of each change.
     changes: Vec<(u64, usize)>,
 }
@@ -61,6 +66,8 @@ impl World {
             sent: 0.0,
             lost: 0.0,
             remb: None,
+            reports: 0,
+            delay: 0.0,
             changes: vec![],
         }
     }
@@ -74,6 +81,7 @@ impl World {
             self.queue = (self.queue + bits - capacity / 10.0).max(0.0);
             let over = (self.queue - capacity * 0.3).max(0.0);
             self.queue -= over;
+            self.delay = self.delay.max(self.queue / capacity);
             (self.sent, self.lost) = (self.sent + bits, self.lost + over);
             self.now += ms(100);
             if step % 10 == 9 {
@@ -91,9 +99,11 @@ impl World {
         let mut tell = |feedback| self.estimate = self.estimator.estimate(feedback, sent, self.now);
         tell(Feedback::RoundTrip(round_trip));
         tell(Feedback::Loss(loss));
-        if self.viewer == Viewer::Remb {
+        if matches!(self.viewer, Viewer::Remb | Viewer::Jumpy) {
             let raised = self.remb.map_or(received, |remb| (remb * 1.08).min((received * 1.5 + 10_000.0).max(remb)));
-            let remb = if queued > ms(50) { received * 0.85 } else { raised };
+            self.reports += 1;
+            let jumps = self.viewer == Viewer::Jumpy && self.reports % 20 < 2;
+            let remb = if queued > ms(50) || jumps { received * 0.8 } else { raised };
             self.remb = Some(remb);
             tell(Feedback::Remb(remb as u64));
         }
@@ -104,6 +114,7 @@ impl World {
         let path = Path {
             estimate: self.estimate,
             congested: self.estimator.congested(),
+            hinted: self.estimator.hinted(),
             probes: self.viewer != Viewer::Plain,
         };
         let chosen = self.policy.choose(&choices(), Some(self.current), path, self.now);
@@ -153,7 +164,7 @@ fn what_nobody_speaks_against_is_the_best_and_a_viewer_that_begins_gets_what_fit
 fn an_estimate_without_congestion_only_says_how_little_was_sent() {
     let start = Instant::now();
     let mut policy = LayerPolicy::default();
-    let path = Path { estimate: Some(100_000), congested: None, probes: true };
+    let path = Path { estimate: Some(100_000), probes: true, ..Path::default() };
     assert_eq!(policy.choose(&choices(), None, path, start), 2);
     assert_eq!(policy.choose(&choices(), Some(2), path, start + ms(5000)), 2);
     let congested = Path { congested: Some(start + ms(6000)), ..path };
@@ -173,4 +184,53 @@ fn a_layer_that_comes_to_be_is_taken_after_a_moment_where_nothing_speaks_against
         })
         .collect();
     assert_eq!((chosen[19], chosen[20], chosen[39], chosen[40]), (0, 1, 1, 2));
+}
+
+#[test]
+fn under_a_narrow_path_it_is_probed_without_harm_and_when_that_widens_the_best_comes_soon() {
+    for seed in 0..100 {
+        for viewer in [Viewer::Reports, Viewer::Remb, Viewer::Jumpy] {
+            for capacity in [200_000.0, 350_000.0, 800_000.0] {
+                // An estimate that falls for nothing where a layer just fits is taken at its word.
+                if viewer == Viewer::Jumpy && capacity > 500_000.0 {
+                    continue;
+                }
+                let mut world = World::new(seed, viewer);
+                world.run(0, 20, 5e6);
+                world.run(20, 15, capacity);
+                (world.changes, world.delay) = (vec![], 0.0);
+                world.run(35, 65, capacity);
+                let what = format!("{viewer:?} {seed} at {capacity}: {:?}", world.changes);
+                assert!(world.changes.is_empty(), "what is tried is tried with padding: {what}");
+                assert!(viewer != Viewer::Remb || world.delay < 0.26, "{} s in the queue: {what}", world.delay);
+                world.run(100, 45, 5e6);
+                let best = world.changes.iter().find(|(at, to)| *at >= 100 && *to == 2).map(|(at, _)| at - 100);
+                assert!(best.is_some_and(|seconds| seconds <= 25), "{best:?} s: {viewer:?} {seed} at {capacity}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ways_up_that_fail_wait_longer_each_time_and_one_that_holds_ends_that() {
+    let start = Instant::now();
+    let mut policy = LayerPolicy::default();
+    let at = |tenths: u64| start + ms(tenths * 100);
+    let (mut current, mut rises, mut congested) = (1, vec![], Some(start));
+    policy.choose(&choices(), None, Path::default(), start);
+    for tenth in 0..3_000 {
+        let path = Path { estimate: Some(500_000), congested, hinted: congested, probes: false };
+        let chosen = policy.choose(&choices(), Some(current), path, at(tenth));
+        if chosen > current {
+            rises.push(tenth);
+        }
+        current = chosen;
+        // The first five ways up fail, the sixth holds for a while, the next does not.
+        if current == 2 && (rises.len() < 6 || rises.len() > 6 || tenth > rises[5] + 200) {
+            congested = Some(at(tenth));
+        }
+    }
+    let pauses: Vec<u64> = rises.windows(2).map(|pair| (pair[1] - pair[0]) / 10).collect();
+    assert_eq!(pauses[..5], [10, 20, 40, 60, 60]);
+    assert!((30..34).contains(&pauses[5]) && (10..13).contains(&pauses[6]), "from the beginning: {pauses:?}");
 }

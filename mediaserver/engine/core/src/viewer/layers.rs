@@ -225,8 +225,8 @@ impl Viewer {
         let playing = self.layers.playing.filter(|playing| playing.source == id).map(|playing| playing.track);
         let current = self.layers.target.or(playing).filter(|_| playing.is_some());
         let current = current.and_then(|track| tracks.iter().position(|known| *known == track));
-        let congested = self.layers.path.congested();
-        let path = Path { estimate: self.layers.estimate, congested, probes: self.can_probe() };
+        let (congested, hinted) = (self.layers.path.congested(), self.layers.path.hinted());
+        let path = Path { estimate: self.layers.estimate, congested, hinted, probes: self.can_probe() };
         let at = self.layers.policy.choose(&choices, current, path, now);
         self.layers.choices = choices;
         let probes = self.layers.policy.is_probing();
