@@ -81,8 +81,8 @@ def in_chromium(folder: Path, count: int, watched: float) -> dict[str, Any]:
             drifts = drift(page, watched)
             firsts = []
             for _ in range(count):
-                another, first = opened(browser, door)
-                firsts.append(first)
+                another, milliseconds = opened(browser, door)
+                firsts.append(milliseconds)
                 another.close()
     first = {"p50": statistics.median(firsts), "p95": percentile(firsts, 0.95)}
     return {"first_frame_ms": first, "watched_seconds": watched, "drift_ms": drifts}
