@@ -5,7 +5,8 @@ import networks
 
 def test_no_command_changes_anything_outside_of_the_three_namespaces() -> None:
     names = ("p", "m", "c")
-    made, others = [], []
+    made: list[str] = []
+    others: list[str] = []
     for command in networks.plan(*names):
         (made if command.startswith("ip netns add ") else others).append(command)
     assert made == [f"ip netns add {name}" for name in names]
