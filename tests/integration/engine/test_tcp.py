@@ -33,13 +33,13 @@ OF_IPV6 = ("2001:db8::1", 7)
 """Where nobody is, advertised: whoever comes by IPv6 comes to an address that the node goes by."""
 
 
-async def publish(node: Node, by: Bridge, publisher: Publisher) -> str:
-    node.engine.set_candidates([(LOOPBACK, by.inside), OF_IPV6])
+async def publish(node: Node, by: Bridge, publisher: Publisher, *also: tuple[str, int]) -> str:
+    node.engine.set_candidates([(LOOPBACK, by.inside), *also])
     return await publisher.publish(node.engine, "s", "i1")
 
 
-async def play(node: Node, by: Bridge, viewer: Viewer) -> str:
-    node.engine.set_candidates([(LOOPBACK, by.inside), OF_IPV6])
+async def play(node: Node, by: Bridge, viewer: Viewer, *also: tuple[str, int]) -> str:
+    node.engine.set_candidates([(LOOPBACK, by.inside), *also])
     return await viewer.play(node.engine, "s", [VIDEO, AUDIO])
 
 
@@ -262,8 +262,8 @@ async def test_whole_sessions_over_ipv6_and_beside_them_ipv4_on_one_port(make_no
     async with AsyncExitStack() as stack:
         bridges = [await stack.enter_async_context(bridge(node.engine.port, way)) for way in ways]
         await stack.enter_async_context(closing(publisher, *viewers))
-        source = await publish(node, bridges[0], publisher)
-        played = [await play(node, by, viewer) for by, viewer in zip(bridges[1:], viewers, strict=True)]
+        source = await publish(node, bridges[0], publisher, OF_IPV6)
+        played = [await play(node, by, viewer, OF_IPV6) for by, viewer in zip(bridges[1:], viewers, strict=True)]
         for viewer in viewers:
             await viewer.frames_after(video=20, audio=50)
         assert {transport(node, session) for session in (source, *played)} == {"tcp"}
