@@ -1,7 +1,7 @@
 """Relays pulled by links: one ICE and DTLS session to each parent, kept, for all its streams (docs/contract.md §5.2).
 
 `LinksIn` decides which link a relay goes by and how long each is kept; here they are opened, used and closed. A parent
-that has no links is asked by WHEP, each stream for itself.
+that has no links is asked by WHEP, each stream for itself; so is one of a stream that goes by TCP.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from rivulet_media.link_asks import LinkAsks, LinkWornError, NoLinkError, NoLink
 from rivulet_media.link_words import LegAnswer, LegWish, LinkEnd, end_from_engine, end_to_engine, wish_from_engine
 from rivulet_media.links_in import LegReading, LinksIn
 from rivulet_media.route import Parent
+from rivulet_media.table import Transport
 from rivulet_media.tracks import to_engine
 from rivulet_media.upstream import ParentLink, Subscription, UpstreamError
 from rivulet_media.whep_pull import WhepPull
@@ -47,7 +48,7 @@ class LinkPull:
 
     def open(self, parent: Parent) -> ParentLink:
         """The way to this parent."""
-        if not self._links.has_links(parent.node.ref, self._clock()):
+        if parent.entry.transport == "tcp" or not self._links.has_links(parent.node.ref, self._clock()):
             return self.pull.open(parent)
         return LegWay(self, parent)
 
@@ -221,6 +222,8 @@ class OpenLink:
 
 class Leg:
     """One subscription: a relay on a link."""
+
+    transport: Transport = "udp"
 
     def __init__(self, links: LinkPull, link: OpenLink, session: str, wish: LegWish) -> None:
         self.session = session

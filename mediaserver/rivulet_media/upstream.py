@@ -1,7 +1,6 @@
 """What a relay needs of its parent, whatever carries it: `open(parent)`, then `subscribe()`.
 
-Pulling by WHEP (`whep_pull`) is the first carrier: a session of its own for every stream. A link between two nodes that
-carries many streams fits behind the same two calls.
+Two carriers: links (`link_pull`), one session for all streams of two nodes, and WHEP (`whep_pull`), a session for each stream.
 """
 
 from typing import Protocol

@@ -249,6 +249,13 @@ async def test_a_parent_without_links_is_asked_by_whep_for_a_while(scene: Scene,
     assert type(scene.way()).__name__ == "LegWay"
 
 
+async def test_a_stream_that_goes_by_tcp_has_a_session_of_its_own(scene: Scene) -> None:
+    await scene.subscribe().answered()
+    by_udp = parent("t")
+    by_tcp = dataclasses.replace(by_udp, entry=dataclasses.replace(by_udp.entry, transport="tcp"))
+    assert [type(scene.pull.open(each)).__name__ for each in (by_udp, by_tcp)] == ["LegWay", "ParentWay"]
+
+
 async def test_a_link_that_does_not_come_about_is_done_without(scene: Scene) -> None:
     await scene.subscribe().answered()
     assert scene.pull.closed("link-0", "handshake-timeout")
