@@ -32,7 +32,7 @@ bench-start: ## POST to first picture, moving and live on loopback and in Chromi
 	hack/setup && PYTHONPATH=hack:tests/browser .venv/bin/python tests/bench/first_pictures.py && .venv/bin/python tests/bench/start.py
 
 bench-transport: ## relays by UDP, TCP with cubic and TCP with bbr at 84 ms and 0, 1, 3 % loss
-	hack/setup && .venv/bin/python tests/bench/transport.py
+	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/transport.py
 
 bench-repair-wan: ## rows of it on the testbed's WAN with real processes; root
 	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/repair_wan.py

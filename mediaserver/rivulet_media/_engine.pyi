@@ -192,7 +192,7 @@ class Engine:
         bind: str,
         port: int,
         *,
-        gather_ms: float = 10.0,
+        gather_ms: float = 20.0,
         history_ms: int = 1500,
         egress_mbps: int = 1000,
         publisher_mbps: int = 50,

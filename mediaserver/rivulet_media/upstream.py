@@ -1,6 +1,6 @@
 """What a relay needs of its parent, whatever carries it: `open(parent)`, then `subscribe()`.
 
-Two carriers: links (`link_pull`), one session for all streams of two nodes, and WHEP (`whep_pull`), a session for each stream.
+Two carriers: links (`link_pull`), one session for all streams of two nodes, and WHEP (`whep_pull`), one for each.
 """
 
 from typing import Protocol

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("bind")
     parser.add_argument("port", type=int)
     parser.add_argument("advertised")
-    parser.add_argument("--gather-ms", type=float, default=10.0)
+    parser.add_argument("--gather-ms", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     engine = Engine(arguments.bind, arguments.port, gather_ms=arguments.gather_ms, threads=arguments.threads)

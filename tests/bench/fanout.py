@@ -197,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
     add("--viewers", default="10,100,500,1000", help="numbers of viewers (default: %(default)s)")
     add("--seconds", type=float, default=4.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
     add("--patterns", default=",".join(PATTERNS), help="of the source (default: %(default)s)")
-    add("--gather-ms", default="10", help="the engine's setting, one or several (default: %(default)s)")
+    add("--gather-ms", default="20", help="the engine's setting, one or several (default: %(default)s)")
     add("--threads", default="1", help="the engine's data threads, one or several (default: %(default)s)")
     add("--via", choices=("loopback", "pod"), default="loopback", help="pod: behind veth, bridge and DNAT; needs root")
     add("--whip", metavar="URL", help="another server's endpoint for publishers; with --whep and --pid")

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from fanout import Part, build, read_message, serve_offers, wait_for_tracks, write_message
+from fanout import serve_offers
+from rivulet_scene.load import Part, build, generator, read_message, write_message
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TESTBED = REPOSITORY / "hack" / "testbed"
@@ -34,6 +35,7 @@ GROUP_OF_PICTURES = 60
 SETTLE_SECONDS = 4.0
 FLOOD_SECONDS, FLOOD_WARM_UP = 8.0, 3.0
 CONNECT_SECONDS = 10.0
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def serve(congestion: str) -> None:
     from rivulet_media._engine import Engine  # noqa: PLC0415 - only these processes need it
 
     engine = Engine("0.0.0.0", 0, relay_congestion=congestion)
-    engine.set_candidates([("127.0.0.1", engine.port)])
+    engine.set_candidates([(LOOPBACK, engine.port)])
     tracks: list[Any] = []
     relay = ""
     while (message := read_message(sys.stdin.buffer)) is not None:
@@ -158,7 +160,7 @@ def carries(addresses: dict[str, str], congestion: str) -> float:
 
 
 @contextlib.contextmanager
-def relayed(binary: str, addresses: dict[str, str], way: Way, megabits: int) -> Iterator[tuple[Part, Part, Part]]:
+def relayed(addresses: dict[str, str], way: Way, megabits: int) -> Iterator[tuple[Part, Part, Part]]:
     """Publisher, origin, relay, edge and viewer, the picture running: origin, edge, viewer."""
     with contextlib.ExitStack() as parts:
 
@@ -167,17 +169,25 @@ def relayed(binary: str, addresses: dict[str, str], way: Way, megabits: int) -> 
 
         congestion = "bbr" if way == "udp" else way
         origin, edge = (part(place, sys.executable, __file__, "--serve", congestion) for place in ("eu", "us"))
-        source = part("eu", binary, "source")
-        serve_offers(source, origin, "publish")
+        source = parts.enter_context(generator("source", LOOPBACK, before=in_place("eu")))
+        serve_offers(source, lambda offer: origin.ask(f"publish {offer}"))
         source.ask(f"{PATTERNS[megabits]} {GROUP_OF_PICTURES}")
         wait_for_tracks(origin)
         offer = edge.ask(f"pull {'udp' if way == 'udp' else 'tcp'} {origin.ask('described')}")
         answer = origin.ask(f"relay {addresses['eu']} {offer}")
         edge.ask(f"answer {answer}")
         until_active(edge)
-        viewer = part("us", binary, "viewers", "1", "1")
-        serve_offers(viewer, edge, "play")
+        viewer = parts.enter_context(generator("viewers", LOOPBACK, "1", "1", before=in_place("us")))
+        serve_offers(viewer, lambda offer: edge.ask(f"play {offer}"))
         yield origin, edge, viewer
+
+
+def wait_for_tracks(origin: Part) -> None:
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while origin.ask("tracks") != "2":
+        if time.monotonic() > deadline:
+            raise SystemExit("the engine has not said which tracks are published")
+        time.sleep(0.05)
 
 
 def until_active(edge: Part) -> None:
@@ -188,10 +198,10 @@ def until_active(edge: Part) -> None:
         time.sleep(0.1)
 
 
-def measure(binary: str, addresses: dict[str, str], path: WanPath, way: Way, megabits: int, seconds: float) -> Result:
+def measure(addresses: dict[str, str], path: WanPath, way: Way, megabits: int, seconds: float) -> Result:
     path.set()
     capacity = None if way == "udp" else carries(addresses, way)
-    with relayed(binary, addresses, way, megabits) as (origin, edge, viewer):
+    with relayed(addresses, way, megabits) as (origin, edge, viewer):
         time.sleep(SETTLE_SECONDS)
         viewer.ask("pictures")
         time.sleep(seconds)
@@ -236,7 +246,8 @@ HEAD = (
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
-    binary, results = build(), []
+    build()
+    results = []
     with contextlib.ExitStack() as stack:
         stack.callback(testbed, "down")
         testbed("up", "place:eu", "place:us")
@@ -245,7 +256,7 @@ def run(arguments: argparse.Namespace) -> list[Result]:
         cases = itertools.product(arguments.megabits, arguments.losses, arguments.rates, arguments.ways)
         for megabits, loss, rate, way in cases:
             path = WanPath(arguments.rtt, loss, rate, arguments.queue)
-            results.append(measure(binary, addresses, path, way, megabits, arguments.seconds))
+            results.append(measure(addresses, path, way, megabits, arguments.seconds))
             print(row(results[-1]), flush=True)
     return results
 

@@ -15,7 +15,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("go") is None, reason="needs root, and Go for hack/testbed"),
 ]
 
-BENCH = Path(__file__).resolve().parents[2] / "bench" / "transport.py"
+REPOSITORY = Path(__file__).resolve().parents[3]
+BENCH = REPOSITORY / "tests" / "bench" / "transport.py"
 FRAME_RATE = 30
 # Of the bench's stream: 1 Mbit/s of video, 50 sounds a second, and all headers.
 STREAM_MBPS = 1.2
@@ -26,7 +27,7 @@ async def rows(*options: str) -> list[dict[str, Any]]:
     command = [sys.executable, str(BENCH), "--megabits", "1", "--losses", "3", "--seconds", "15", *options]
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={**os.environ, "RIVULET_PREFIX": os.environ.get("RIVULET_PREFIX", "rvn9")},
+        env={**os.environ, "RIVULET_PREFIX": "rvn9", "PYTHONPATH": str(REPOSITORY / "hack")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -38,7 +38,7 @@ pub struct ForwarderConfig {
 impl Default for ForwarderConfig {
     fn default() -> Self {
         Self {
-            gather_publisher: Duration::from_millis(10),
+            gather_publisher: Duration::from_millis(20),
             gather_relay: Duration::ZERO,
             history: Duration::from_millis(1500),
             late_limit: Duration::from_millis(200),

@@ -40,7 +40,7 @@ pub struct Engine {
 #[allow(clippy::needless_pass_by_value, reason = "what PyO3 extracts")]
 impl Engine {
     #[new]
-    #[pyo3(signature = (bind, port, *, gather_ms=10.0, history_ms=1500, egress_mbps=1000, publisher_mbps=50,
+    #[pyo3(signature = (bind, port, *, gather_ms=20.0, history_ms=1500, egress_mbps=1000, publisher_mbps=50,
                         max_sessions=5000, max_handshakes=500, send_buffer=None, receive_buffer=None, threads=1,
                         tcp=true, relay_congestion="bbr"))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of a constructor")]

@@ -133,7 +133,7 @@ fn a_gap_of_the_source_stays_a_gap_and_the_late_repair_fits_in_also_after_an_out
         let mut frame = World::frame(&mut publication, false, &[1000, 1000, 1000, 400]);
         let late = frame.remove(0);
         world.push(&publication, VIDEO, frame);
-        world.wait(ms(11));
+        world.wait(ms(21));
         let before = world.player(viewer).numbers(VIDEO_SSRC);
         assert_eq!(before[before.len() - 4] + 2, before[before.len() - 3]);
         world.push(&publication, VIDEO, [late.clone(), late]);

@@ -56,7 +56,7 @@ fn a_paced_frame_is_gathered_and_leaves_after_the_hold() {
         world.settle();
         world.now += ms(2);
     }
-    world.wait(ms(5));
+    world.wait(ms(15));
     assert_eq!(world.player(viewer).numbers(VIDEO_SSRC), []);
     world.wait(ms(1));
     assert_eq!(world.player(viewer).numbers(VIDEO_SSRC).len(), 2);
