@@ -30,7 +30,17 @@ pytestmark = pytest.mark.timeout(150)  # processes start while two cores are bus
 
 # All of them take every codec. (Pion offers all that it could send, and sends what it has.)
 STREAMS: dict[str, list[str]] = {
-    name: [] for name in ("pion_h264", "pion_tcp", "pion_vp8", "gst_vp8", "gst_h264", "ffmpeg_passive", "ffmpeg_active")
+    name: []
+    for name in (
+        "pion_h264",
+        "pion_tcp",
+        "pion_vp8",
+        "pion_layers",
+        "gst_vp8",
+        "gst_h264",
+        "ffmpeg_passive",
+        "ffmpeg_active",
+    )
 }
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-t", "4"]
 TONE = ["-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "4"]
@@ -102,6 +112,44 @@ def test_pion_publishes_and_plays_over_tcp_alone(cdn: BareCdn, recording: Path, 
     name, codecs = f"{_pion_name()}, TCP only", "H264, Opus"
     note(Row(name, "publishes", codecs, "ECDSA", published["connect_ms"], seen))
     note(Row(name, "plays", codecs, "ECDSA", played["connect_ms"], "picture and sound, decoded by FFmpeg"))
+
+
+LAYERS = {"h": (640, 360), "m": (320, 180), "l": (160, 90)}
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> str:
+    """The same picture in three sizes, as Pion's client wants them named."""
+    for rid, (width, height) in LAYERS.items():
+        picture = ["-f", "lavfi", "-i", f"testsrc2=size={width}x{height}:rate=30", "-t", "4"]
+        command = ["ffmpeg", "-v", "error", *picture, *VP8, tmp_path / f"{rid}.ivf"]
+        subprocess.run(command, check=True, timeout=60)
+    return ",".join(f"{rid}={tmp_path / rid}.ivf" for rid in LAYERS)
+
+
+def test_pion_publishes_layers_and_plays_each(cdn: BareCdn, recording: Path, layers: str, tmp_path: Path) -> None:
+    """RFC 8853: three encodings by rid; each is what a viewer gets who asks for it."""
+    files = ["-layers", layers, "-audio", str(recording / "audio.ogg")]
+    token = ["-token", cdn.token("pion_layers")]
+    with pion("publish", whip(cdn, "pion_layers"), *files, *token, "-seconds", PUBLISHING_SECONDS) as publisher:
+        published = connected(publisher)
+        our_player_sees(cdn, "pion_layers")
+        sizes = {rid: played_size(cdn, rid, tmp_path) for rid in LAYERS}
+    assert sizes == LAYERS
+    name, seen = f"{_pion_name()}, simulcast", "each of three layers, decoded by FFmpeg"
+    note(Row(name, "publishes", "VP8, Opus", "ECDSA", published["connect_ms"], seen))
+
+
+def played_size(cdn: BareCdn, rid: str, folder: Path) -> tuple[int, int]:
+    """Width and height of the last picture that a viewer of this layer gets."""
+    url = f"{whep(cdn, 'pion_layers')}?layer={rid}"
+    with pion("play", url, "-write", str(folder), "-seconds", "4") as player:
+        connected(player)
+        file = player.result()["tracks"]["video"]["file"]
+    with av.open(file) as video:
+        frames = [(frame.width, frame.height) for frame in video.decode(video=0)]
+    assert len(frames) >= FRAMES
+    return frames[-1]
 
 
 @pytest.mark.parametrize("codec", ["vp8", "h264"])

@@ -1,6 +1,7 @@
 // A WHIP publisher and WHEP player made of Pion as it comes: what Rivulet's interop tests run.
 //
 //	pion publish URL -video FILE.h264|FILE.ivf -audio FILE.ogg [-token T] [-rsa] [-seconds N]
+//	pion publish URL -layers RID=FILE.ivf,RID=FILE.ivf,… -audio FILE.ogg [-token T] [-seconds N]
 //	pion play    URL -write DIR [-rsa] [-seconds N]
 //
 // One line of JSON says that it is connected, a last one what went over the line.
@@ -30,9 +31,9 @@ const (
 )
 
 type options struct {
-	url, token, video, audio, write string
-	rsa, tcp                        bool
-	seconds                         float64
+	url, token, video, layers, audio, write string
+	rsa, tcp                                bool
+	seconds                                 float64
 }
 
 func main() {
@@ -50,6 +51,7 @@ func run(arguments []string) error {
 	flags := flag.NewFlagSet("pion", flag.ContinueOnError)
 	flags.StringVar(&o.token, "token", "", "bearer token")
 	flags.StringVar(&o.video, "video", "", "what is published: Annex B (.h264) or IVF")
+	flags.StringVar(&o.layers, "layers", "", "instead: one picture in several encodings, RID=FILE.ivf,RID=FILE.ivf,…")
 	flags.StringVar(&o.audio, "audio", "", "what is published: Ogg with Opus, 20 ms a page")
 	flags.StringVar(&o.write, "write", "", "folder for what is received")
 	flags.BoolVar(&o.rsa, "rsa", false, "an RSA certificate instead of ECDSA")
@@ -63,6 +65,9 @@ func run(arguments []string) error {
 	defer stop()
 	switch arguments[0] {
 	case "publish":
+		if o.layers != "" {
+			return publishLayers(ctx, o)
+		}
 		return publish(ctx, o)
 	case "play":
 		return play(ctx, o)
