@@ -85,7 +85,7 @@ def busy(cdn: BareCdn) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Descriptors:
-    """What a process holds open: UDP sockets (each is a media port or a relay's), and all files together."""
+    """What a process holds open: UDP ports (its media port, and one for each link or relay), and all files together."""
 
     udp: int
     files: int
@@ -97,12 +97,12 @@ def descriptors(process: Process) -> Descriptors:
         with contextlib.suppress(FileNotFoundError):  # closed since it was listed
             links.append(str(path.readlink()))
     lines = [line for table in ("udp", "udp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-    udp = {f"socket:[{line.split()[9]}]" for line in lines}
-    return Descriptors(sum(link in udp for link in links), len(links))
+    ports = {f"socket:[{row[9]}]": row[1] for row in map(str.split, lines)}
+    return Descriptors(len({ports[link] for link in links if link in ports}), len(links))
 
 
 def grown(cdn: BareCdn, before: dict[int, Descriptors]) -> dict[str, Descriptors]:
-    """Processes that hold a UDP socket more than before, or many more files."""
+    """Processes that hold a UDP port more than before, or many more files."""
     found = {}
     for process in cdn.processes.values():
         known, now = before.get(process.popen.pid), descriptors(process) if process.running else None
@@ -198,7 +198,7 @@ async def test_a_killed_edge_costs_its_own_viewers_only(cdn: BareCdn) -> None:
         until(partial(agreed, cdn), "tables equal", seconds=10)
         async with viewers(cdn, "edge-eu-1"):
             assert edge_relays(cdn, "edge-eu-1") == 1
-            assert descriptors(cdn.processes["edge-eu-1"]).udp == 2  # its media port and its relay's
+            assert descriptors(cdn.processes["edge-eu-1"]).udp == 2  # its media port and its link's
 
 
 async def test_a_publisher_whose_origin_died_goes_on_at_another(cdn: BareCdn) -> None:

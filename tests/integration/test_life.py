@@ -47,7 +47,7 @@ def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
 
 @pytest.mark.timeout(120)
 def test_a_silent_publisher_is_waited_for_and_then_ended(cdn: BareCdn) -> None:
-    """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (5) ends."""
+    """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (8) ends."""
     door = cdn.regions["eu"].public()
     with (
         publish(cdn, "short_hold") as publisher,
@@ -64,7 +64,7 @@ def test_a_silent_publisher_is_waited_for_and_then_ended(cdn: BareCdn) -> None:
             again.kill()
         killed = time.monotonic()
         seen = viewer.result(seconds=20)
-        assert 4 < time.monotonic() - killed < 11
+        assert 7 < time.monotonic() - killed < 14
         assert seen["video"]["frames"] > 3 * 15, seen
 
 
