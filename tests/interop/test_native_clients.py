@@ -122,7 +122,7 @@ def layers(tmp_path: Path) -> str:
     """The same picture in three sizes, as Pion's client wants them named."""
     for rid, (width, height) in LAYERS.items():
         picture = ["-f", "lavfi", "-i", f"testsrc2=size={width}x{height}:rate=30", "-t", "4"]
-        command = ["ffmpeg", "-v", "error", *picture, *VP8, tmp_path / f"{rid}.ivf"]
+        command = ["ffmpeg", "-v", "error", *picture, *VP8, str(tmp_path / f"{rid}.ivf")]
         subprocess.run(command, check=True, timeout=60)
     return ",".join(f"{rid}={tmp_path / rid}.ivf" for rid in LAYERS)
 
