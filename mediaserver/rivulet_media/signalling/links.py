@@ -56,13 +56,10 @@ class Links:
         except ValueError as error:
             raise RefusedError("bad-request", f"end: {error}") from error
         self._desk.links.add(link, puller)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close, link)
             leg = self._begin(link, wish.leg, entry, puller)
-        except Exception:
-            self._desk.links.closed(link)
-            with contextlib.suppress(UnknownSessionError):
-                self._desk.engine.close(link)
-            raise
+            undo.pop_all()
         return _answer(LinkAnswer(link=link, end=end_from_engine(ours), leg=leg))
 
     async def pull(self, request: web.Request) -> web.Response:
@@ -78,6 +75,11 @@ class Links:
         check_token(bearer(request), self._desk.join_token, "a link")
         self._link(request, puller_of(request))
         return web.Response(text="{}", content_type=JSON)
+
+    def _close(self, link: str) -> None:
+        self._desk.links.closed(link)
+        with contextlib.suppress(UnknownSessionError):
+            self._desk.engine.close(link)
 
     def _admit(self, request: web.Request) -> tuple[NodeEntry, str]:
         check_token(bearer(request), self._desk.join_token, "a link")
