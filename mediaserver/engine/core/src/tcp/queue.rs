@@ -13,7 +13,7 @@ use super::framing::frame;
 pub const QUEUE_LIMIT: Duration = Duration::from_millis(300);
 /// How long a key frame may: it is what a cut leads to, and would never get through a path on which it takes longer than others may.
 pub const KEY_FRAME_LIMIT: Duration = Duration::from_secs(1);
-/// How long video may on a relay, behind the time that it may wait in the stream's log.
+/// The same for video on a relay.
 pub const RELAY_VIDEO_LIMIT: Duration = Duration::from_millis(200);
 /// A key frame on a relay, whose viewers have further to go: with what waits before and behind it a picture stays below 1 s.
 pub const RELAY_KEY_FRAME_LIMIT: Duration = Duration::from_millis(400);
