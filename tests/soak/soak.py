@@ -39,6 +39,8 @@ STREAMS: dict[str, dict[str, Any]] = {
 DIRECTORS = (("eu", 0), ("eu", 1), ("us", 0))
 NODES = ("origin-eu-0", "edge-eu-0", "edge-eu-1", "edge-us-0")
 EDGES = NODES[1:]
+# What none is left of when all have gone.
+LEAVING = ("rivulet_sessions", "rivulet_relays", "rivulet_links", "rivulet_event_streams")
 MOST_GROWTH = 1.15
 LOOK_SECONDS = 5.0
 SETTLE_SECONDS = 60
@@ -46,7 +48,10 @@ SETTLE_SECONDS = 60
 LEAST_RECEIVED, MOST_RECEIVED = 0.97, 1.05
 # Kept-alive HTTP connections to the parts of the CDN.
 KEPT_FILES = 12
-IDLE_TICKS = 8.0
+THREADS = 2
+IDLE_TICKS = 10.0
+# How long nodes keep a link that carries nothing: less than the judge waits, and long enough to find one open.
+LINK_SECONDS = 5
 # Set to the loss, in percent, in a network that has one.
 INSIDE = "RIVULET_SOAK_LOSS"
 
@@ -228,7 +233,7 @@ class Soak:
     def _judge_end(self, before: dict[str, Any]) -> None:
         with suppress(AssertionError):
             until(self._empty, "all gone", seconds=SETTLE_SECONDS, pause=1)
-        for name in ("rivulet_sessions", "rivulet_relays", "rivulet_event_streams", "rivulet_pending_handshakes"):
+        for name in (*LEAVING, "rivulet_pending_handshakes"):
             self.verdicts.append(equal(f"{name} left", self._sum(name, NODES), 0.0))
         passing = sum(
             metric(self._cdn.regions[region].internal(number), "rivulet_director_links", peer="viewer")
@@ -256,7 +261,7 @@ class Soak:
             self.verdicts.append(equal(f"files of {name} beyond {then.files} + {KEPT_FILES}", more, 0))
 
     def _judge_timers(self) -> None:
-        """An engine without sessions turns four times a second; each timer that was left adds to it."""
+        """A thread without sessions turns four times a second, and when asked; a timer that was left adds to it."""
         began = [self._ticks(slot) for slot in NODES]
         time.sleep(5)
         for slot, then in zip(NODES, began, strict=True):
@@ -267,8 +272,7 @@ class Soak:
         return metric(self._cdn.processes[slot].http, "rivulet_engine_ticks_total")
 
     def _empty(self) -> bool:
-        names = ("rivulet_sessions", "rivulet_relays", "rivulet_event_streams")
-        return all(self._sum(name, NODES) == 0 for name in names)
+        return all(self._sum(name, NODES) == 0 for name in LEAVING)
 
     def _settled(self, what: Callable[[], bool]) -> bool:
         with suppress(AssertionError):
@@ -301,7 +305,7 @@ def start(cdn: BareCdn) -> None:
         cdn.director(region, number, ready=False)
     for slot in NODES:
         role, region, _ = slot.split("-")
-        cdn.node(slot, role, region)
+        cdn.node(slot, role, region, "--link-seconds", str(LINK_SECONDS), "--media-threads", str(THREADS))
     for region, number in DIRECTORS:
         cdn.settled(region, number)
 
