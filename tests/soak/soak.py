@@ -48,6 +48,7 @@ SETTLE_SECONDS = 60
 LEAST_RECEIVED, MOST_RECEIVED = 0.97, 1.05
 # Kept-alive HTTP connections to the parts of the CDN.
 KEPT_FILES = 12
+# Of each node; without sessions each turns four times a second.
 THREADS = 2
 IDLE_TICKS = 10.0
 # How long nodes keep a link that carries nothing: less than the judge waits, and long enough to find one open.
