@@ -41,5 +41,6 @@ async def test_a_full_socket_is_waited_for_and_the_picture_goes_on() -> None:
             await process.wait()
     assert process.returncode == 0, err.decode()
     facts = json.loads(out.decode().splitlines()[-1])
-    assert facts["would_block"] > 0
-    assert all(frames >= 60 for frames in facts["frames"]), facts
+    assert facts["would_block"] > 0, facts
+    # A thread that goes on asking whether it may write turns a million times a second.
+    assert facts["ticks"] < 10 * facts["packets_sent"], facts

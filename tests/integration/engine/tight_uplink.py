@@ -1,4 +1,4 @@
-"""Run by test_tight_uplink in a network of its own: viewers behind 1.5 Mbit/s and the smallest buffer there is."""
+"""Run by test_tight_uplink in a network of its own: a link that is narrow for a while, and the smallest buffer there is."""
 
 import asyncio
 import json
@@ -10,6 +10,8 @@ from rivulet_media._engine import Engine
 HERE = "10.99.0.1"
 THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "2"))
 VIEWERS = 3
+ENOUGH = 1500
+TOO_LITTLE = 600
 
 
 async def main() -> None:
@@ -21,11 +23,30 @@ async def main() -> None:
         for viewer in viewers:
             await viewer.play(node.engine, "s", [VIDEO, AUDIO])
         for viewer in viewers:
-            await viewer.frames_after(video=60, audio=60, within=30)
-        stats = node.engine.stats()
+            await viewer.frames_after(video=15, audio=15, within=20)
+        await set_rate(TOO_LITTLE)
+        await until_full(node.engine)
+        await set_rate(ENOUGH)
+        before = node.engine.stats()
+        for viewer in viewers:
+            await viewer.frames_after(video=60, audio=60, within=20)
+        after = node.engine.stats()
     node.stop()
-    facts = {name: stats[name] for name in ("would_block", "packets_sent", "ticks")}
-    print(json.dumps({**facts, "frames": [viewer.frames["video"] for viewer in viewers]}))
+    facts = {name: after[name] - before[name] for name in ("packets_sent", "ticks")}
+    print(json.dumps({**facts, "would_block": before["would_block"]}))
+
+
+async def set_rate(kbit: int) -> None:
+    command = f"tc qdisc change dev lo root tbf rate {kbit}kbit burst 4kb latency 400ms"
+    process = await asyncio.create_subprocess_exec(*command.split())
+    if await process.wait():
+        raise RuntimeError(f"exit code {process.returncode} of {command}")
+
+
+async def until_full(engine: Engine) -> None:
+    async with asyncio.timeout(10):
+        while not engine.stats()["would_block"]:
+            await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":

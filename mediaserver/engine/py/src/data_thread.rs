@@ -64,7 +64,10 @@ pub struct DataThread {
     waiting: VecDeque<Transmit>,
     /// What of a message is still to leave before anything else does.
     rest: Option<(SocketAddr, Vec<u8>, usize)>,
+    /// The kernel takes no more on the shared socket.
     blocked: bool,
+    /// The poller was asked for the shared socket's being writable. Left on, it would end every wait at once.
+    watched: bool,
 }
 
 impl DataThread {
@@ -102,6 +105,7 @@ impl DataThread {
             waiting: VecDeque::new(),
             rest: None,
             blocked: false,
+            watched: false,
         })
     }
 
@@ -254,7 +258,6 @@ impl DataThread {
         while self.waiting.len() > WAITING {
             self.waiting.pop_front();
         }
-        let was_blocked = self.blocked;
         if !self.blocked {
             self.send_rest(now);
         }
@@ -265,9 +268,9 @@ impl DataThread {
             let flow = self.node.poll_transmit(now, &mut egress);
             self.blocked |= flow == Flow::Blocked || self.rest.is_some();
         }
-        if self.blocked != was_blocked || self.blocked {
-            // Failing means that the socket is not registered: our own bug; the next turn tries again.
-            let _ = self.poller.want_writable(&self.shared, SHARED, self.blocked);
+        // Failing means that the socket is not registered: our own bug; the next turn tries again.
+        if self.blocked != self.watched && self.poller.want_writable(&self.shared, SHARED, self.blocked).is_ok() {
+            self.watched = self.blocked;
         }
     }
 
