@@ -88,6 +88,7 @@ class SessionStats(TypedDict):
     nacks: int  # packets asked for again, each time counted: by the peer (viewer, relay_out) or by us
     repaired: int  # packets sent again, or that came after we had asked
     given_up: int  # packets that we asked for and wait for no longer (publisher, relay_in)
+    late: int  # packets that came too late by a relay over TCP and were dropped (relay_in)
     plis: int  # key frames asked for: by the peer or by us
     cut: int  # times that a queue was too late: caught up with from the stream's log, or cut to the next key frame
     longest_gap_ms: int  # longest time between two video packets sent (viewer) or received, since start

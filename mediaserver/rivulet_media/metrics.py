@@ -105,8 +105,8 @@ class NodeCollector(Collector):
         viewers = [session for session in stats["sessions"] if session["kind"] == "viewer"]
         gap = max((session["longest_gap_ms"] for session in viewers), default=0) / 1000
         cut = sum(session["cut"] for session in viewers)
-        nacks, repaired, given_up = (
-            sum(session[key] for session in stats["sessions"]) for key in ("nacks", "repaired", "given_up")
+        nacks, repaired, given_up, late = (
+            sum(session[key] for session in stats["sessions"]) for key in ("nacks", "repaired", "given_up", "late")
         )
         pending = stats["pending_handshakes"]
         lateness = stats["loop_lateness_ms"] / 1000
@@ -117,6 +117,8 @@ class NodeCollector(Collector):
         yield GaugeMetricFamily("rivulet_session_repaired", "Packets repaired, sessions here now", value=repaired)
         text = "Packets from publishers and parents that repair gave up, of sessions that are here now"
         yield GaugeMetricFamily("rivulet_session_given_up", text, value=given_up)
+        text = "Packets from parents over TCP that came too late and were dropped, of sessions that are here now"
+        yield GaugeMetricFamily("rivulet_session_late", text, value=late)
         yield GaugeMetricFamily("rivulet_pending_handshakes", "Sessions being set up", value=pending)
         yield GaugeMetricFamily("rivulet_engine_lateness_seconds", "Worst lateness of a timer lately", value=lateness)
 

@@ -69,6 +69,7 @@ class Result:
     latency_p95: float
     latency_p99: float
     cuts: int
+    late: int  # packets that the edge dropped
     transport: str
     congestion_refused: int
 
@@ -222,6 +223,7 @@ def measure(addresses: dict[str, str], path: WanPath, way: Way, megabits: int, s
         latency_p95=seen["whole_p95"] / 1000,
         latency_p99=seen["whole_p99"] / 1000,
         cuts=fed["cut"],
+        late=relay["late"],
         transport=relay["transport"],
         congestion_refused=sent["tcp_congestion_refused"] + got["tcp_congestion_refused"],
     )
@@ -235,13 +237,14 @@ def row(result: Result) -> str:
         *(f"{result.frames_per_second:.1f}", f"{result.freezes_per_minute:.1f}", f"{result.longest:.0f}"),
         *(f"{each:.0f}" for each in (result.latency_p50, result.latency_p95, result.latency_p99)),
         result.cuts,
+        result.late,
     )
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 HEAD = (
     "| relay | Mbit/s | loss | path Mbit/s | one connection carries | frames/s | freezes/min | longest ms"
-    " | p50 ms | p95 | p99 | cuts |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    " | p50 ms | p95 | p99 | cuts | late |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 

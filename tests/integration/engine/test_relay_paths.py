@@ -46,14 +46,11 @@ async def test_below_70_percent_of_what_one_connection_carries_it_plays_on_n9() 
     assert row["latency_p95"] <= 1000, row
 
 
-async def test_above_it_frames_are_dropped_and_the_median_of_the_rest_is_not_late_n9() -> None:
-    """With cubic, for which loss is a full path, one connection carries less than the stream.
-
-    The median: where TCP has to send a segment a third time, its own waiting takes longer than half a second.
-    """
+async def test_above_it_frames_are_dropped_and_the_rest_is_less_than_a_second_late_n9() -> None:
+    """With cubic, for which loss is a full path, one connection carries less than the stream."""
     (row,) = await rows("--ways", "cubic")
     assert row["transport"] == "tcp"
     assert row["carries_mbps"] * 0.7 < STREAM_MBPS, row
     assert row["cuts"] > 0, row
     assert 1 < row["frames_per_second"] < 0.97 * FRAME_RATE, row
-    assert row["latency_p50"] <= 1000, row
+    assert row["latency_p95"] <= 1000, row

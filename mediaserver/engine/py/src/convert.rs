@@ -177,6 +177,7 @@ fn session_dict<'py>(py: Python<'py>, stats: &SessionStats) -> PyResult<Bound<'p
     dict.set_item("nacks", stats.nacks)?;
     dict.set_item("repaired", stats.repaired)?;
     dict.set_item("given_up", stats.given_up)?;
+    dict.set_item("late", stats.late)?;
     dict.set_item("plis", stats.plis)?;
     dict.set_item("cut", stats.cut)?;
     dict.set_item("longest_gap_ms", milliseconds(stats.longest_gap))?;

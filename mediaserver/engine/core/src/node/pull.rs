@@ -95,7 +95,8 @@ impl Node {
         }
         let local = LocalTransport { candidates: placeholders(), tcp: pull.over_tcp, ..pull.local.clone() };
         let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
-        let media = Media::Inbound(Receiver::new(&receiving, &local.ufrag).without_arrival_times());
+        let receiver = Receiver::new(&receiving, &local.ufrag).without_arrival_times();
+        let media = Media::Inbound(if pull.over_tcp { receiver.in_time_only() } else { receiver });
         let mut session = Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
         session.created = pull.created;
         Ok(session)

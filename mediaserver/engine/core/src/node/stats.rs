@@ -29,6 +29,8 @@ pub struct SessionStats {
     pub repaired: u64,
     /// Numbers of a source that were asked for and not waited for any longer.
     pub given_up: u64,
+    /// Packets of a relay over TCP that came too late and were dropped.
+    pub late: u64,
     pub plis: u64,
     pub cut: u64,
     pub longest_gap: Duration,
@@ -123,6 +125,7 @@ impl Node {
             let figures = receiver.figures();
             (stats.rtt, stats.loss, stats.plis) = (figures.rtt, figures.loss, figures.plis);
             (stats.nacks, stats.repaired, stats.given_up) = (figures.nacks, figures.repaired, figures.given_up);
+            stats.late = figures.late;
         }
         stats
     }
@@ -147,6 +150,7 @@ fn begun(session: SessionId, role: Role, stream: StreamKey, age: Duration) -> Se
         nacks: 0,
         repaired: 0,
         given_up: 0,
+        late: 0,
         plis: 0,
         cut: 0,
         longest_gap: Duration::ZERO,

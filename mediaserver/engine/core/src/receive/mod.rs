@@ -7,6 +7,7 @@ mod allowance;
 mod arrivals;
 mod extensions;
 mod missing;
+mod punctuality;
 mod round_trip;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::rtp::RtpView;
 use crate::srtp::{Opener, Sealer, SrtpKeys, nearest};
 use allowance::{Allowance, Verdict};
 use missing::Arrival;
+use punctuality::Punctuality;
 use round_trip::RoundTrip;
 use track::{Found, Track, Way};
 use transport_feedback::TransportFeedback;
@@ -75,6 +77,8 @@ pub struct Figures {
     pub repaired: u64,
     /// Those that we stopped asking for.
     pub given_up: u64,
+    /// Packets that came too late to be passed on.
+    pub late: u64,
     pub plis: u64,
     /// Worst fraction lost of all tracks in the latest report, before repair.
     pub loss: Option<f64>,
@@ -163,6 +167,15 @@ impl Receiver {
     #[must_use]
     pub fn without_arrival_times(self) -> Self {
         Self { wants_arrival_times: false, peer: Peer::Node, ..self }
+    }
+
+    /// It comes over TCP: what comes too late is dropped, up to a key frame in time.
+    #[must_use]
+    pub fn in_time_only(mut self) -> Self {
+        for track in &mut self.tracks {
+            track.punctuality = Some(Punctuality::new(track.spec.kind, track.spec.clock_rate));
+        }
+        self
     }
 
     /// One of many that share a link's keys: `ssrc` is its own there, and it reports from the beginning, for the peer keeps sending only
@@ -335,9 +348,32 @@ impl Receiver {
                 (nearest(highest - track.offset, u16::from_be_bytes(*original)), payload)
             }
         };
-        let sequence = track.offset + index;
-        self.pass(at, sequence, &packet, payload, now);
+        if self.is_wanted_still(at, index, (&packet, payload), now) {
+            let sequence = self.tracks[at].offset + index;
+            self.pass(at, sequence, &packet, payload, now);
+        }
         true
+    }
+
+    /// Whether the packet with the peer's number `index` comes in time, where that is looked at.
+    fn is_wanted_still(&mut self, at: usize, index: u64, packet: (&RtpView<'_>, &[u8]), now: Instant) -> bool {
+        let track = &mut self.tracks[at];
+        match track.judge(packet, now) {
+            punctuality::Verdict::Passes => return true,
+            punctuality::Verdict::Resumes => {
+                track.resume();
+                return true;
+            }
+            punctuality::Verdict::Drops { ask } => {
+                // Here it is, and not to be asked for.
+                track.missing.on_packet(track.offset + index, now);
+                if ask {
+                    self.outputs.push_back(Received::NeedsKeyFrame { track: at });
+                }
+            }
+        }
+        self.figures.late += 1;
+        false
     }
 
     fn pass(&mut self, at: usize, sequence: u64, packet: &RtpView<'_>, payload: &[u8], now: Instant) {

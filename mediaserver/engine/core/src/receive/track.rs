@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::arrivals::Arrivals;
 use super::missing::Missing;
+use super::punctuality::{Punctuality, Verdict};
 use crate::border::{Layer, TrackSpec};
+use crate::key_frame;
 use crate::negotiation::{Extension, ExtensionIds, NegotiatedPayload, ReceivedMedia};
 use crate::ring::MAX_JUMP;
 use crate::rtp::RtpView;
@@ -47,9 +49,12 @@ pub struct Track {
     pub missing: Missing,
     pub frame: Frame,
     pub arrivals: Option<Arrivals>,
+    /// None: it is never too late.
+    pub punctuality: Option<Punctuality>,
     /// The peer said BYE for it.
     pub ended: bool,
-    /// What the forwarder's numbers are above the peer's: another SSRC begins anew, the forwarder's numbers never do.
+    /// What the forwarder's numbers are above the peer's: another SSRC begins anew, the forwarder's numbers never do, and leap where
+    /// something was left out.
     pub offset: u64,
     pub mid: String,
     /// What it sends now.
@@ -75,6 +80,7 @@ impl Track {
             missing: Missing::default(),
             frame: Frame::default(),
             arrivals: None,
+            punctuality: None,
             ended: false,
             offset: 0,
             mid: media.mid.clone(),
@@ -166,6 +172,19 @@ impl Track {
         self.offset = highest + MAX_JUMP + 0x1_0000;
         self.missing.forget();
         self.rtx_ssrc = None;
+    }
+
+    /// What to do with `packet`, by when it comes.
+    pub fn judge(&mut self, (packet, payload): (&RtpView<'_>, &[u8]), now: Instant) -> Verdict {
+        let begins = key_frame::begins(self.spec.codec, payload);
+        let judged = self.punctuality.as_mut().map(|known| known.judge(packet.timestamp, begins, now));
+        judged.unwrap_or(Verdict::Passes)
+    }
+
+    /// Go on after a gap that nobody is to ask for: far enough for the forwarder to see that nothing connects the two.
+    pub fn resume(&mut self) {
+        self.offset += MAX_JUMP + 1;
+        (self.missing, self.frame) = (Missing::default(), Frame::default());
     }
 
     /// Note a media packet with the peer's number `sequence`.
