@@ -33,6 +33,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "wrong-media-type": (415, "Wrong media type"),
     "not-playable": (422, "Not playable"),
     "no-tcp": (422, "No media over TCP"),
+    "tcp-only": (422, "Media over TCP only"),
     "if-match-required": (428, "If-Match required"),
     "too-many-requests": (429, "Too many requests"),
     "defect": (500, "Defect"),

@@ -98,6 +98,8 @@ class Links:
         entry = self._relays.own(wish.stream, node.ref)
         if entry.incarnation != wish.incarnation:
             raise NotYetError("not-live", f"{wish.stream} is now publication {entry.incarnation}", retry_after=1)
+        if entry.transport == "tcp":  # the puller's entry is older
+            raise RefusedError("tcp-only", f"{wish.stream} goes by TCP alone, and a link by UDP; ask /relay")
         return entry
 
     def _begin(self, link: str, wish: LegWish, entry: StreamEntry, puller: str) -> LegAnswer:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from node.clients import let_in, publisher
+from node.conftest import STREAMS
 from rivulet_media._engine import Engine
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.http import Answer, request
@@ -89,6 +90,47 @@ async def test_a_link_is_opened_looked_at_given_legs_and_closed(region: BareCdn)
         assert metric(puller.origin, "rivulet_relays", direction="out") == 0
         assert puller.ask("GET", path).status == 200, "the link stays"
     puller.engine.shutdown()
+
+
+async def test_a_leg_of_a_stream_that_goes_by_tcp_is_refused_whether_or_not_the_link_was_there_before(
+    region: BareCdn,
+) -> None:
+    """N8: an edge may ask by an entry from before the setting changed. What it has by UDP it opens anew itself."""
+    puller = Puller(region)
+    try:
+        async with publisher() as camera:
+            assert (await camera.post(f"{puller.origin}/whip/test_eu", let_in(region))).status == 201
+            await camera.connect()
+            entry = await asyncio.to_thread(until, lambda: _live(region), "published", seconds=10)
+            _, end = puller.engine.open_link()
+            opening = {"end": {**end, "candidates": []}, "leg": wish(300, entry["incarnation"])}
+            await asyncio.to_thread(_set_transport, region, "tcp")
+            before = _links(region)
+            early = puller.ask("POST", "/links", opening)
+            assert (early.status, slug(early)) == (422, "tcp-only")
+            assert _links(region) <= before, "what was refused has left no link"
+
+            await asyncio.to_thread(_set_transport, region, "udp")
+            opened = puller.ask("POST", "/links", opening)
+            assert opened.status == 201
+            await asyncio.to_thread(_set_transport, region, "tcp")
+            path = f"/links/{opened.json['link']}"
+            late = puller.ask("POST", f"{path}/legs", wish(400, entry["incarnation"]))
+            assert (late.status, slug(late)) == (422, "tcp-only")
+            assert puller.ask("GET", path).status == 200, "the link stays, other streams may go by it"
+    finally:
+        await asyncio.to_thread(_write_transport, region, "udp")
+        puller.engine.shutdown()
+
+
+def _write_transport(region: BareCdn, transport: str) -> None:
+    streams = {name: {"region": "eu", "distribution": {"transport": transport}} for name in STREAMS}
+    region.write_file(region.regions["eu"], streams)
+
+
+def _set_transport(region: BareCdn, transport: str) -> None:
+    _write_transport(region, transport)
+    until(lambda: (_live(region) or {}).get("transport", "udp") == transport, f"the entry says {transport}", seconds=10)
 
 
 def _live(region: BareCdn) -> Any:

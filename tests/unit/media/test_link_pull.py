@@ -285,6 +285,7 @@ async def test_a_link_that_the_engine_has_ended_unheard_of_is_opened_anew(scene:
         (503, problem("full"), UpstreamError),
         (404, problem("no-link"), UpstreamError),
         (409, problem("ssrc-used"), UpstreamError),
+        (422, problem("tcp-only"), UpstreamError),
         (410, problem("ended", reason="superseded"), StreamOverError),
         (201, "[]", UpstreamError),
         (201, "{", UpstreamError),
