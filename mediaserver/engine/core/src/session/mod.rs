@@ -5,27 +5,26 @@
 
 pub mod agent;
 mod ice;
+mod media;
 mod path;
 mod restart;
+mod transport;
 mod words;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::net::{Receive, TcpType, Transmit};
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output as StrOutput, Rtc};
+use str0m::net::TcpType;
+use str0m::{Candidate, IceCreds, Input, Rtc};
 
-use crate::border::ViewerSpec;
-use crate::dtls::{self, KeyTap};
-use crate::link::Link;
+use crate::dtls::KeyTap;
 use crate::negotiation::{LocalTransport, PeerTransport, Setup};
-use crate::receive::{Received, Receiver};
-use crate::srtp::{SrtpKeys, SrtpProfile};
-use crate::stun::{self, Message};
+use crate::stun::Message;
 use crate::tcp;
 use ice::Ice;
 pub use ice::RESTART_TIMEOUT;
+pub use media::Media;
 pub use path::{NOMINATED_SILENT, Path};
 pub use restart::Restart;
 pub use words::{CloseReason, Output, Role, is_rtp, is_srtp};
@@ -34,16 +33,6 @@ pub use words::{CloseReason, Output, Role, is_rtp, is_srtp};
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that proves nothing for this long is gone (RFC 7675).
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The media of a session.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // One for each session, never moved.
-pub enum Media {
-    Inbound(Receiver),
-    Outbound(ViewerSpec),
-    /// Those of its legs, which the node has.
-    Link(Link),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -214,22 +203,6 @@ impl Session {
         [media, self.ice_deadline].into_iter().flatten().fold(self.rtc_deadline.min(limit), Instant::min)
     }
 
-    /// Ask the peer for a key frame of `track`.
-    pub fn request_key_frame(&mut self, track: usize) {
-        if let Media::Inbound(receiver) = &mut self.media {
-            receiver.request_key_frame(track);
-            self.take_received();
-        }
-    }
-
-    /// Have the peer, another node, send the layer that is `track`, or send it no more.
-    pub fn want_layer(&mut self, track: usize, wanted: bool) {
-        if let Media::Inbound(receiver) = &mut self.media {
-            receiver.want_layer(track, wanted);
-            self.take_received();
-        }
-    }
-
     /// How long the peer has proved nothing.
     #[must_use]
     pub fn silence(&self, now: Instant) -> Duration {
@@ -275,125 +248,6 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
-        let Ok(contents) = datagram.try_into() else { return };
-        let Some(destination) = self.ice.local_for(from) else { return };
-        let (proto, source) = (ice::protocol(from), tcp::plain(from));
-        self.feed(Input::Receive(now, Receive { proto, source, destination, contents }));
-    }
-
-    fn feed(&mut self, input: Input<'_>) {
-        if self.phase == Phase::Closed {
-            return;
-        }
-        let (Input::Timeout(now) | Input::Receive(now, _)) = input;
-        if self.rtc.handle_input(input).is_err() {
-            self.end(CloseReason::Failed);
-            return;
-        }
-        self.drain(now);
-    }
-
-    fn drain(&mut self, now: Instant) {
-        let mut peer_closed = false;
-        loop {
-            match self.rtc.poll_output() {
-                Ok(StrOutput::Timeout(at)) => {
-                    self.rtc_deadline = at;
-                    break;
-                }
-                Ok(StrOutput::Transmit(transmit)) => {
-                    self.transmit(transmit, Some(now));
-                }
-                Ok(StrOutput::Event(Event::Closed)) => peer_closed = true,
-                Ok(StrOutput::Event(event)) => self.on_event(&event),
-                Err(_) => {
-                    self.end(CloseReason::Failed);
-                    return;
-                }
-            }
-        }
-        self.note_connected(now);
-        self.note_path();
-        if peer_closed {
-            self.end(CloseReason::PeerClosed);
-        }
-    }
-
-    /// What str0m sends. It knows nothing of restarts and of peers that have moved: what is no check goes where the media go.
-    /// `now`: None for a goodbye, after which nothing counts.
-    fn transmit(&mut self, transmit: Transmit, now: Option<Instant>) {
-        let to = self.ice.peer(transmit.proto, transmit.destination);
-        let datagram: Vec<u8> = transmit.contents.into();
-        let is_check = stun::looks_like(&datagram);
-        if is_check && !self.ice.is_of_str0m() {
-            return;
-        }
-        let to = if is_check || self.role.is_ours() { to } else { self.nominated.or(to) };
-        let Some(to) = to else { return };
-        if let Some(now) = now {
-            self.ice.path.on_sent(&datagram, to, now);
-        }
-        self.outputs.push_back(Output::Transmit { to, datagram });
-    }
-
-    fn on_event(&mut self, event: &Event) {
-        match event {
-            Event::Connected if self.phase == Phase::Handshaking => self.phase = Phase::Verified,
-            Event::IceConnectionStateChange(state) => {
-                self.ice_connected = matches!(state, IceConnectionState::Connected | IceConnectionState::Completed);
-            }
-            _ => {}
-        }
-    }
-
-    fn take_received(&mut self) {
-        let Media::Inbound(receiver) = &mut self.media else { return };
-        let mut ended = None;
-        while let Some(received) = receiver.poll_output() {
-            self.outputs.push_back(match received {
-                Received::Packet { track, packet } => Output::Packet { track, packet },
-                Received::Report { track, ntp, rtp_timestamp } => Output::Report { track, ntp, rtp_timestamp },
-                Received::Retuned { track, spec } => Output::Retuned { track, spec },
-                Received::NeedsKeyFrame { track } => Output::NeedsKeyFrame { track },
-                Received::Feedback(datagram) => {
-                    let Some(to) = self.nominated else { continue };
-                    Output::Transmit { to, datagram }
-                }
-                Received::Ended => {
-                    ended = Some(CloseReason::PeerClosed);
-                    continue;
-                }
-                Received::TooFast => {
-                    ended = Some(CloseReason::TooFast);
-                    continue;
-                }
-            });
-        }
-        if let Some(reason) = ended {
-            self.end(reason);
-        }
-    }
-
-    /// Connected means: handshake done, fingerprint right (str0m fails otherwise) and keys there.
-    fn note_connected(&mut self, now: Instant) {
-        if self.phase != Phase::Verified {
-            return;
-        }
-        let Some(exported) = self.tap.take() else { return };
-        let client = self.peer_setup.makes_us_active();
-        match keys(&exported, client) {
-            Some(keys) if self.role.takes_any_cipher() || keys.profile != SrtpProfile::Aes128CmSha1_80 => {
-                self.phase = Phase::Connected;
-                if let Media::Inbound(receiver) = &mut self.media {
-                    receiver.set_keys(&keys, now);
-                }
-                self.outputs.push_back(Output::Connected(keys));
-            }
-            _ => self.end(CloseReason::Failed),
-        }
-    }
-
     fn note_path(&mut self) {
         self.take_over();
         if let Some(nominated) = self.ice.path.nominated()
@@ -418,34 +272,4 @@ impl Session {
         }
         self.outputs.push_back(Output::Closed(reason));
     }
-
-    fn say_goodbye(&mut self) {
-        if let Media::Inbound(receiver) = &mut self.media {
-            receiver.say_bye();
-            self.take_received();
-        }
-        // An error means that there is no handshake to end: nobody to tell.
-        let _ = self.rtc.close();
-        loop {
-            match self.rtc.poll_output() {
-                Ok(StrOutput::Transmit(transmit)) => {
-                    self.transmit(transmit, None);
-                }
-                Ok(StrOutput::Event(_)) => {}
-                Ok(StrOutput::Timeout(_)) | Err(_) => return,
-            }
-        }
-    }
-}
-
-fn keys(exported: &dtls::SrtpKeys, we_are_client: bool) -> Option<SrtpKeys> {
-    use str0m::crypto::dtls::SrtpProfile as Exported;
-    let profile = match exported.profile {
-        Exported::AEAD_AES_256_GCM => SrtpProfile::AeadAes256Gcm,
-        Exported::AEAD_AES_128_GCM => SrtpProfile::AeadAes128Gcm,
-        Exported::AES128_CM_SHA1_80 => SrtpProfile::Aes128CmSha1_80,
-        #[allow(unreachable_patterns, reason = "the enum may grow")]
-        _ => return None,
-    };
-    SrtpKeys::from_exporter(profile, &exported.material, we_are_client)
 }
