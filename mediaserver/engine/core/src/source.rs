@@ -1,21 +1,20 @@
 //! One publication as it arrives: packets in, bursts out.
 
+mod track;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::border::{SourceId, SourcePacket, SourceStats, TrackSpec};
 use crate::forwarder::Remote;
-use crate::frame_size;
-use crate::gather::Gather;
-use crate::key_frame;
-use crate::layer::{self, LayerWatch};
+use crate::layer;
 use crate::negotiation::{Codec, Kind};
-use crate::picture;
-use crate::refragment::{self, Refragmenter};
-use crate::ring::{Packet, Ring};
-use crate::runs;
+use crate::refragment;
+use crate::ring::Packet;
 use crate::slots::Id;
 use crate::timeline::Timeline;
+use track::Emission;
+pub use track::SourceTrack;
 
 /// A source is silent after this long without a packet.
 pub const SILENCE: Duration = Duration::from_secs(3);
@@ -44,128 +43,6 @@ pub struct Burst {
     /// Of its packets' payloads.
     pub bytes: usize,
     pub emitted: Instant,
-}
-
-#[derive(Debug)]
-pub struct SourceTrack {
-    pub spec: TrackSpec,
-    pub ring: Ring,
-    ordinal: usize,
-    refragmenter: Refragmenter,
-    /// None: audio is never held.
-    gather: Option<Gather>,
-    key_timestamp: Option<u32>,
-    last_key_frame: Option<Instant>,
-    gop: Option<Duration>,
-    /// Of a layer.
-    watch: LayerWatch,
-    /// A layer that we have asked the source not to send.
-    pub paused: bool,
-}
-
-impl SourceTrack {
-    #[must_use]
-    pub fn new(spec: TrackSpec, ordinal: usize, history: Duration, hold: Duration) -> Self {
-        let gather = (spec.kind == Kind::Video).then(|| Gather::new(hold));
-        let refragmenter = Refragmenter::new(spec.codec);
-        Self {
-            spec,
-            ring: Ring::new(history),
-            ordinal,
-            refragmenter,
-            gather,
-            key_timestamp: None,
-            last_key_frame: None,
-            gop: None,
-            watch: LayerWatch::new(),
-            paused: false,
-        }
-    }
-
-    /// As another thread knows it.
-    #[must_use]
-    pub fn shown(self, paused: bool) -> Self {
-        Self { paused, ..self }
-    }
-
-    /// Whether it comes, or would if it were asked for; a track without layers does.
-    #[must_use]
-    pub fn is_available(&self) -> bool {
-        self.paused || self.spec.layer.as_ref().is_none_or(|layer| layer.live)
-    }
-
-    /// A layer of which more must be seen.
-    #[must_use]
-    pub fn is_unknown(&self, now: Instant) -> bool {
-        self.spec.layer.as_ref().is_some_and(|layer| self.watch.is_unknown(layer, now))
-    }
-
-    /// Another node is to send the layer, or to send it no more.
-    pub fn want(&mut self, wanted: bool, now: Instant) {
-        self.paused = !wanted;
-        if let Some(layer) = self.spec.layer.as_mut().filter(|_| wanted) {
-            self.watch.expect(layer, now);
-        }
-    }
-
-    /// Note a packet of a layer; true: what is known of it has changed.
-    fn watch(&mut self, payload: &[u8], now: Instant) -> bool {
-        let Some(layer) = &mut self.spec.layer else { return false };
-        let size = frame_size::find(self.spec.codec, payload);
-        let larger = LayerWatch::on_key_frame(layer, size);
-        self.watch.on_packet(layer, payload.len(), now) || larger
-    }
-
-    /// Bursts that a packet completes.
-    fn push(&mut self, packet: Packet) -> [Vec<Packet>; 2] {
-        let known = self.ring.get(packet.sequence).is_some();
-        let late = self.ring.highest().is_some_and(|highest| packet.sequence < highest);
-        match &mut self.gather {
-            Some(gather) if known || gather.holds(packet.sequence) => [Vec::new(), Vec::new()],
-            Some(gather) if !late => gather.push(packet),
-            _ => [vec![packet], Vec::new()],
-        }
-    }
-
-    /// Settle what decides the packets' bytes and put them in the ring.
-    fn emit(&mut self, mut held: Vec<Packet>) -> Option<Emission> {
-        let timestamp = held.first()?.timestamp;
-        let begins = held.iter().any(|packet| key_frame::begins(self.spec.codec, &packet.payload));
-        let starts_key_frame = begins && self.key_timestamp != Some(timestamp);
-        if begins {
-            self.key_timestamp = Some(timestamp);
-        }
-        self.level(&mut held);
-        let highest = self.ring.highest();
-        let mut packets: Vec<Arc<Packet>> = held.into_iter().map(Arc::new).collect();
-        packets.retain(|packet| self.ring.insert(packet.clone()));
-        let last = packets.last()?.sequence;
-        let overtaken = starts_key_frame && highest.is_some_and(|highest| last < highest);
-        let follow = if overtaken { self.ring.above(last) } else { Vec::new() };
-        Some(Emission { packets, follow, starts_key_frame })
-    }
-
-    /// Makes headers and payloads equally long where that is cheap, so that few runs are needed.
-    fn level(&self, held: &mut [Packet]) {
-        let lengths: Vec<usize> = held.iter().map(|packet| packet.payload.len()).collect();
-        let paddings = if self.spec.kind == Kind::Video { runs::paddings(&lengths) } else { vec![0; lengths.len()] };
-        // One timestamp, one capture, one orientation: what one packet says holds for its neighbours.
-        let captured = held.iter().find_map(|packet| packet.extensions.abs_capture_time);
-        let orientation = held.iter().find_map(|packet| packet.extensions.orientation);
-        for (packet, padding) in held.iter_mut().zip(paddings) {
-            packet.padding = padding;
-            packet.key_frame = self.key_timestamp == Some(packet.timestamp);
-            packet.picture = picture::Place::find(self.spec.codec, &packet.payload);
-            packet.extensions.abs_capture_time = captured;
-            packet.extensions.orientation = orientation;
-        }
-    }
-}
-
-struct Emission {
-    packets: Vec<Arc<Packet>>,
-    follow: Vec<Arc<Packet>>,
-    starts_key_frame: bool,
 }
 
 #[derive(Debug)]
@@ -231,7 +108,7 @@ impl Source {
         let learns = self.last_learnt.is_none_or(|last| now.0 >= last + LEARNT);
         let noticed = Noticed {
             active: self.last_packet.is_none() || self.silent,
-            tracks: learns && learn(&mut slot.spec, &packet.payload),
+            tracks: learns && slot.learn(&packet.payload),
         };
         if noticed.tracks {
             self.last_learnt = Some(now.0);
@@ -254,18 +131,14 @@ impl Source {
     pub fn retune(&mut self, id: SourceId, track: usize, spec: TrackSpec, now: Instant, out: &mut Vec<Burst>) {
         self.expire(id, now, true, out);
         if let Some(slot) = self.tracks.get_mut(track) {
-            slot.refragmenter.retune(spec.codec);
-            slot.spec = spec;
-            slot.key_timestamp = None;
+            slot.retune(spec);
         }
     }
 
     /// Bursts that were held long enough (`all`: whatever is held).
     pub fn expire(&mut self, id: SourceId, now: Instant, all: bool, out: &mut Vec<Burst>) {
         for track in 0..self.tracks.len() {
-            let Some(gather) = &mut self.tracks[track].gather else { continue };
-            let at = if all { gather.deadline().unwrap_or(now).max(now) } else { now };
-            let held = gather.expired(at);
+            let held = self.tracks[track].expired(now, all);
             self.emit(id, track, held, now, out);
         }
     }
@@ -296,10 +169,8 @@ impl Source {
 
     fn note_key_frame(&mut self, track: usize, now: Instant) {
         let Some(slot) = self.tracks.get_mut(track) else { return };
-        slot.gop = slot.last_key_frame.map(|last| now.saturating_duration_since(last));
-        slot.last_key_frame = Some(now);
         self.counters.key_frames += 1;
-        self.counters.gop = slot.gop;
+        self.counters.gop = slot.note_key_frame(now);
     }
 
     /// A burst of the source that this one mirrors, as its own.
@@ -335,8 +206,7 @@ impl Source {
     /// When the track's next key frame is due by the rhythm of the last ones.
     #[must_use]
     pub fn next_key_frame(&self, track: usize) -> Option<Instant> {
-        let track = self.tracks.get(track)?;
-        Some(track.last_key_frame? + track.gop?)
+        self.tracks.get(track)?.next_key_frame()
     }
 
     /// The layers that can be sent on, the least first; empty: the source has none.
@@ -358,30 +228,24 @@ impl Source {
     #[must_use]
     pub fn layer_stops(&mut self, now: Instant) -> bool {
         let newest = self.newest_layer();
-        let mut stops = false;
-        for track in &mut self.tracks {
-            if let Some(layer) = track.spec.layer.as_mut().filter(|_| outlived(&track.watch, newest)) {
-                stops |= track.watch.falls_silent(layer, now);
-            }
-        }
-        stops
+        self.tracks.iter_mut().fold(false, |stops, track| track.layer_stops(newest, now) | stops)
     }
 
     /// When the layer would count as not sent that came last.
     fn newest_layer(&self) -> Option<Instant> {
         let layers = self.tracks.iter().filter(|track| track.spec.layer.is_some());
-        layers.filter_map(|track| track.watch.silent_from()).max()
+        layers.filter_map(SourceTrack::silent_from).max()
     }
 
     /// When something must be done without a packet.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let gathers = self.tracks.iter().filter_map(|track| track.gather.as_ref()?.deadline());
+        let gathers = self.tracks.iter().filter_map(SourceTrack::deadline);
         let silence = self.last_packet.filter(|_| !self.silent).map(|last| last + SILENCE);
         let live = |track: &&SourceTrack| track.spec.layer.as_ref().is_some_and(|layer| layer.live);
         let newest = self.newest_layer();
-        let layers = self.tracks.iter().filter(live).filter(|track| outlived(&track.watch, newest));
-        let layers = layers.filter_map(|track| track.watch.silent_from());
+        let layers = self.tracks.iter().filter(live).filter(|track| track.is_outlived(newest));
+        let layers = layers.filter_map(SourceTrack::silent_from);
         gathers.chain(silence).chain(layers).min()
     }
 
@@ -401,28 +265,8 @@ impl Source {
     }
 }
 
-/// Whether another layer goes on without this one: all at once is no layer's silence but the source's.
-fn outlived(watch: &LayerWatch, newest: Option<Instant>) -> bool {
-    watch.silent_from().zip(newest).is_some_and(|(own, newest)| own + layer::SILENCE / 2 <= newest)
-}
-
 /// A packet as the ring keeps it.
 fn as_kept(packet: SourcePacket, arrived: Instant) -> Packet {
     let SourcePacket { sequence, timestamp, marker, payload, extensions } = packet;
     Packet { sequence, timestamp, marker, payload, extensions, padding: 0, key_frame: false, picture: None, arrived }
-}
-
-/// Correct H.264's profile from the stream itself; true when that changed something.
-fn learn(spec: &mut TrackSpec, payload: &[u8]) -> bool {
-    if spec.codec != Codec::H264 {
-        return false;
-    }
-    let Some(id) = key_frame::profile_level_id(payload) else { return false };
-    if crate::negotiation::codec::parameter(&spec.fmtp, "profile-level-id")
-        .is_some_and(|known| known.eq_ignore_ascii_case(&id))
-    {
-        return false;
-    }
-    spec.fmtp = key_frame::with_profile_level_id(&spec.fmtp, &id);
-    true
 }
