@@ -6,10 +6,12 @@ mod connections;
 mod demux;
 mod dial;
 mod directory;
+mod endings;
 mod inlet;
 mod legs;
 mod links;
 mod lobby;
+mod outputs;
 mod pull;
 mod restart;
 mod stats;
@@ -29,10 +31,8 @@ use crate::dtls::Crypto;
 use crate::egress::{Egress, Flow};
 use crate::forwarder::Forwarder;
 use crate::inboxes::{Inboxes, ThreadNumber};
-use crate::session::{CloseReason, Media, Output, Role, Session};
+use crate::session::{CloseReason, Media, Role, Session};
 use crate::srtp::SrtpKeys;
-use crate::tcp;
-use crate::trace::Direction;
 use demux::Arrival;
 pub use dial::Dial;
 pub use directory::Directory;
@@ -154,50 +154,6 @@ impl Node {
         self.admit(new.id, now)?;
         self.insert(new, Socket::Shared, now);
         Ok(())
-    }
-
-    /// End a session and tell the peer. False: there is none.
-    pub fn close(&mut self, id: SessionId, now: Instant) -> bool {
-        if self.pulls.remove(&id).is_some() {
-            self.directory.gone(id);
-            self.ended.push(id);
-            return true;
-        }
-        if self.close_leg(id, now) {
-            return true;
-        }
-        self.end_legs(id, CloseReason::PeerClosed, now);
-        if self.forget_opening(id) {
-            return true;
-        }
-        let known = self.sessions.contains_key(&id);
-        self.goodbye(id, now);
-        known
-    }
-
-    /// End all sessions of a stream.
-    pub fn drop_stream(&mut self, stream: &str, now: Instant) {
-        let of_stream = self.sessions.iter().filter(|(_, entry)| &*entry.stream == stream);
-        let ids: Vec<SessionId> = of_stream.map(|(id, _)| *id).collect();
-        let pulls = self.pulls.iter().filter(|(_, pull)| &*pull.stream == stream).map(|(id, _)| *id);
-        let legs = self.legs.iter().filter(|(_, leg)| &*leg.stream == stream).map(|(id, _)| *id);
-        for id in pulls.chain(legs).chain(ids).collect::<Vec<_>>() {
-            self.close(id, now);
-        }
-    }
-
-    /// End everything, with an event for each.
-    pub fn shut_down(&mut self, now: Instant) {
-        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for id in ids.into_iter().chain(self.opening.keys().copied().collect::<Vec<_>>()) {
-            self.end_legs(id, CloseReason::Shutdown, now);
-            self.tell(id, Fact::Closed(CloseReason::Shutdown));
-            self.forget_opening(id);
-            self.goodbye(id, now);
-        }
-        for (id, _) in self.pulls.drain() {
-            self.directory.gone(id);
-        }
     }
 
     pub fn request_key_frame(&mut self, stream: &str, now: Instant) {
@@ -324,14 +280,6 @@ impl Node {
         }
     }
 
-    /// A mistake of ours in a session's work ends that session.
-    pub(super) fn fail(&mut self, id: SessionId, now: Instant) {
-        self.end_legs(id, CloseReason::Failed, now);
-        self.tell(id, Fact::Closed(CloseReason::Failed));
-        self.remove_leg(id, now, false);
-        self.remove(id, now, false);
-    }
-
     /// Wake the session not later than `at`; too early does no harm and is put right then.
     fn wake_by(&mut self, id: SessionId, at: Instant) {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
@@ -347,97 +295,6 @@ impl Node {
         self.timers.remove(&(entry.deadline, id));
         entry.deadline = at;
         self.timers.insert((at, id));
-    }
-
-    fn take_outputs(&mut self, id: SessionId, now: Instant) {
-        while let Some(output) = self.sessions.get_mut(&id).and_then(|entry| entry.session.poll_output()) {
-            self.take_output(id, output, now);
-        }
-    }
-
-    fn take_output(&mut self, id: SessionId, output: Output, now: Instant) {
-        let Some(entry) = self.sessions.get_mut(&id) else { return };
-        match output {
-            Output::Transmit { to, datagram } => {
-                self.traces.datagram(id, Direction::Out, to, &datagram, now);
-                self.transmits.push(Transmit { socket: entry.socket, to, datagram });
-            }
-            Output::Packet { track, packet } => self.forward(id, now, |forwarder, source| {
-                forwarder.on_source_packet(source, track, packet, now);
-            }),
-            Output::Retuned { track, spec } => self.forward(id, now, |forwarder, source| {
-                forwarder.retune(source, track, spec, now);
-            }),
-            Output::Report { track, ntp, rtp_timestamp } => self.forward(id, now, |forwarder, source| {
-                forwarder.on_source_report(source, track, ntp, rtp_timestamp, now);
-            }),
-            Output::Moved => {
-                let stream = entry.stream.clone();
-                self.forwarder.on_source_moved(&stream, now);
-            }
-            Output::NeedsKeyFrame { track } => {
-                if let Some(source) = entry.source {
-                    self.forwarder.on_source_gap(source, track, now);
-                }
-            }
-            Output::Connected(keys) => {
-                if let Media::Outbound(spec) = &entry.session.media {
-                    let (spec, remote) = (spec.clone(), entry.session.remote());
-                    let viewer = self.forwarder.add_viewer(&entry.stream, spec, &keys, remote, now);
-                    entry.viewer = Some(viewer);
-                    self.by_viewer.insert(viewer, id);
-                }
-                self.relay_connections.extend(entry.session.relay_connection());
-                self.directory.connected(id);
-                self.traces.connected(id, &keys, now);
-                entry.keys = Some(keys);
-                self.tell(id, Fact::Connected);
-                self.start_legs(id, now);
-            }
-            Output::Nominated(address) => {
-                self.traces.event(id, "nominated", &tcp::plain(address), now);
-                self.on_nominated(id, address, now);
-            }
-            Output::Proved(address) => {
-                self.traces.event(id, "proved", &tcp::plain(address), now);
-                self.on_proved(id, address);
-            }
-            Output::RoundTrip(measured) => self.note_round_trip(id, measured),
-            Output::Forgotten { ufrag } => {
-                self.by_ufrag.remove(&ufrag);
-                self.directory.forget_ufrag(&ufrag);
-            }
-            Output::Closed(reason) => {
-                self.traces.event(id, "closed", &reason.name(), now);
-                self.end_legs(id, reason, now);
-                self.tell(id, Fact::Closed(reason));
-                self.remove(id, now, true);
-            }
-        }
-    }
-
-    /// What a source has sent goes to the forwarder. A panic over it ends the source's session, and only it.
-    fn forward(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Forwarder, SourceId)) {
-        let of_leg = self.legs.get(&id).and_then(|leg| leg.source);
-        let Some(source) = self.sessions.get(&id).and_then(|entry| entry.source).or(of_leg) else { return };
-        let forwarder = &mut self.forwarder;
-        if catch_unwind(AssertUnwindSafe(|| action(forwarder, source))).is_err() {
-            self.forwarder.forget_source(source);
-            self.fail(id, now);
-        }
-    }
-
-    fn on_nominated(&mut self, id: SessionId, address: SocketAddr, now: Instant) {
-        let Some(entry) = self.sessions.get(&id) else { return };
-        if let Some(viewer) = entry.viewer {
-            self.forwarder.set_destination(viewer, Some(address), now);
-        }
-        if let Socket::Own(id) = entry.socket {
-            self.settled.push((id, address));
-        } else if self.arrival.by != self.me() && !entry.session.is_connected() && tcp::number(address).is_none() {
-            self.leaving = Some((id, self.arrival.by));
-        }
-        self.redirect_legs(id, address, now);
     }
 
     fn tell(&mut self, id: SessionId, fact: Fact) {
@@ -459,57 +316,6 @@ impl Node {
             let fact = Fact::Tracks(receiver.specs());
             self.tell(id, fact);
         }
-    }
-
-    fn goodbye(&mut self, id: SessionId, now: Instant) {
-        self.part(id, now);
-        self.settle(now);
-    }
-
-    fn part(&mut self, id: SessionId, now: Instant) {
-        // The forwarder's BYE first: after DTLS is closed nobody listens.
-        if let Some(viewer) = self.sessions.get_mut(&id).and_then(|entry| entry.viewer.take()) {
-            self.by_viewer.remove(&viewer);
-            self.forwarder.remove_viewer(viewer, true, now);
-        }
-        self.turn(id, now, Session::close);
-        self.remove(id, now, false);
-    }
-
-    /// End the session of a viewer that has nothing to expect any more.
-    fn end_viewer(&mut self, viewer: ViewerId, reason: CloseReason, now: Instant) {
-        if let Some(id) = self.by_viewer.get(&viewer).copied() {
-            if self.legs.contains_key(&id) {
-                self.end_leg(id, reason, now);
-                return;
-            }
-            self.tell(id, Fact::Closed(reason));
-            self.part(id, now);
-        }
-    }
-
-    fn remove(&mut self, id: SessionId, now: Instant, say_bye: bool) {
-        let Some(entry) = self.sessions.remove(&id) else { return };
-        self.traces.session_ended(id, now);
-        self.timers.remove(&(entry.deadline, id));
-        for ufrag in entry.session.local_ufrags() {
-            self.by_ufrag.remove(ufrag);
-            self.directory.forget_ufrag(ufrag);
-        }
-        for address in &entry.addresses {
-            self.forget_address(*address, id);
-        }
-        self.hang_ups.extend(entry.addresses.iter().filter(|address| tcp::number(**address).is_some()));
-        if let Some(viewer) = entry.viewer {
-            self.by_viewer.remove(&viewer);
-            self.forwarder.remove_viewer(viewer, say_bye, now);
-        }
-        if let Some(source) = entry.source {
-            self.by_source.remove(&source);
-            self.forwarder.end_source(source, now);
-        }
-        self.directory.gone(id);
-        self.ended.push(id);
     }
 
     /// Take what the forwarder wants of sources and tells.
