@@ -19,7 +19,7 @@ from rivulet_media.link_words import (
 )
 from rivulet_media.sessions import Session
 from rivulet_media.signalling.desk import Desk
-from rivulet_media.signalling.relay import RelayOut, puller_of
+from rivulet_media.signalling.relay import RelayOut, check_transport, puller_of
 from rivulet_media.signalling.requests import bearer, check_token, read_text, refusal_of
 from rivulet_media.table import NodeEntry, StreamEntry
 from rivulet_media.tracks import named, to_engine
@@ -98,8 +98,7 @@ class Links:
         entry = self._relays.own(wish.stream, node.ref)
         if entry.incarnation != wish.incarnation:
             raise NotYetError("not-live", f"{wish.stream} is now publication {entry.incarnation}", retry_after=1)
-        if entry.transport == "tcp":  # the puller's entry is older
-            raise RefusedError("tcp-only", f"{wish.stream} goes by TCP alone, and a link by UDP; ask /relay")
+        check_transport(entry, by_udp=True)
         return entry
 
     def _begin(self, link: str, wish: LegWish, entry: StreamEntry, puller: str) -> LegAnswer:

@@ -17,6 +17,7 @@ from rivulet_media.tracks import named, offered_codecs, to_engine
 
 log = logging.getLogger(__name__)
 
+_BY_UDP = re.compile(r"^m=\S+ \S+ UDP/", re.MULTILINE)
 _NODE_REF = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9a-f]{12}")
 
 
@@ -41,6 +42,7 @@ class RelayOut:
         sdp = await read_text(request, SDP)
         node = desk.admission.check()
         entry = self.own(stream, node.ref)
+        check_transport(entry, by_udp=_BY_UDP.search(sdp) is not None)
         try:
             session_id, answer = desk.engine.play(
                 stream, to_engine(entry.tracks), sdp, relay=True, candidates=relay_candidates(node, cluster)
@@ -73,6 +75,13 @@ class RelayOut:
         for session in self._desk.sessions.of_stream(stream, "relay_out"):
             if session.peer == puller:
                 self._desk.closing.close(session.id, "superseded")
+
+
+def check_transport(entry: StreamEntry, *, by_udp: bool) -> None:
+    """RefusedError when the stream's relays go by TCP alone; the puller's entry is older than ours then."""
+    if by_udp and entry.transport == "tcp":
+        log.info("a relay by UDP is refused: the stream goes by TCP", extra={"stream": entry.stream})
+        raise RefusedError("tcp-only", f"relays of {entry.stream} go by TCP alone; ask /relay with an offer for TCP")
 
 
 def puller_of(request: web.Request) -> str:

@@ -1,10 +1,10 @@
-"""Run by test_tight_uplink in a network of its own: a link that is narrow for a while, and the smallest buffer there is."""
+"""Run by test_tight_uplink in a network of its own: a link that is narrow for a while, the smallest buffer there is."""
 
 import asyncio
 import json
 import os
 
-from engine.peers import AUDIO, VIDEO, Node, Picture, Publisher, Tone, Viewer, closing
+from engine.peers import AUDIO, VIDEO, Node, Picture, Publisher, Tone, Viewer, closing, eventually
 from rivulet_media._engine import Engine
 
 HERE = "10.99.0.1"
@@ -25,7 +25,7 @@ async def main() -> None:
         for viewer in viewers:
             await viewer.frames_after(video=15, audio=15, within=20)
         await set_rate(TOO_LITTLE)
-        await until_full(node.engine)
+        await eventually(lambda: node.engine.stats()["would_block"] > 0, "a full socket", within=10)
         await set_rate(ENOUGH)
         before = node.engine.stats()
         for viewer in viewers:
@@ -41,12 +41,6 @@ async def set_rate(kbit: int) -> None:
     process = await asyncio.create_subprocess_exec(*command.split())
     if await process.wait():
         raise RuntimeError(f"exit code {process.returncode} of {command}")
-
-
-async def until_full(engine: Engine) -> None:
-    async with asyncio.timeout(10):
-        while not engine.stats()["would_block"]:
-            await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":

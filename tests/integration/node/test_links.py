@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.peers import AUDIO
 from node.clients import let_in, publisher
 from node.conftest import STREAMS
 from rivulet_media._engine import Engine
@@ -29,6 +30,10 @@ class Puller:
         text = None if body is None else json.dumps(body)
         said = {name.replace("_", "-"): value for name, value in headers.items()}
         return request(method, f"{self.origin}{path}", body=text, headers={**known, **said})
+
+    def offer(self, path: str, sdp: str) -> Answer:
+        known = {"Authorization": f"Bearer {self._token}", "Rivulet-Node": PULLER, "Content-Type": "application/sdp"}
+        return request("POST", f"{self.origin}{path}", body=sdp, headers=known)
 
 
 def slug(answer: Answer) -> str:
@@ -118,6 +123,11 @@ async def test_a_leg_of_a_stream_that_goes_by_tcp_is_refused_whether_or_not_the_
             late = puller.ask("POST", f"{path}/legs", wish(400, entry["incarnation"]))
             assert (late.status, slug(late)) == (422, "tcp-only")
             assert puller.ask("GET", path).status == 200, "the link stays, other streams may go by it"
+
+            _, offer = puller.engine.pull("test_eu", entry["incarnation"], [AUDIO])
+            relay = puller.offer("/relay/test_eu", offer)
+            assert (relay.status, slug(relay)) == (422, "tcp-only")
+            assert metric(puller.origin, "rivulet_relays", direction="out") <= 1, "the leg alone"
     finally:
         await asyncio.to_thread(_write_transport, region, "udp")
         puller.engine.shutdown()
