@@ -6,6 +6,7 @@
 mod allowance;
 mod arrivals;
 mod extensions;
+mod feedback;
 mod missing;
 mod punctuality;
 mod round_trip;
@@ -13,6 +14,7 @@ mod round_trip;
 mod tests;
 mod track;
 mod transport_feedback;
+mod words;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -29,63 +31,12 @@ use punctuality::Punctuality;
 use round_trip::RoundTrip;
 use track::{Found, Track, Way};
 use transport_feedback::TransportFeedback;
+pub use words::{Figures, Received};
 
 /// What our feedback is from, as with a browser that only receives: we send no media.
 const ANONYMOUS: u32 = 1;
 /// The first receiver report after the first packet: the peer learns its round trip from it.
 const FIRST_REPORT: Duration = Duration::from_millis(100);
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Numbers asked for in one packet: 4 bytes each at worst.
-const MAX_ASKED: usize = 250;
-
-/// What comes out.
-#[derive(Debug)]
-pub enum Received {
-    Packet {
-        track: usize,
-        packet: SourcePacket,
-    },
-    /// What comes of this track from now on has another codec.
-    Retuned {
-        track: usize,
-        spec: TrackSpec,
-    },
-    /// A sender report.
-    Report {
-        track: usize,
-        ntp: u64,
-        rtp_timestamp: u32,
-    },
-    /// Something of a track is lost for good: only a key frame helps.
-    NeedsKeyFrame {
-        track: usize,
-    },
-    /// The peer said BYE for all tracks.
-    Ended,
-    /// The peer sends more than it may, and has for some time.
-    TooFast,
-    /// SRTCP for the peer.
-    Feedback(Vec<u8>),
-}
-
-/// Counters since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Figures {
-    /// Numbers that we asked for, repetitions counted.
-    pub nacks: u64,
-    /// Those that came then.
-    pub repaired: u64,
-    /// Those that we stopped asking for.
-    pub given_up: u64,
-    /// Packets that came too late to be passed on.
-    pub late: u64,
-    pub plis: u64,
-    /// Worst fraction lost of all tracks in the latest report, before repair.
-    pub loss: Option<f64>,
-    pub rtt: Option<Duration>,
-    /// Datagrams that did not authenticate, were replays, or belong to no track.
-    pub rejected: u64,
-}
 
 /// The keys of a session, in use.
 #[derive(Debug)]
@@ -265,44 +216,6 @@ impl Receiver {
         }
     }
 
-    /// Ask the peer for a key frame of `track` (RFC 4585, 6.3.1).
-    pub fn request_key_frame(&mut self, track: usize) {
-        let own = self.ssrc;
-        if let Some(ssrc) = self.tracks.get(track).and_then(|track| track.ssrc)
-            && self.send(|buffer| rtcp::write_pli(buffer, own, ssrc))
-        {
-            self.figures.plis += 1;
-        }
-    }
-
-    /// Have the peer, another node, send a layer or send it no more.
-    pub fn want_layer(&mut self, track: usize, wanted: bool) {
-        let Some(layer) = self.tracks.get_mut(track).filter(|track| track.spec.layer.is_some()) else { return };
-        layer.paused = !wanted;
-        layer.pauses = layer.pauses.wrapping_add(1);
-        self.say_what_is_wanted();
-    }
-
-    /// Which layers are wanted (RFC 7728); said again with each report, for it may get lost.
-    fn say_what_is_wanted(&mut self) {
-        let layers = self.tracks.iter().filter(|track| self.peer != Peer::Client && track.pauses > 0);
-        let wishes: Vec<_> = layers.filter_map(|track| Some((track.ssrc?, track.paused, track.pauses))).collect();
-        if !wishes.is_empty() {
-            let own = self.ssrc;
-            self.send(|buffer| {
-                for (ssrc, paused, id) in wishes {
-                    rtcp::write_pause(buffer, own, ssrc, paused, id);
-                }
-            });
-        }
-    }
-
-    /// Tell the peer that we are gone.
-    pub fn say_bye(&mut self) {
-        let own = self.ssrc;
-        self.send(|buffer| rtcp::write_bye(buffer, &[own]));
-    }
-
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures { rtt: self.round_trip.known(), ..self.figures }
@@ -429,65 +342,5 @@ impl Receiver {
                 _ => {}
             }
         }
-    }
-
-    fn ask_for_missing(&mut self, now: Instant) {
-        let (own, round_trip) = (self.ssrc, self.round_trip.or_default());
-        for at in 0..self.tracks.len() {
-            let track = &mut self.tracks[at];
-            let due = track.missing.due(now, round_trip);
-            let (Some(ssrc), true) = (track.ssrc, track.nack()) else { continue };
-            let offset = track.offset;
-            self.figures.given_up += due.given_up;
-            if due.needs_key_frame {
-                self.outputs.push_back(Received::NeedsKeyFrame { track: at });
-            }
-            for asked in due.ask.chunks(MAX_ASKED) {
-                #[allow(clippy::cast_possible_truncation, reason = "the low bits are the sequence number")]
-                let lost: Vec<u16> = asked.iter().map(|sequence| (sequence - offset) as u16).collect();
-                if self.send(|buffer| rtcp::write_nack(buffer, own, ssrc, &lost)) {
-                    self.figures.nacks += lost.len() as u64;
-                }
-            }
-        }
-    }
-
-    /// A receiver report of all tracks, with our name.
-    fn report(&mut self, now: Instant) {
-        self.next_report = Some(now + REPORT_INTERVAL);
-        let blocks: Vec<_> = self
-            .tracks
-            .iter_mut()
-            .filter_map(|track| Some(track.arrivals.as_mut()?.report(track.ssrc?, now)))
-            .collect();
-        self.figures.loss = blocks.iter().map(|block| f64::from(block.fraction_lost) / 256.0).reduce(f64::max);
-        let (own, cname) = (self.ssrc, self.cname.clone());
-        self.seal(|buffer| {
-            rtcp::write_receptions(buffer, own, &blocks);
-            rtcp::write_description(buffer, &[own], &cname);
-        });
-        self.say_what_is_wanted();
-    }
-
-    /// Send one feedback packet, behind an empty report where the peer does not take it alone.
-    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let (own, reduced) = (self.ssrc, self.reduced);
-        self.seal(|buffer| {
-            if !reduced {
-                rtcp::write_empty_report(buffer, own);
-            }
-            write(buffer);
-        })
-    }
-
-    fn seal(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let Some(keyed) = &mut self.keyed else { return false };
-        let mut datagram = Vec::new();
-        write(&mut datagram);
-        let sealed = keyed.sealer.seal_rtcp(&mut datagram, 0);
-        if sealed {
-            self.outputs.push_back(Received::Feedback(datagram));
-        }
-        sealed
     }
 }
