@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import yaml
 
+from rivulet_scene import metrics
 from rivulet_scene.command import MEDIA, output
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.ports import free_port
@@ -239,12 +240,7 @@ def issuer(printed: str) -> dict[str, str]:
 
 def metric(http: str, name: str, **labels: str) -> float:
     """The sum of a Prometheus metric's samples that carry these labels; 0 when there are none."""
-    total = 0.0
-    for line in get(f"{http}/metrics").body.splitlines():
-        fits = line.startswith((f"{name}{{", f"{name} "))
-        if fits and all(f'{key}="{value}"' in line for key, value in labels.items()):
-            total += float(line.rsplit(" ", 1)[1])
-    return total
+    return metrics.total(get(f"{http}/metrics").body, name, **labels)
 
 
 def ready(http: str) -> bool:

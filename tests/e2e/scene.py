@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rivulet_scene import metrics
 from rivulet_scene.clients import Client, camera
 from rivulet_scene.command import CommandError
 from rivulet_scene.install import Keys
@@ -67,6 +68,12 @@ def table_of(region: Region, pod: dict[str, Any]) -> dict[str, Any]:
     """A node's own table, through the API server."""
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:8080/proxy/v1/table"
     return dict(json.loads(region.kubectl("get", "--raw", path)))
+
+
+def metric(region: Region, pod: dict[str, Any], name: str, **labels: str) -> float:
+    """A node's metric, through the API server: the sum of its samples that carry these labels."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
+    return metrics.total(region.kubectl("get", "--raw", path), name, **labels)
 
 
 def digests(*at: Region) -> set[str]:

@@ -1,15 +1,17 @@
 """The walk-through over two continents with real media."""
 
+import json
 import time
 from typing import Any
 
 import pytest
 
+from crossing import Crossing
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
 from rivulet_scene.region import on_testbed
 from rivulet_scene.waiting import until
-from scene import Cdn
+from scene import Cdn, metric, needs_testbed, table_of
 
 FPS = 15
 
@@ -39,6 +41,27 @@ def test_the_stream_s_status_tells_what_is_published(cdn: Cdn) -> None:
         assert connected
     assert time.time() > asked
     until(lambda: cdn.eu.condition("stream", "test-eu", "Live")["status"] == "False", "ended", seconds=5)  # type: ignore[index]
+
+
+@pytest.mark.timeout(240)
+@needs_testbed
+def test_a_stream_set_to_tcp_crosses_the_wan_without_any_udp(cdn: Cdn) -> None:
+    """N8: 0 UDP bytes between the two pods, by a live setting; and by UDP again afterwards."""
+    with cdn.publish("test_eu"):
+        until(lambda: get(f"{cdn.us.door}/v1/streams/test_eu").status == 200, "us knows test_eu", seconds=5)
+        set_transport(cdn, "tcp")
+        # What other tests' relays went by is checked by UDP until it is closed.
+        until(lambda: links(cdn) == 0, "no link from us to eu", seconds=90)
+        with Crossing(cdn.eu, cdn.us) as crossing:
+            with probe(f"{cdn.us.door}/whep/test_eu", seconds=15, place=cdn.us.place) as viewer:
+                seen = viewer.result(seconds=60)
+            plays_in_time(seen)
+            assert crossing.bytes("udp") == 0
+            assert crossing.bytes("tcp") > 2 * 10 * 20_000, "the picture came by TCP"
+            set_transport(cdn, "udp")
+            with probe(f"{cdn.us.door}/whep/test_eu", seconds=5, place=cdn.us.place) as viewer:
+                assert viewer.result(seconds=60)["video"]["frames"] > 0
+            assert crossing.bytes("udp") > 0
 
 
 @pytest.mark.timeout(180)
@@ -82,3 +105,19 @@ def test_an_origin_refuses_another_origin_s_stream(cdn: Cdn) -> None:
             "POST", f"{cdn.us.door}/n/origin-us-0/whep/test_eu", body="v=0", headers={"Content-Type": "application/sdp"}
         )
     assert (answer.status, answer.json["type"].rsplit("/", 1)[1]) == (403, "not-here")
+
+
+def set_transport(cdn: Cdn, transport: str) -> None:
+    change = json.dumps({"spec": {"distribution": {"transport": transport}}})
+    cdn.eu.kubectl("patch", "stream", "test-eu", "--type=merge", "-p", change)
+    until(lambda: transport_in_us(cdn) == transport, "us's edges know", seconds=10)
+
+
+def transport_in_us(cdn: Cdn) -> str:
+    streams = table_of(cdn.us, cdn.us.pods("edge")[0])["streams"]
+    live = (entry for entry in streams if (entry["stream"], entry["state"]) == ("test_eu", "live"))
+    return next(str(entry.get("transport", "udp")) for entry in live)
+
+
+def links(cdn: Cdn) -> float:
+    return sum(metric(cdn.us, pod, "rivulet_links", direction="in") for pod in cdn.us.pods("edge"))

@@ -12,9 +12,9 @@ from newer_build import LABEL, load_operator_with_one_more_label
 from rivulet_scene.clients import Client, camera, probe
 from rivulet_scene.command import ROOT, TESTBED, output
 from rivulet_scene.http import get, request
-from rivulet_scene.region import NAMESPACE, SYSTEM_NAMESPACE, Region, on_testbed
+from rivulet_scene.region import SYSTEM_NAMESPACE, Region, on_testbed
 from rivulet_scene.waiting import holds, until
-from scene import Cdn, digests, needs_testbed, nodes_ready, stream_is_live
+from scene import Cdn, digests, metric, needs_testbed, nodes_ready, stream_is_live
 
 AWAY_SECONDS = 120
 SECOND = {
@@ -270,9 +270,7 @@ def frames(viewer: Client) -> int:
 def relays(region: Region, slot: str) -> int:
     """How many streams a slot's node pulls."""
     (pod,) = region.get("pods", selector=f"rivulet.dev/slot={slot}")
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
-    lines = region.kubectl("get", "--raw", path).splitlines()
-    return sum(int(float(line.split()[-1])) for line in lines if line.startswith('rivulet_relays{direction="in"}'))
+    return int(metric(region, pod, "rivulet_relays", direction="in"))
 
 
 @needs_testbed
