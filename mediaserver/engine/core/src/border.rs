@@ -80,6 +80,14 @@ pub struct TrackSpec {
     pub layer: Option<Layer>,
 }
 
+impl TrackSpec {
+    /// Without parameters and layers, of a source that answers PLI.
+    #[must_use]
+    pub const fn plain(codec: Codec) -> Self {
+        Self { kind: codec.kind(), codec, clock_rate: codec.clock_rate(), fmtp: String::new(), pli: true, layer: None }
+    }
+}
+
 /// One encoding of a picture, as far as its packets have shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {

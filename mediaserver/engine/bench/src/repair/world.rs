@@ -196,14 +196,7 @@ pub fn play(scene: &Scene) -> Option<Outcome> {
     let start = Instant::now();
     let clock = WallClock { at: start, since_unix_epoch: Duration::from_hours(500_000) };
     let stream: StreamKey = "s".into();
-    let track = TrackSpec {
-        kind: Codec::H264.kind(),
-        codec: Codec::H264,
-        clock_rate: Codec::H264.clock_rate(),
-        fmtp: String::new(),
-        pli: true,
-        layer: None,
-    };
+    let track = TrackSpec::plain(Codec::H264);
     let forwarder = |seed| Forwarder::new(ForwarderConfig::default(), clock, seed);
     let (mut origin, mut edge) = (forwarder(scene.seed), forwarder(scene.seed + 1));
     let published = origin.start_source(&stream, "i", SourceKind::Publisher, std::slice::from_ref(&track), start);

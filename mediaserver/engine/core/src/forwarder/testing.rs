@@ -187,15 +187,7 @@ impl World {
 
     pub fn publish_as(&mut self, video: Codec, sequence: u64, timestamp: u32) -> Publication {
         self.started += 1;
-        let track = |kind, codec: Codec| TrackSpec {
-            kind,
-            codec,
-            clock_rate: codec.clock_rate(),
-            fmtp: String::new(),
-            pli: true,
-            layer: None,
-        };
-        let tracks = [track(Kind::Audio, Codec::Opus), track(Kind::Video, video)];
+        let tracks = [Codec::Opus, video].map(TrackSpec::plain);
         let incarnation = format!("incarnation {}", self.started);
         let id = self.forwarder.start_source(&self.stream, &incarnation, SourceKind::Publisher, &tracks, self.now);
         Publication { id, sequence: [sequence; 2], timestamp: [timestamp, timestamp.wrapping_add(77)] }

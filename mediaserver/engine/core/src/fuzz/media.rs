@@ -225,16 +225,8 @@ struct Forwarding {
 impl Forwarding {
     fn new(start: Instant, codec: Codec) -> Self {
         let mut forwarder = Forwarder::new(config(), clock(start), 3);
-        let track = |codec: Codec| TrackSpec {
-            kind: codec.kind(),
-            codec,
-            clock_rate: codec.clock_rate(),
-            fmtp: String::new(),
-            pli: true,
-            layer: None,
-        };
         let video = if codec == Codec::Opus { Codec::Vp8 } else { codec };
-        let tracks = [track(Codec::Opus), track(video)];
+        let tracks = [Codec::Opus, video].map(TrackSpec::plain);
         let source = forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &tracks, start);
         let address = Some(([192, 0, 2, 1], 5000).into());
         let viewers = [true, false].map(|rich| {

@@ -50,14 +50,7 @@ pub(super) fn tracks() -> Vec<Track> {
 
 /// The node's stream has a source on air.
 pub(super) fn publishing(node: &mut Node, now: Instant) -> SourceId {
-    let tracks = [TrackSpec {
-        kind: Codec::Vp8.kind(),
-        codec: Codec::Vp8,
-        clock_rate: 90_000,
-        fmtp: String::new(),
-        pli: true,
-        layer: None,
-    }];
+    let tracks = [TrackSpec::plain(Codec::Vp8)];
     let source = node.forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &tracks, now);
     let payload = vec![0x10, 0].into();
     let extensions = ExtensionValues::default();

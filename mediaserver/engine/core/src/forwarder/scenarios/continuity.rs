@@ -122,14 +122,7 @@ fn a_source_that_goes_on_in_another_codec_plays_on_with_those_who_have_it() {
     let (viewer, one) = (world.join(both, AeadAes128Gcm), world.join(browser(true), AeadAes128Gcm));
     let mut publication = world.publish(100, 0);
     world.play(&mut publication, 5, 30);
-    let spec = TrackSpec {
-        kind: Codec::Vp8.kind(),
-        codec: Codec::Vp8,
-        clock_rate: 90_000,
-        fmtp: String::new(),
-        pli: true,
-        layer: None,
-    };
+    let spec = TrackSpec::plain(Codec::Vp8);
     world.forwarder.retune(publication.id, VIDEO, spec, world.now);
     assert!(
         world

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::testing::*;
 use super::contiguous;
 use crate::border::*;
-use crate::negotiation::{Codec, Kind};
+use crate::negotiation::Codec;
 use crate::picture::{Place, Shift};
 use crate::random::Random;
 use crate::rtcp::{self, ReportBlock};
@@ -34,16 +34,9 @@ pub struct Simulcast {
 
 impl Simulcast {
     pub fn publish(world: &mut World, layers: &[usize], seed: u32, kind: SourceKind) -> Self {
-        let spec = |codec: Codec, layer| TrackSpec {
-            kind: codec.kind(),
-            codec,
-            clock_rate: codec.clock_rate(),
-            fmtp: String::new(),
-            pli: codec.kind() == Kind::Video,
-            layer,
-        };
-        let video = layers.iter().map(|&layer| spec(Codec::Vp8, Some(Layer::named(LAYERS[layer].0))));
-        let tracks: Vec<TrackSpec> = std::iter::once(spec(Codec::Opus, None)).chain(video).collect();
+        let named = |&layer: &usize| Some(Layer::named(LAYERS[layer].0));
+        let video = layers.iter().map(|layer| TrackSpec { layer: named(layer), ..TrackSpec::plain(Codec::Vp8) });
+        let tracks: Vec<TrackSpec> = std::iter::once(TrackSpec::plain(Codec::Opus)).chain(video).collect();
         let id = world.forwarder.start_source(&world.stream, &format!("of {seed}"), kind, &tracks, world.now);
         let mut random = Random::new(u64::from(seed));
         Self {

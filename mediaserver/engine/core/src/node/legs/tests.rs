@@ -84,14 +84,7 @@ impl Scene {
     }
 
     fn publish(&mut self, stream: &str) {
-        let spec = TrackSpec {
-            kind: Codec::Vp8.kind(),
-            codec: Codec::Vp8,
-            clock_rate: 90_000,
-            fmtp: String::new(),
-            pli: true,
-            layer: None,
-        };
+        let spec = TrackSpec::plain(Codec::Vp8);
         let forwarder = &mut self.parent.forwarder;
         let source = forwarder.start_source(&stream.into(), "i", SourceKind::Publisher, &[spec], self.now);
         self.sources.insert(stream.to_owned(), (source, 0));

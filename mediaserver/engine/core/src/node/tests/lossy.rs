@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::{CHILD, PARENT, pulled};
-use crate::border::{ExtensionValues, SourcePacket};
+use crate::border::{ExtensionValues, SourcePacket, TrackSpec};
 use crate::egress::Message;
 use crate::negotiation::Codec;
 use crate::random::Random;
@@ -53,20 +53,8 @@ fn turn(node: &mut Node, is_child: bool, path: &mut Path, now: Instant) {
 fn a_relay_over_84_ms_and_3_percent_loss_repairs_what_is_lost() {
     let start = Instant::now();
     let (mut child, mut parent) = pulled(start);
-    let source = parent.forwarder.start_source(
-        &"s".into(),
-        "i",
-        SourceKind::Publisher,
-        &[crate::border::TrackSpec {
-            kind: Codec::Vp8.kind(),
-            codec: Codec::Vp8,
-            clock_rate: 90_000,
-            fmtp: String::new(),
-            pli: true,
-            layer: None,
-        }],
-        start,
-    );
+    let source =
+        parent.forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &[TrackSpec::plain(Codec::Vp8)], start);
     let mut path = Path { under_way: VecDeque::new(), random: Random::new(4) };
     let (mut now, mut sent) = (start, 0_u64);
     while now < start + Duration::from_secs(14) {

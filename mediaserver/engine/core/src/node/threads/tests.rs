@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::tests::{PARENT, STEP, facts, local, serve, serve_as, tracks};
 use super::super::{Fact, Full, Limits, NewPull, NewSession, SessionStats};
 use super::*;
-use crate::border::{ExtensionValues, SourceId, SourceKind, SourcePacket, WallClock};
+use crate::border::{ExtensionValues, SourceId, SourceKind, SourcePacket, TrackSpec, WallClock};
 use crate::dtls::Crypto;
 use crate::egress::{Egress, Message};
 use crate::negotiation::{Codec, Offer, relay};
@@ -100,14 +100,7 @@ impl Scene {
     }
 
     fn publish(&mut self, thread: ThreadNumber) {
-        let spec = crate::border::TrackSpec {
-            kind: Codec::Vp8.kind(),
-            codec: Codec::Vp8,
-            clock_rate: 90_000,
-            fmtp: String::new(),
-            pli: true,
-            layer: None,
-        };
+        let spec = TrackSpec::plain(Codec::Vp8);
         let forwarder = &mut self.threads[thread].forwarder;
         let id = forwarder.start_source(&"s".into(), "i", SourceKind::Publisher, &[spec], self.now);
         self.source = Some((thread, id, 0));
