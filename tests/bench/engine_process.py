@@ -1,6 +1,7 @@
 """The server that `fanout.py` and `joins.py` measure: an Engine without HTTP, led over stdin and stdout.
 
-`publish SDP` and `play SDP` get answers, `tracks` the number of tracks that have come, `stats` the engine's counters.
+`publish SDP` and `play SDP` get answers; `leave N` ends the session of the viewer who came as number N, from 0;
+`tracks`: the number of tracks that have come; `stats`: the engine's counters.
 """
 
 import argparse
@@ -16,6 +17,7 @@ STREAM = "bench"
 def serve(engine: Engine) -> None:
     """Answer until stdin ends."""
     tracks: list[Any] = []
+    viewers: list[str] = []
     while (message := read_message(sys.stdin.buffer)) is not None:
         verb, _, sdp = message.partition(" ")
         for event in engine.drain_events():
@@ -24,7 +26,11 @@ def serve(engine: Engine) -> None:
             case "publish":
                 answer = engine.publish(STREAM, "incarnation-1", sdp, ["h264", "opus"])[1]
             case "play":
-                answer = engine.play(STREAM, tracks, sdp)[1]
+                session, answer = engine.play(STREAM, tracks, sdp)
+                viewers.append(session)
+            case "leave":
+                engine.close(viewers[int(sdp)])
+                answer = "gone"
             case "tracks":
                 answer = str(len(tracks))
             case _:

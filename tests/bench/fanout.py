@@ -143,13 +143,13 @@ def connected(server: Server, network: Network, count: int) -> Iterator[Scene]:
         yield Scene(server, source, viewers, floor, count, memory)
 
 
-def serve_offers(client: Part, answer: Callable[[str], str]) -> str:
+def serve_offers(client: Part, answer: Callable[[str], str], leave: Callable[[str], str] | None = None) -> str:
     """Carry offers and answers until the client says that it is connected; the rest of that word."""
     while True:
         word, _, rest = client.hear().partition(" ")
         if word == "connected":
             return rest
-        client.say(answer(rest))
+        client.say(leave(rest) if leave and word == "leave" else answer(rest))
 
 
 @dataclass(frozen=True)

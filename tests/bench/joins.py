@@ -2,10 +2,10 @@
 
 The processes of `fanout.py`, on loopback: many viewers join, as fast as the clients of this one machine can (a join
 costs them more than the server). First while the source sends next to nothing: that is what a join costs. Then at
-another server beside 300 viewers who watch: transit is from the source to one of those, of the packet that completes a
-frame, up to the moment that the kernel has it. The server's processes have one CPU for themselves and all others share
-the rest, unless `--share`. `--through director`: a region of bare processes, by HTTP through its front door to an edge.
-The last line is JSON.
+another server beside 300 viewers who watch, and those who join leave as soon as they are connected, unless `--stay`:
+transit is from the source to one who watches, of the packet that completes a frame, up to the moment that the kernel
+has it. The server's processes have one CPU for themselves and all others share the rest, unless `--share`.
+`--through director`: a region of bare processes, by HTTP through its front door to an edge. The last line is JSON.
 """
 
 import argparse
@@ -60,6 +60,7 @@ class Desk:
 
     through: str
     pinned: bool
+    stay: bool
 
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:
@@ -126,7 +127,7 @@ def disturbance(desk: Desk, watching: int, joining: int) -> Disturbance:
         scene.viewers.ask("latency")
         time.sleep(QUIET_SECONDS)
         before, used = scene.viewers.figures("latency"), spent(server)
-        seconds = join(scene, joining)
+        seconds = join(scene, joining) if desk.stay else visit(scene, joining)
         core = (spent(server) - used).cpu_us / seconds / 1e4
         return Disturbance(round(joining / seconds), round(core), before, scene.viewers.figures("latency"))
 
@@ -136,6 +137,19 @@ def join(scene: Scene, joining: int) -> float:
     began = time.monotonic()
     with generator("viewers", LOOPBACK.clients, str(joining), "0") as crowd:
         serve_offers(crowd, scene.server.play)
+        return time.monotonic() - began
+
+
+def visit(scene: Scene, joining: int) -> float:
+    """Seconds until all have been there and have gone."""
+    began = time.monotonic()
+    with generator("visitors", LOOPBACK.clients, str(joining)) as crowd:
+
+        def leave(number: str) -> str:
+            scene.server.leave(scene.count + int(number))
+            return "gone"
+
+        serve_offers(crowd, scene.server.play, leave=leave)
         return time.monotonic() - began
 
 
@@ -156,6 +170,7 @@ def main() -> None:
     parser.add_argument("--watching", type=int, default=300, help="viewers that watch (default: %(default)s)")
     parser.add_argument("--joining", type=int, default=1000, help="viewers that join (default: %(default)s)")
     parser.add_argument("--through", choices=("engine", "director"), default="engine", help="(default: %(default)s)")
+    parser.add_argument("--stay", action="store_true", help="those who join watch too")
     parser.add_argument("--share", action="store_true", help="server and clients share all CPUs")
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -163,7 +178,7 @@ def main() -> None:
     build()
     conditions = about()
     print(", ".join(f"{name} {value}" for name, value in conditions.items()), "loopback", flush=True)
-    desk = Desk(arguments.through, pinned=not arguments.share and len(all_cpus()) > 1)
+    desk = Desk(arguments.through, pinned=not arguments.share and len(all_cpus()) > 1, stay=arguments.stay)
     if desk.pinned:
         os.sched_setaffinity(0, all_cpus() - {max(all_cpus())})
     each = cost(desk, arguments.joining)

@@ -53,6 +53,9 @@ class Server(Protocol):
     def play(self, offer: str) -> str:
         """The answer to a viewer."""
 
+    def leave(self, viewer: int) -> None:
+        """The viewer who came as number `viewer`, from 0, goes."""
+
     def wait_until_live(self) -> None:
         """Return when viewers can come."""
 
@@ -91,6 +94,9 @@ class BareEngine:
     def play(self, offer: str) -> str:
         return self._part.ask(f"play {offer}")
 
+    def leave(self, viewer: int) -> None:
+        self._part.ask(f"leave {viewer}")
+
     def wait_until_live(self) -> None:
         until(lambda: self._part.ask("tracks") == "2", "both tracks are known", seconds=LIVE_SECONDS, pause=0.05)
 
@@ -106,17 +112,20 @@ class WebServer:
     whep: str
     pids: Mapping[str, int]
     token: str = ""
-    _sessions: list[str] = field(default_factory=list)
+    _publishers: list[str] = field(default_factory=list)
+    _viewers: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for session in self._sessions:
-            request("DELETE", session, headers=self._headers())
+        for session in (*self._viewers, *self._publishers):
+            self._end(session)
 
     def publish(self, offer: str) -> str:
-        return self._created(self.whip, self._post(self.whip, offer))
+        session, answer = self._created(self.whip, self._post(self.whip, offer))
+        self._publishers.append(session)
+        return answer
 
     def play(self, offer: str) -> str:
         """A server that does not know the stream yet is asked again for a while."""
@@ -127,7 +136,12 @@ class WebServer:
             return answered[-1].status not in NOT_YET
 
         until(is_ready, f"{self.whep} takes a viewer", seconds=LIVE_SECONDS)
-        return self._created(self.whep, answered[-1])
+        session, answer = self._created(self.whep, answered[-1])
+        self._viewers.append(session)
+        return answer
+
+    def leave(self, viewer: int) -> None:
+        self._end(self._viewers[viewer])
 
     def wait_until_live(self) -> None:
         """The first viewer waits."""
@@ -138,12 +152,15 @@ class WebServer:
     def _post(self, url: str, offer: str) -> Answer:
         return request("POST", url, body=offer, headers={"Content-Type": "application/sdp", **self._headers()})
 
-    def _created(self, url: str, answer: Answer) -> str:
-        if answer.status != 201:
-            raise SystemExit(f"{url}: {answer.status} {answer.body[:500]}")
-        if location := answer.headers["Location"]:
-            self._sessions.append(urljoin(url, location))
-        return answer.body
+    def _created(self, url: str, answer: Answer) -> tuple[str, str]:
+        """The session's URL, and the SDP."""
+        location = answer.headers["Location"]
+        if answer.status != 201 or not location:
+            raise SystemExit(f"{url}: {answer.status}, Location {location}, {answer.body[:500]}")
+        return urljoin(url, location), answer.body
+
+    def _end(self, session: str) -> None:
+        request("DELETE", session, headers=self._headers())
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}

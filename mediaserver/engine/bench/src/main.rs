@@ -21,7 +21,7 @@ mod viewers;
 use std::io;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: rivulet-bench source ADDRESS | starts ADDRESS | viewers ADDRESS COUNT VERIFYING | floor ADDRESS DESTINATIONS | repair | fuzz INPUTS SEED [READER]";
+const USAGE: &str = "usage: rivulet-bench source ADDRESS | starts ADDRESS | viewers ADDRESS COUNT VERIFYING | visitors ADDRESS COUNT | floor ADDRESS DESTINATIONS | repair | fuzz INPUTS SEED [READER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +46,7 @@ fn run(words: &[&str]) -> Option<io::Result<()>> {
         ["viewers", at, count, verifying] => {
             Some(viewers::run(at.parse().ok()?, count.parse().ok()?, verifying.parse().ok()?))
         }
+        ["visitors", at, count] => Some(viewers::visit(at.parse().ok()?, count.parse().ok()?)),
         ["floor", at, list] => {
             let to: Result<Vec<_>, _> = list.split(',').map(str::parse).collect();
             Some(floor::run(at.parse().ok()?, &to.ok()?))

@@ -3,7 +3,7 @@
 //! It asks `offer SDP` for each viewer, says `connected ADDRESSES` when all are, and answers `count` with its counters as
 //! `name=value` words; `reset` as well, and then counts from zero; `latency`: transit times to the first viewer since it was last
 //! asked, until the process reads a packet, or from `stamp` on until the kernel has it; `pictures`: its frames, and how long its
-//! picture stood. The end of stdin ends it.
+//! picture stood. The end of stdin ends it. Visitors go as soon as they are connected: it says `leave NUMBER` and is answered.
 
 use std::fmt;
 use std::io;
@@ -35,6 +35,7 @@ const CONNECT_EACH: Duration = Duration::from_millis(50);
 struct Viewer {
     peer: Peer,
     connected: bool,
+    left: bool,
     verifies: bool,
     seen: Seen,
     transits: Transits,
@@ -64,6 +65,7 @@ struct Crowd {
     poller: Poller,
     receiver: Receiver,
     next_tick: Instant,
+    leave_at_once: bool,
 }
 
 pub fn run(at: IpAddr, count: usize, verifying: usize) -> io::Result<()> {
@@ -79,6 +81,16 @@ pub fn run(at: IpAddr, count: usize, verifying: usize) -> io::Result<()> {
             pipe.send(&crowd.answer(&command)?)?;
         }
     }
+}
+
+/// Viewers come and go at once; then it says `connected`.
+pub fn visit(at: IpAddr, count: usize) -> io::Result<()> {
+    allow_sockets()?;
+    let mut pipe = Pipe::standard()?;
+    let mut crowd = Crowd::new(at)?;
+    crowd.leave_at_once = true;
+    crowd.join(&mut pipe, count, 0)?;
+    pipe.send("connected")
 }
 
 /// Every viewer has a socket: as many open files as this process may ask for.
@@ -97,6 +109,7 @@ impl Crowd {
             poller: Poller::new()?,
             receiver: Receiver::new(32),
             next_tick: Instant::now(),
+            leave_at_once: false,
         })
     }
 
@@ -114,7 +127,20 @@ impl Crowd {
                 self.add(pipe, verifying)?;
             }
             self.turn()?;
+            if self.leave_at_once {
+                self.let_go(pipe)?;
+            }
         }
+    }
+
+    /// Those who are connected go.
+    fn let_go(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        for (number, viewer) in self.viewers.iter_mut().enumerate().filter(|(_, each)| each.connected && !each.left) {
+            viewer.left = true;
+            self.poller.remove(&viewer.peer.socket)?;
+            pipe.ask(&format!("leave {number}"))?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, pipe: &mut Pipe, verifying: usize) -> io::Result<()> {
@@ -123,7 +149,8 @@ impl Crowd {
         self.poller.add(&peer.socket, self.viewers.len() as u64)?;
         let verifies = self.viewers.len() < verifying;
         let (seen, transits, pictures) = (Seen::default(), Transits::default(), Pictures::default());
-        let mut viewer = Viewer { peer, connected: false, verifies, seen, transits, pictures, arrived: None };
+        let mut viewer =
+            Viewer { peer, connected: false, left: false, verifies, seen, transits, pictures, arrived: None };
         viewer.drain()?;
         self.viewers.push(viewer);
         Ok(())
@@ -142,7 +169,7 @@ impl Crowd {
         let now = Instant::now();
         if now >= self.next_tick {
             self.next_tick = now + TICK;
-            for viewer in self.viewers.iter_mut().filter(|viewer| viewer.peer.deadline <= now) {
+            for viewer in self.viewers.iter_mut().filter(|viewer| !viewer.left && viewer.peer.deadline <= now) {
                 viewer.peer.time_out(now)?;
                 viewer.drain()?;
             }
