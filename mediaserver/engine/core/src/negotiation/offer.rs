@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::codec::{Codec, Format, Kind};
 use super::extension::{Extension, ExtensionIds};
-use super::sdp::{Description, Section};
+use super::sdp::{Attribute, Description, Section};
 use super::simulcast;
 
 /// DTLS role that a description asks for (RFC 8842).
@@ -260,42 +260,75 @@ fn encoding_name(encoding: &str) -> &str {
 }
 
 fn read_payloads(section: &Section<'_>, kind: Kind) -> Vec<OfferedPayload> {
-    let repairs = read_repairs(section);
-    section.formats.iter().filter_map(|format| read_payload(section, kind, format, &repairs)).collect()
+    let said = Said::of(section);
+    section.formats.iter().filter_map(|format| said.payload(kind, format)).collect()
 }
 
-fn read_payload(section: &Section<'_>, kind: Kind, format: &str, repairs: &[(u8, u8)]) -> Option<OfferedPayload> {
-    let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
-    let encoding = of_payload(section, "rtpmap", payload_type).next()?;
-    let codec = Codec::from_name(encoding_name(encoding))?;
-    let rate = codec.clock_rate().to_string();
-    if codec.kind() != kind || encoding.split('/').nth(1) != Some(rate.as_str()) {
-        return None;
+/// An attribute that is about one payload type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    RtpMap,
+    Fmtp,
+    Feedback,
+}
+
+impl About {
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "rtpmap" => Some(Self::RtpMap),
+            "fmtp" => Some(Self::Fmtp),
+            "rtcp-fb" => Some(Self::Feedback),
+            _ => None,
+        }
     }
-    let fmtp = of_payload(section, "fmtp", payload_type).next().unwrap_or_default().to_owned();
-    let any = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* "));
-    let mut feedback: Vec<String> = of_payload(section, "rtcp-fb", payload_type).map(str::to_owned).collect();
-    feedback.extend(any.map(str::to_owned));
-    let rtx = repairs.iter().find(|(_, repaired)| *repaired == payload_type).map(|(rtx, _)| *rtx);
-    Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx, feedback })
 }
 
-fn of_payload<'a>(section: &'a Section<'_>, name: &'a str, payload_type: u8) -> impl Iterator<Item = &'a str> {
-    section.values(name).filter_map(move |value| {
-        let (number, rest) = value.split_once(' ')?;
-        (number.parse() == Ok(payload_type)).then(|| rest.trim())
-    })
+/// What a section says of its payload types. Each is asked for many times, so names and numbers are read once.
+struct Said<'t> {
+    lines: Vec<(u8, About, &'t str)>,
+    /// Payload types that repair, each with the one that it repairs (RFC 4588: apt).
+    repairs: Vec<(u8, u8)>,
+    /// `a=rtcp-fb` of all of them.
+    feedback: Vec<&'t str>,
 }
 
-/// Payload types that repair, each with the one that it repairs (RFC 4588: apt).
-fn read_repairs(section: &Section<'_>) -> Vec<(u8, u8)> {
-    let repair = |format: &&str| {
+impl<'t> Said<'t> {
+    fn of(section: &Section<'t>) -> Self {
+        let read = section.attributes.iter().filter_map(|Attribute { name, value }| {
+            let about = About::from_name(name)?;
+            let (number, text) = value.split_once(' ')?;
+            Some((number.parse().ok()?, about, text.trim()))
+        });
+        let feedback = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* ")).collect();
+        let mut said = Self { lines: read.collect(), repairs: Vec::new(), feedback };
+        said.repairs = section.formats.iter().filter_map(|format| said.repair(format)).collect();
+        said
+    }
+
+    fn by(&self, about: About, payload_type: u8) -> impl Iterator<Item = &'t str> {
+        self.lines.iter().filter(move |(of, by, _)| *of == payload_type && *by == about).map(|(.., text)| *text)
+    }
+
+    fn repair(&self, format: &str) -> Option<(u8, u8)> {
         let rtx: u8 = format.parse().ok().filter(|rtx| *rtx < 128)?;
-        let encoding = of_payload(section, "rtpmap", rtx).next()?;
-        let apt = of_payload(section, "fmtp", rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
+        let encoding = self.by(About::RtpMap, rtx).next()?;
+        let apt = self.by(About::Fmtp, rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
         encoding_name(encoding).eq_ignore_ascii_case("rtx").then_some((rtx, apt.parse().ok()?))
-    };
-    section.formats.iter().filter_map(repair).collect()
+    }
+
+    fn payload(&self, kind: Kind, format: &str) -> Option<OfferedPayload> {
+        let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
+        let encoding = self.by(About::RtpMap, payload_type).next()?;
+        let codec = Codec::from_name(encoding_name(encoding))?;
+        let rate = codec.clock_rate().to_string();
+        if codec.kind() != kind || encoding.split('/').nth(1) != Some(rate.as_str()) {
+            return None;
+        }
+        let fmtp = self.by(About::Fmtp, payload_type).next().unwrap_or_default().to_owned();
+        let feedback = self.by(About::Feedback, payload_type).chain(self.feedback.iter().copied()).map(str::to_owned);
+        let rtx = self.repairs.iter().find(|(_, repaired)| *repaired == payload_type).map(|(rtx, _)| *rtx);
+        Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx, feedback: feedback.collect() })
+    }
 }
 
 fn read_extensions(section: &Section<'_>) -> ExtensionIds {
