@@ -179,8 +179,12 @@ async def rates(cdn: BareCdn, *groups: LightViewers) -> tuple[float, list[float]
     return pulled, received[:8], received[8:]
 
 
+@pytest.mark.timeout(480)
 def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chromium, camera: Chromium) -> None:
-    """Within 100 ms after each, once Chromium has brought them together: it does so slowly, the slower the busier."""
+    """Within 100 ms after each, once Chromium has brought them together: it does so slowly, the slower the busier.
+
+    What the CDN would do wrong at a switch would stay as long as the layer; what a busy machine does passes.
+    """
     publish(camera, cdn, "second_eu", flashing=True)
     page = play(browser, cdn, "second_eu")
     known = heights(page)
@@ -191,7 +195,15 @@ def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chr
             page.evaluate(f"rivulet.choose('{rid}')")
             shows(page, known[rid])
         time.sleep(5)  # whatever is looked at from now on came after the switch
-        until(lambda: abs(offset_ms(page)) < 100, f"in step, layer {rid}", seconds=30)
+        wait_until_in_step(page, rid)
+
+
+def wait_until_in_step(page: Page, rid: str | None) -> None:
+    try:
+        until(lambda: abs(offset_ms(page)) < 100, "in step", seconds=90)
+    except AssertionError:
+        seen = {name: len(times) for name, times in page.evaluate("window.flashAndTone").items()}
+        raise AssertionError(f"layer {rid}: the latest offsets are {offsets_ms(page)} ms, seen {seen}") from None
 
 
 def offset_ms(page: Page) -> float:
