@@ -1,7 +1,8 @@
 """What crosses the testbed's WAN between two regions, counted by the machine's own packet filter."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 from rivulet_scene.command import output
 from rivulet_scene.region import Region
@@ -11,7 +12,7 @@ CHAIN = "FORWARD"
 
 @dataclass(frozen=True)
 class Crossing:
-    """Counts from entering to leaving the `with` block, both directions together."""
+    """Both directions together."""
 
     one: Region
     other: Region
@@ -19,24 +20,26 @@ class Crossing:
     def bytes(self, protocol: str) -> int:
         """IPv4 bytes of `protocol` (tcp, udp) so far, each twice: the machine forwards into the WAN and out of it."""
         listed = _iptables("-nvxL", CHAIN).splitlines()
-        mine = (line.split() for line in listed if self._comment(protocol) in line)
+        mine = (line.split() for line in listed if self.comment(protocol) in line)
         return sum(int(words[1]) for words in mine)
 
-    def __enter__(self) -> Self:
-        self._all("-I")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._all("-D")
-
-    def _all(self, what: str) -> None:
-        for protocol in ("tcp", "udp"):
-            for source, destination in ((self.one, self.other), (self.other, self.one)):
-                path = ("-p", protocol, "-s", source.address, "-d", destination.address)
-                _iptables(what, CHAIN, *path, "-m", "comment", "--comment", self._comment(protocol))
-
-    def _comment(self, protocol: str) -> str:
+    def comment(self, protocol: str) -> str:
+        """What the rules that count `protocol` are known by."""
         return f"crossing:{self.one.name}-{self.other.name}:{protocol}"
+
+
+@contextlib.contextmanager
+def crossing(one: Region, other: Region) -> Iterator[Crossing]:
+    """Count from here to the end of the `with` block."""
+    counted = Crossing(one, other)
+    with contextlib.ExitStack() as rules:
+        for protocol in ("tcp", "udp"):
+            for source, destination in ((one, other), (other, one)):
+                path = ("-p", protocol, "-s", source.address, "-d", destination.address)
+                rule = (CHAIN, *path, "-m", "comment", "--comment", counted.comment(protocol))
+                _iptables("-I", *rule)
+                rules.callback(_iptables, "-D", *rule)
+        yield counted
 
 
 def _iptables(*arguments: str) -> str:

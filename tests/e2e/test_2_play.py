@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crossing import Crossing
+from crossing import crossing
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
 from rivulet_scene.region import on_testbed
@@ -52,16 +52,16 @@ def test_a_stream_set_to_tcp_crosses_the_wan_without_any_udp(cdn: Cdn) -> None:
         set_transport(cdn, "tcp")
         # What other tests' relays went by is checked by UDP until it is closed.
         until(lambda: links(cdn) == 0, "no link from us to eu", seconds=90)
-        with Crossing(cdn.eu, cdn.us) as crossing:
+        with crossing(cdn.eu, cdn.us) as counted:
             with probe(f"{cdn.us.door}/whep/test_eu", seconds=15, place=cdn.us.place) as viewer:
                 seen = viewer.result(seconds=60)
             plays_in_time(seen)
-            assert crossing.bytes("udp") == 0
-            assert crossing.bytes("tcp") > 2 * 10 * 20_000, "the picture came by TCP"
+            assert counted.bytes("udp") == 0
+            assert counted.bytes("tcp") > 2 * 10 * 20_000, "the picture came by TCP"
             set_transport(cdn, "udp")
             with probe(f"{cdn.us.door}/whep/test_eu", seconds=5, place=cdn.us.place) as viewer:
                 assert viewer.result(seconds=60)["video"]["frames"] > 0
-            assert crossing.bytes("udp") > 0
+            assert counted.bytes("udp") > 0
 
 
 @pytest.mark.timeout(180)

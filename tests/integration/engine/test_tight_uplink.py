@@ -13,10 +13,7 @@ pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("tc") is None, reason="needs root and tc (iproute2)"),
 ]
-SETUP = (
-    "ip link set lo up && ip address add 10.99.0.1/32 dev lo scope global"
-    " && tc qdisc add dev lo root tbf rate 1500kbit burst 4kb latency 400ms && exec "
-)
+SETUP = "ip link set lo up && ip address add 10.99.0.1/32 dev lo scope global && exec "
 
 
 async def test_a_full_socket_is_waited_for_and_the_picture_goes_on() -> None:
@@ -42,5 +39,6 @@ async def test_a_full_socket_is_waited_for_and_the_picture_goes_on() -> None:
     assert process.returncode == 0, err.decode()
     facts = json.loads(out.decode().splitlines()[-1])
     assert facts["would_block"] > 0, facts
+    assert all(frames >= 60 for frames in facts["frames"]), facts
     # A thread that goes on asking whether it may write turns a million times a second.
     assert facts["ticks"] < 10 * facts["packets_sent"], facts

@@ -66,8 +66,8 @@ pub struct DataThread {
     rest: Option<(SocketAddr, Vec<u8>, usize)>,
     /// The kernel takes no more on the shared socket.
     blocked: bool,
-    /// The poller was asked for the shared socket's being writable. Left on, it would end every wait at once.
-    watched: bool,
+    /// Whether we wait for its being writable. Left on, that would end every turn's wait at once.
+    waits: bool,
 }
 
 impl DataThread {
@@ -105,7 +105,7 @@ impl DataThread {
             waiting: VecDeque::new(),
             rest: None,
             blocked: false,
-            watched: false,
+            waits: false,
         })
     }
 
@@ -269,8 +269,8 @@ impl DataThread {
             self.blocked |= flow == Flow::Blocked || self.rest.is_some();
         }
         // Failing means that the socket is not registered: our own bug; the next turn tries again.
-        if self.blocked != self.watched && self.poller.want_writable(&self.shared, SHARED, self.blocked).is_ok() {
-            self.watched = self.blocked;
+        if self.blocked != self.waits && self.poller.want_writable(&self.shared, SHARED, self.blocked).is_ok() {
+            self.waits = self.blocked;
         }
     }
 

@@ -260,72 +260,73 @@ fn encoding_name(encoding: &str) -> &str {
 }
 
 fn read_payloads(section: &Section<'_>, kind: Kind) -> Vec<OfferedPayload> {
-    let said = Said::of(section);
-    section.formats.iter().filter_map(|format| said.payload(kind, format)).collect()
+    let attributes = FormatAttributes::of(section);
+    section.formats.iter().filter_map(|format| attributes.payload(kind, format)).collect()
 }
 
-/// An attribute that is about one payload type.
+/// An attribute of one format (RFC 8866, 6.6 and 6.15; RFC 4585, 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
+enum FormatAttribute {
     RtpMap,
     Fmtp,
-    Feedback,
+    RtcpFb,
 }
 
-impl About {
+impl FormatAttribute {
     fn from_name(name: &str) -> Option<Self> {
         match name {
             "rtpmap" => Some(Self::RtpMap),
             "fmtp" => Some(Self::Fmtp),
-            "rtcp-fb" => Some(Self::Feedback),
+            "rtcp-fb" => Some(Self::RtcpFb),
             _ => None,
         }
     }
 }
 
-/// What a section says of its payload types. Each is asked for many times, so names and numbers are read once.
-struct Said<'t> {
-    lines: Vec<(u8, About, &'t str)>,
+/// Those of a section. Each is asked for many times, so names and numbers are read once.
+struct FormatAttributes<'t> {
+    lines: Vec<(u8, FormatAttribute, &'t str)>,
     /// Payload types that repair, each with the one that it repairs (RFC 4588: apt).
     repairs: Vec<(u8, u8)>,
     /// `a=rtcp-fb` of all of them.
     feedback: Vec<&'t str>,
 }
 
-impl<'t> Said<'t> {
+impl<'t> FormatAttributes<'t> {
     fn of(section: &Section<'t>) -> Self {
         let read = section.attributes.iter().filter_map(|Attribute { name, value }| {
-            let about = About::from_name(name)?;
+            let attribute = FormatAttribute::from_name(name)?;
             let (number, text) = value.split_once(' ')?;
-            Some((number.parse().ok()?, about, text.trim()))
+            Some((number.parse().ok()?, attribute, text.trim()))
         });
         let feedback = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* ")).collect();
-        let mut said = Self { lines: read.collect(), repairs: Vec::new(), feedback };
-        said.repairs = section.formats.iter().filter_map(|format| said.repair(format)).collect();
-        said
+        let mut attributes = Self { lines: read.collect(), repairs: Vec::new(), feedback };
+        attributes.repairs = section.formats.iter().filter_map(|format| attributes.repair(format)).collect();
+        attributes
     }
 
-    fn by(&self, about: About, payload_type: u8) -> impl Iterator<Item = &'t str> {
-        self.lines.iter().filter(move |(of, by, _)| *of == payload_type && *by == about).map(|(.., text)| *text)
+    fn by(&self, attribute: FormatAttribute, payload_type: u8) -> impl Iterator<Item = &'t str> {
+        self.lines.iter().filter(move |(of, by, _)| *of == payload_type && *by == attribute).map(|(.., text)| *text)
     }
 
     fn repair(&self, format: &str) -> Option<(u8, u8)> {
         let rtx: u8 = format.parse().ok().filter(|rtx| *rtx < 128)?;
-        let encoding = self.by(About::RtpMap, rtx).next()?;
-        let apt = self.by(About::Fmtp, rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
+        let encoding = self.by(FormatAttribute::RtpMap, rtx).next()?;
+        let apt = self.by(FormatAttribute::Fmtp, rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
         encoding_name(encoding).eq_ignore_ascii_case("rtx").then_some((rtx, apt.parse().ok()?))
     }
 
     fn payload(&self, kind: Kind, format: &str) -> Option<OfferedPayload> {
         let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
-        let encoding = self.by(About::RtpMap, payload_type).next()?;
+        let encoding = self.by(FormatAttribute::RtpMap, payload_type).next()?;
         let codec = Codec::from_name(encoding_name(encoding))?;
         let rate = codec.clock_rate().to_string();
         if codec.kind() != kind || encoding.split('/').nth(1) != Some(rate.as_str()) {
             return None;
         }
-        let fmtp = self.by(About::Fmtp, payload_type).next().unwrap_or_default().to_owned();
-        let feedback = self.by(About::Feedback, payload_type).chain(self.feedback.iter().copied()).map(str::to_owned);
+        let fmtp = self.by(FormatAttribute::Fmtp, payload_type).next().unwrap_or_default().to_owned();
+        let feedback =
+            self.by(FormatAttribute::RtcpFb, payload_type).chain(self.feedback.iter().copied()).map(str::to_owned);
         let rtx = self.repairs.iter().find(|(_, repaired)| *repaired == payload_type).map(|(rtx, _)| *rtx);
         Some(OfferedPayload { payload_type, format: Format { codec, fmtp }, rtx, feedback: feedback.collect() })
     }

@@ -176,9 +176,8 @@ impl Track {
 
     /// What to do with `packet`, by when it comes.
     pub fn judge(&mut self, (packet, payload): (&RtpView<'_>, &[u8]), now: Instant) -> Verdict {
-        let begins = key_frame::begins(self.spec.codec, payload);
-        let judged = self.punctuality.as_mut().map(|known| known.judge(packet.timestamp, begins, now));
-        judged.unwrap_or(Verdict::Passes)
+        let Some(punctuality) = &mut self.punctuality else { return Verdict::Passes };
+        punctuality.judge(packet.timestamp, key_frame::begins(self.spec.codec, payload), now)
     }
 
     /// Go on after a gap that nobody is to ask for: far enough for the forwarder to see that nothing connects the two.
