@@ -46,6 +46,7 @@ use crate::slots::{Id, Slots};
 use crate::source::{Burst, Source, SourceTrack};
 use crate::srtp::SrtpKeys;
 use crate::stream::Stream;
+use crate::timed::Timed;
 use crate::timeline;
 use crate::viewer::{Hopeless, Restart, Viewer};
 use mirrors::Mirrors;
@@ -57,8 +58,8 @@ pub struct Forwarder {
     clock: WallClock,
     random: Random,
     names: HashMap<StreamKey, Id>,
-    streams: Slots<Stream>,
-    sources: Slots<Source>,
+    streams: Timed<Stream>,
+    sources: Timed<Source>,
     viewers: Slots<Viewer>,
     /// Viewers with something to send, in the order of their turns.
     queue: VecDeque<ViewerId>,
@@ -91,8 +92,8 @@ impl Forwarder {
             clock,
             random: Random::new(seed),
             names: HashMap::new(),
-            streams: Slots::default(),
-            sources: Slots::default(),
+            streams: Timed::default(),
+            sources: Timed::default(),
             viewers: Slots::default(),
             queue: VecDeque::new(),
             outbox: Outbox::default(),
@@ -130,7 +131,10 @@ impl Forwarder {
         let stream = self.stream(stream);
         self.order = self.next_order(now);
         let mut source = Source::new(stream, incarnation, self.order, tracks);
-        source.relay = kind == SourceKind::Relay;
+        if kind == SourceKind::Relay {
+            source.relay = true;
+            source.layers_due = Some(now);
+        }
         let source = SourceId(self.sources.insert(source));
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.sources.push(source);

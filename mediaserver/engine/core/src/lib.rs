@@ -39,6 +39,7 @@ pub mod srtp;
 mod stream;
 pub mod stun;
 pub mod tcp;
+mod timed;
 pub mod timeline;
 pub mod trace;
 mod viewer;

@@ -55,13 +55,6 @@ impl<T> Slots<T> {
             value.as_ref().map(|value| (Id { index, generation: *generation }, value))
         })
     }
-
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id, &mut T)> {
-        self.entries.iter_mut().zip(0..).filter_map(|((generation, value), index)| {
-            let id = Id { index, generation: *generation };
-            value.as_mut().map(|value| (id, value))
-        })
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::negotiation::{Codec, Kind};
 use crate::refragment;
 use crate::ring::Packet;
 use crate::slots::Id;
+use crate::timed::Deadline;
 use crate::timeline::Timeline;
 use track::Emission;
 pub use track::SourceTrack;
@@ -55,8 +56,8 @@ pub struct Source {
     pub timeline: Timeline,
     /// Another node sends it.
     pub relay: bool,
-    /// When it was last looked which of its layers somebody watches.
-    pub looked: Option<Instant>,
+    /// When it is to be looked which of its layers somebody watches; None: nobody need know.
+    pub layers_due: Option<Instant>,
     pub last_packet: Option<Instant>,
     pub silent: bool,
     /// None: its packets come to this thread.
@@ -85,7 +86,7 @@ impl Source {
             timeline: Timeline::new(tracks.iter().map(|track| track.spec.clock_rate).collect()),
             tracks,
             relay: false,
-            looked: None,
+            layers_due: None,
             last_packet: None,
             silent: false,
             mirrors: None,
@@ -219,6 +220,11 @@ impl Source {
         layers.into_iter().map(|(_, at)| at).collect()
     }
 
+    /// Have it looked at `now` which of its layers somebody watches, if anybody need know.
+    pub fn look_at_layers(&mut self, now: Instant) {
+        self.layers_due = self.layers_due.map(|due| due.min(now));
+    }
+
     #[must_use]
     pub fn has_layers(&self) -> bool {
         self.tracks.iter().any(|track| track.spec.layer.is_some())
@@ -237,18 +243,6 @@ impl Source {
         layers.filter_map(SourceTrack::silent_from).max()
     }
 
-    /// When something must be done without a packet.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        let gathers = self.tracks.iter().filter_map(SourceTrack::deadline);
-        let silence = self.last_packet.filter(|_| !self.silent).map(|last| last + SILENCE);
-        let live = |track: &&SourceTrack| track.spec.layer.as_ref().is_some_and(|layer| layer.live);
-        let newest = self.newest_layer();
-        let layers = self.tracks.iter().filter(live).filter(|track| track.is_outlived(newest));
-        let layers = layers.filter_map(SourceTrack::silent_from);
-        gathers.chain(silence).chain(layers).min()
-    }
-
     /// True once, when the source has just become silent.
     #[must_use]
     pub fn falls_silent(&mut self, now: Instant) -> bool {
@@ -262,6 +256,19 @@ impl Source {
     pub fn stats(&self, now: Instant) -> SourceStats {
         let media_age = self.last_packet.map(|last| now.saturating_duration_since(last));
         SourceStats { media_age, ..self.counters.clone() }
+    }
+}
+
+impl Deadline for Source {
+    fn deadline(&self) -> Option<Instant> {
+        let gathers = self.tracks.iter().filter_map(SourceTrack::deadline);
+        let silence = self.last_packet.filter(|_| !self.silent).map(|last| last + SILENCE);
+        let live = |track: &&SourceTrack| track.spec.layer.as_ref().is_some_and(|layer| layer.live);
+        let newest = self.newest_layer();
+        let stops = self.tracks.iter().filter(live).filter(|track| track.is_outlived(newest));
+        let stops = stops.filter_map(SourceTrack::silent_from);
+        let looks = self.layers_due.filter(|_| self.has_layers());
+        gathers.chain(silence).chain(stops).chain(looks).min()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::negotiation::Kind;
 use crate::pli_budget::PliBudget;
 use crate::replay::{self, Backlog};
 use crate::source::Burst;
+use crate::timed::Deadline;
 
 /// Viewers read the log each at its own position, so a burst is queued once for all of them.
 #[derive(Debug)]
@@ -119,12 +120,6 @@ impl Stream {
         self.budgets.iter_mut().map(|(track, budget)| (*track, budget))
     }
 
-    /// When the first of the budgets has something to ask.
-    #[must_use]
-    pub fn budget_deadline(&self) -> Option<Instant> {
-        self.budgets.iter().filter_map(|(_, budget)| budget.deadline()).min()
-    }
-
     /// What a viewer that goes on at `position` is behind the live edge. None: what stands there is not the video on air.
     #[must_use]
     pub fn backlog(&self, position: u64, now: Instant) -> Option<Backlog> {
@@ -155,5 +150,13 @@ impl Stream {
         const GRACE: Duration = Duration::from_millis(50);
         let soon = due.filter(|due| *due + GRACE > now && *due <= now + MOMENT);
         self.budget(track).want(soon.map_or(now, |due| due + GRACE));
+    }
+}
+
+impl Deadline for Stream {
+    /// When the first of the budgets has something to ask.
+    fn deadline(&self) -> Option<Instant> {
+        self.on_air?;
+        self.budgets.iter().filter_map(|(_, budget)| budget.deadline()).min()
     }
 }

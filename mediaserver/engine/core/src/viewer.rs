@@ -21,11 +21,12 @@ use crate::replay::Replay;
 use crate::report_schedule::ReportSchedule;
 use crate::ring::Packet;
 use crate::rtcp::{self, Report, ReportBlock, SenderReport};
-use crate::slots::{Id, Slots};
+use crate::slots::Id;
 use crate::source::{Burst, Source};
 use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
 use crate::tcp::Lane;
+use crate::timed::Timed;
 use crate::timeline;
 use layers::Layers;
 pub use layers::{Playing, Switch, Why};
@@ -76,7 +77,7 @@ pub struct Viewer {
 pub struct Turn<'a> {
     pub id: ViewerId,
     pub stream: &'a Stream,
-    pub sources: &'a Slots<Source>,
+    pub sources: &'a Timed<Source>,
     pub outbox: &'a mut Outbox,
     pub config: &'a ForwarderConfig,
     pub now: Instant,

@@ -90,7 +90,8 @@ impl Forwarder {
     /// Whose layer has just stopped looks for another.
     pub(super) fn notice_stopped_layers(&mut self, now: Instant) {
         let mut stopped = Vec::new();
-        for (id, source) in self.sources.iter_mut() {
+        for id in self.sources.due(now) {
+            let Some(source) = self.sources.get_mut(id) else { continue };
             if source.mirrors.is_none() && source.layer_stops(now) {
                 stopped.push((SourceId(id), source.stream));
             }
@@ -124,26 +125,24 @@ impl Forwarder {
     }
 
     /// Somebody goes over to another layer, which another node may have to send first.
-    pub(super) fn look_at_layers_soon(&mut self, stream: Id) {
+    pub(super) fn look_at_layers_soon(&mut self, stream: Id, now: Instant) {
         let on_air = self.streams.get(stream).and_then(|stream| stream.on_air);
         if let Some(source) = on_air.and_then(|id| self.sources.get_mut(id.0)) {
-            source.looked = None;
+            source.look_at_layers(now);
         }
     }
 
     /// Have another node send the layers that somebody watches, and no others; a mirror says so to the source's thread. While nobody watches anything all stays as it is:
     /// the next viewer may be near.
     pub(super) fn ask_for_layers(&mut self, now: Instant) {
-        let due: Vec<(SourceId, Id)> = self
-            .sources
-            .iter_mut()
-            .filter(|(_, source)| (source.relay || source.mirrors.is_some()) && source.has_layers())
-            .filter(|(_, source)| source.looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK))
-            .map(|(id, source)| {
-                source.looked = Some(now);
-                (SourceId(id), source.stream)
-            })
-            .collect();
+        let mut due = Vec::new();
+        for id in self.sources.due(now) {
+            let Some(source) = self.sources.get_mut(id) else { continue };
+            if source.has_layers() && source.layers_due.is_some_and(|at| at <= now) {
+                source.layers_due = Some(now + LOOK);
+                due.push((SourceId(id), source.stream));
+            }
+        }
         for (id, stream) in due {
             let used = self.layers_in_use(stream, id);
             if self.sources.get(id.0).is_some_and(|source| source.mirrors.is_some()) {

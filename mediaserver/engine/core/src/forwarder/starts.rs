@@ -28,7 +28,7 @@ impl Forwarder {
             return;
         }
         let track = self.track_of(id, restart);
-        self.look_at_layers_soon(stream);
+        self.look_at_layers_soon(stream, now);
         if !self.replay(id, restart, now) {
             self.want_key_frame(stream, track, now);
         }

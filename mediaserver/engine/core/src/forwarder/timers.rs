@@ -11,12 +11,9 @@ use crate::viewer::Viewer;
 impl Forwarder {
     /// When `on_timeout` is due; it may be past.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let sources = self.sources.iter().filter_map(|(_, source)| source.deadline());
-        let budgets = self.streams.iter().filter(|(_, stream)| stream.on_air.is_some());
-        let budgets = budgets.filter_map(|(_, stream)| stream.budget_deadline());
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         let wake = self.wake_times.peek().map(|Reverse((at, _))| *at);
-        sources.chain(budgets).chain(wake).chain(self.paced_until).min()
+        [self.sources.next(), self.streams.next(), wake, self.paced_until].into_iter().flatten().min()
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -30,14 +27,17 @@ impl Forwarder {
     }
 
     fn release_held(&mut self, now: Instant) {
-        for (id, source) in self.sources.iter_mut() {
-            source.expire(SourceId(id), now, false, &mut self.bursts);
+        for id in self.sources.due(now) {
+            if let Some(source) = self.sources.get_mut(id) {
+                source.expire(SourceId(id), now, false, &mut self.bursts);
+            }
         }
         self.distribute();
     }
 
     fn notice_silence(&mut self, now: Instant) {
-        for (id, source) in self.sources.iter_mut() {
+        for id in self.sources.due(now) {
+            let Some(source) = self.sources.get_mut(id) else { continue };
             if source.falls_silent(now) && source.mirrors.is_none() {
                 self.events.push_back(ForwarderEvent::Silent { source: SourceId(id) });
             }
@@ -45,7 +45,8 @@ impl Forwarder {
     }
 
     fn ask_for_key_frames(&mut self, now: Instant) {
-        for (_, stream) in self.streams.iter_mut() {
+        for id in self.streams.due(now) {
+            let Some(stream) = self.streams.get_mut(id) else { continue };
             let Some(id) = stream.on_air else { continue };
             let Some(source) = self.sources.get_mut(id.0) else { continue };
             for (track, budget) in stream.budgets() {

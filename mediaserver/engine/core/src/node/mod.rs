@@ -175,7 +175,7 @@ impl Node {
 
     /// When `on_timeout` wants to be called.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         let pulls =
             self.pulls.values().map(NewPull::deadline).chain(self.opening.values().map(Opening::deadline)).min();
         let timer = self.timers.first().map(|(at, _)| *at);

@@ -56,9 +56,9 @@ impl Forwarder {
         self.review_all(stream, now);
     }
 
-    pub(super) fn on_uses(&mut self, by: ThreadNumber, source: SourceId, tracks: Vec<usize>) {
+    pub(super) fn on_uses(&mut self, by: ThreadNumber, source: SourceId, tracks: Vec<usize>, now: Instant) {
         if let Some(entry) = self.sources.get_mut(source.0) {
-            entry.looked = None;
+            entry.look_at_layers(now);
             self.mirrors.uses.insert((source, by), tracks);
         }
     }

@@ -35,7 +35,7 @@ impl Forwarder {
                 StreamWord::Ended { source } => self.end_mirror(source, now),
                 StreamWord::Tracks { source, tracks } => self.on_tracks(source, tracks, now),
                 StreamWord::WantKeyFrame { source, track } => self.on_wish(source, track, now),
-                StreamWord::Uses { by, source, tracks } => self.on_uses(by, source, tracks),
+                StreamWord::Uses { by, source, tracks } => self.on_uses(by, source, tracks, now),
             }
         }
     }
@@ -147,6 +147,7 @@ impl Forwarder {
         });
         let mut source = Source::new(stream, &begun.incarnation, begun.order, tracks.collect());
         source.mirrors = Some(begun.source);
+        source.layers_due = Some(now);
         source.timeline = (*begun.timeline).clone();
         let id = SourceId(self.sources.insert(source));
         self.mirrors.here.insert(begun.source, id);
