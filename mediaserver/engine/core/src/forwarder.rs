@@ -131,10 +131,7 @@ impl Forwarder {
         let stream = self.stream(stream);
         self.order = self.next_order(now);
         let mut source = Source::new(stream, incarnation, self.order, tracks);
-        if kind == SourceKind::Relay {
-            source.relay = true;
-            source.layers_due = Some(now);
-        }
+        source.layers_due = (kind == SourceKind::Relay).then_some(now);
         let source = SourceId(self.sources.insert(source));
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.sources.push(source);

@@ -54,8 +54,6 @@ pub struct Source {
     pub order: u64,
     pub tracks: Vec<SourceTrack>,
     pub timeline: Timeline,
-    /// Another node sends it.
-    pub relay: bool,
     /// When it is to be looked which of its layers somebody watches; None: nobody need know.
     pub layers_due: Option<Instant>,
     pub last_packet: Option<Instant>,
@@ -85,7 +83,6 @@ impl Source {
             order,
             timeline: Timeline::new(tracks.iter().map(|track| track.spec.clock_rate).collect()),
             tracks,
-            relay: false,
             layers_due: None,
             last_packet: None,
             silent: false,

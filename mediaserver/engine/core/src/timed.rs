@@ -66,7 +66,7 @@ impl<T: Deadline> Timed<T> {
     }
 
     /// The first of the deadlines.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         self.settle();
         self.schedule.first().map(|(at, _)| *at)
     }
@@ -115,16 +115,16 @@ mod tests {
         let mut timed = Timed::default();
         let ids = [30, 10, 20].map(|ms| timed.insert(Some(at(ms))));
         let idle = timed.insert(None);
-        assert_eq!((timed.next(), timed.due(at(20))), (Some(at(10)), vec![ids[1], ids[2]]));
+        assert_eq!((timed.next_deadline(), timed.due(at(20))), (Some(at(10)), vec![ids[1], ids[2]]));
         *timed.get_mut(ids[1]).unwrap() = Some(at(40));
-        assert_eq!((timed.next(), timed.due(at(20))), (Some(at(20)), vec![ids[2]]));
+        assert_eq!((timed.next_deadline(), timed.due(at(20))), (Some(at(20)), vec![ids[2]]));
         *timed.get_mut(idle).unwrap() = Some(at(5));
         *timed.get_mut(idle).unwrap() = Some(at(6));
         assert_eq!(timed.due(at(6)), [idle]);
         *timed.get_mut(idle).unwrap() = None;
         assert_eq!(timed.remove(ids[2]), Some(Some(at(20))));
         let _ = timed.get_mut(ids[0]);
-        assert_eq!((timed.next(), timed.due(at(29))), (Some(at(30)), vec![]));
+        assert_eq!((timed.next_deadline(), timed.due(at(29))), (Some(at(30)), vec![]));
         timed.remove(ids[0]);
         assert_eq!(timed.due(at(100)), [ids[1]]);
         let again = timed.insert(Some(at(1)));

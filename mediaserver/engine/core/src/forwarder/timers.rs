@@ -13,7 +13,7 @@ impl Forwarder {
     #[must_use]
     pub fn next_deadline(&mut self) -> Option<Instant> {
         let wake = self.wake_times.peek().map(|Reverse((at, _))| *at);
-        [self.sources.next(), self.streams.next(), wake, self.paced_until].into_iter().flatten().min()
+        [self.sources.next_deadline(), self.streams.next_deadline(), wake, self.paced_until].into_iter().flatten().min()
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
