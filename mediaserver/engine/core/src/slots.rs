@@ -1,5 +1,7 @@
 //! Values under ids that are never reused: an index and a generation.
 
+use rivulet_hot::prefetch;
+
 /// Index in the low 32 bits, generation above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
@@ -48,6 +50,14 @@ impl<T> Slots<T> {
 
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         self.entries.get_mut(id.index as usize).filter(|entry| entry.0 == id.generation)?.1.as_mut()
+    }
+
+    /// Begin to fetch all of a value.
+    #[inline]
+    pub fn prefetch(&self, id: Id) {
+        if let Some(entry) = self.entries.get(id.index as usize) {
+            prefetch(entry);
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {

@@ -10,7 +10,7 @@ use cipher::Cipher;
 pub(crate) use index_window::{IndexState, IndexWindow};
 pub use nonce_guard::IndexUse;
 use nonce_guard::NonceGuard;
-use smallvec::SmallVec;
+use rivulet_hot::prefetch;
 
 /// The protection profiles of a DTLS-SRTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl SrtpKeys {
 pub struct Sealer {
     rtp: Cipher,
     rtcp: Cipher,
-    /// By SSRC; beside the sealer in memory, for they are read for every packet.
-    guards: SmallVec<[(u32, NonceGuard); 4]>,
+    /// By SSRC.
+    guards: Vec<(u32, NonceGuard)>,
     next_rtcp_index: u32,
 }
 
@@ -84,7 +84,7 @@ impl Sealer {
         Self {
             rtp: Cipher::for_rtp(keys.profile, &keys.local),
             rtcp: Cipher::for_rtcp(keys.profile, &keys.local),
-            guards: SmallVec::new(),
+            guards: Vec::new(),
             next_rtcp_index: 1,
         }
     }
@@ -93,6 +93,24 @@ impl Sealer {
     #[must_use]
     pub fn rtp_overhead(&self) -> usize {
         self.rtp.tag_len()
+    }
+
+    /// Begin to fetch what sealing the next packets reads.
+    #[inline]
+    pub fn prefetch_keys(&self) {
+        self.rtp.prefetch();
+        for (ssrc, guard) in &self.guards {
+            prefetch(ssrc);
+            guard.prefetch();
+        }
+    }
+
+    /// Begin to fetch where the next indices are marked, once the rest is there.
+    #[inline]
+    pub fn prefetch_marks(&self) {
+        for (_, guard) in &self.guards {
+            guard.prefetch_next();
+        }
     }
 
     /// Whether `index` of `ssrc` went out and may be sealed again with the same bytes.
@@ -141,7 +159,7 @@ impl std::fmt::Debug for Sealer {
     }
 }
 
-fn guard(guards: &mut SmallVec<[(u32, NonceGuard); 4]>, ssrc: u32) -> &mut NonceGuard {
+fn guard(guards: &mut Vec<(u32, NonceGuard)>, ssrc: u32) -> &mut NonceGuard {
     let at = guards.iter().position(|(known, _)| *known == ssrc).unwrap_or_else(|| {
         guards.push((ssrc, NonceGuard::default()));
         guards.len() - 1

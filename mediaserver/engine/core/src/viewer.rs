@@ -166,6 +166,17 @@ impl Viewer {
         Some(live.map_or(replay.due, |live| live.min(replay.due)))
     }
 
+    /// Begin to fetch the keys that a turn seals with.
+    #[inline]
+    pub fn prefetch_keys(&self) {
+        self.sealer.prefetch_keys();
+    }
+
+    #[inline]
+    pub fn prefetch_marks(&self) {
+        self.sealer.prefetch_marks();
+    }
+
     /// When it wants a turn without anything new in the log.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! System calls of the engine: UDP sockets in batches, TCP sockets, readiness and waking. The only crate with unsafe code.
+//! System calls of the engine: UDP sockets in batches, TCP sockets, readiness and waking. Of the engine's crates only this and `hot` have unsafe code.
 
 mod address;
 mod poll;

@@ -1,9 +1,9 @@
 //! The three protections of SRTP on byte ranges: RFC 3711 (AES-CM, HMAC-SHA1) and RFC 7714 (AES-GCM).
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
+use rivulet_hot::{GcmKey, TAG};
 
 use super::{MasterKey, SrtpProfile};
 
@@ -18,10 +18,15 @@ const RTP_LABELS: [u8; 3] = [0, 1, 2];
 const RTCP_LABELS: [u8; 3] = [3, 4, 5];
 
 /// One direction's session keys for RTP or for RTCP.
-#[allow(clippy::large_enum_variant)] // The common variant is the large one.
 pub(super) enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
-    Cm { key: EncryptingKey, mac: hmac::Key, salt: [u8; 14] },
+    Gcm { key: GcmKey, salt: [u8; 12] },
+    Cm(Box<CounterMode>),
+}
+
+pub(super) struct CounterMode {
+    key: EncryptingKey,
+    mac: hmac::Key,
+    salt: [u8; 14],
 }
 
 impl Cipher {
@@ -35,25 +40,32 @@ impl Cipher {
 
     fn derive(profile: SrtpProfile, master: &MasterKey, [key, auth, salt]: [u8; 3]) -> Self {
         let session_key = derive_key(master, key, profile.lengths().0);
-        let gcm = |algorithm| Self::Gcm {
-            key: LessSafeKey::new(UnboundKey::new(algorithm, &session_key).expect("a key of the algorithm's length")),
+        let gcm = || Self::Gcm {
+            key: GcmKey::new(&session_key).expect("a key of 16 or 32 bytes"),
             salt: derive_key(master, salt, 12).try_into().expect("12 bytes"),
         };
         match profile {
-            SrtpProfile::AeadAes128Gcm => gcm(&AES_128_GCM),
-            SrtpProfile::AeadAes256Gcm => gcm(&AES_256_GCM),
-            SrtpProfile::Aes128CmSha1_80 => Self::Cm {
+            SrtpProfile::AeadAes128Gcm | SrtpProfile::AeadAes256Gcm => gcm(),
+            SrtpProfile::Aes128CmSha1_80 => Self::Cm(Box::new(CounterMode {
                 key: counter_key(&session_key),
                 mac: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &derive_key(master, auth, 20)),
                 salt: derive_key(master, salt, 14).try_into().expect("14 bytes"),
-            },
+            })),
+        }
+    }
+
+    /// Begin to fetch what sealing reads.
+    #[inline]
+    pub fn prefetch(&self) {
+        if let Self::Gcm { key, .. } = self {
+            key.prefetch();
         }
     }
 
     pub fn tag_len(&self) -> usize {
         match self {
-            Self::Gcm { .. } => 16,
-            Self::Cm { .. } => CM_TAG,
+            Self::Gcm { .. } => TAG,
+            Self::Cm(_) => CM_TAG,
         }
     }
 
@@ -62,11 +74,11 @@ impl Cipher {
         match self {
             Self::Gcm { key, salt } => {
                 let (head, body) = buffer[start..].split_at_mut(header);
-                let nonce = Nonce::assume_unique_for_key(gcm_nonce(salt, ssrc, index));
-                let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*head), body).expect("a packet's length");
-                buffer.extend_from_slice(tag.as_ref());
+                let tag = key.seal(&gcm_nonce(salt, ssrc, index), head, body).expect("a packet's length");
+                buffer.extend_from_slice(&tag);
             }
-            Self::Cm { key, mac, salt } => {
+            Self::Cm(keys) => {
+                let CounterMode { key, mac, salt } = &**keys;
                 encrypt_cm(key, cm_iv(salt, ssrc, index), &mut buffer[start + header..]);
                 let tag = rtp_tag(mac, &buffer[start..], index);
                 buffer.extend_from_slice(&tag.as_ref()[..CM_TAG]);
@@ -79,11 +91,12 @@ impl Cipher {
         let plain_len = packet.len().checked_sub(self.tag_len()).filter(|&len| len >= header)?;
         match self {
             Self::Gcm { key, salt } => {
-                let (head, body) = packet.split_at_mut(header);
-                let nonce = Nonce::assume_unique_for_key(gcm_nonce(salt, ssrc, index));
-                key.open_in_place(nonce, Aad::from(&*head), body).ok()?;
+                let (head, sealed) = packet.split_at_mut(header);
+                let (body, tag) = sealed.split_last_chunk_mut::<TAG>()?;
+                key.open(&gcm_nonce(salt, ssrc, index), head, body, tag)?;
             }
-            Self::Cm { key, mac, salt } => {
+            Self::Cm(keys) => {
+                let CounterMode { key, mac, salt } = &**keys;
                 let (plain, tag) = packet.split_at_mut(plain_len);
                 equal(&rtp_tag(mac, plain, index).as_ref()[..CM_TAG], tag)?;
                 encrypt_cm(key, cm_iv(salt, ssrc, index), &mut plain[header..]);
@@ -98,14 +111,13 @@ impl Cipher {
         match self {
             Self::Gcm { key, salt } => {
                 let (head, body) = buffer[start..].split_at_mut(RTCP_HEADER);
-                let nonce = Nonce::assume_unique_for_key(gcm_nonce(salt, ssrc, index.into()));
-                let tag = key
-                    .seal_in_place_separate_tag(nonce, Aad::from(rtcp_aad(head, trailer)), body)
-                    .expect("a packet's length");
-                buffer.extend_from_slice(tag.as_ref());
+                let nonce = gcm_nonce(salt, ssrc, index.into());
+                let tag = key.seal(&nonce, &rtcp_aad(head, trailer), body).expect("a packet's length");
+                buffer.extend_from_slice(&tag);
                 buffer.extend_from_slice(&trailer);
             }
-            Self::Cm { key, mac, salt } => {
+            Self::Cm(keys) => {
+                let CounterMode { key, mac, salt } = &**keys;
                 encrypt_cm(key, cm_iv(salt, ssrc, index.into()), &mut buffer[start + RTCP_HEADER..]);
                 buffer.extend_from_slice(&trailer);
                 let tag = hmac::sign(mac, &buffer[start..]);
@@ -116,7 +128,7 @@ impl Cipher {
 
     /// The index that an SRTCP packet says it has, when it is long enough to say so and encrypted.
     pub fn rtcp_index(&self, packet: &[u8]) -> Option<u32> {
-        let after = if matches!(self, Self::Cm { .. }) { CM_TAG } else { 0 };
+        let after = if matches!(self, Self::Cm(_)) { CM_TAG } else { 0 };
         let at = packet.len().checked_sub(after + 4)?;
         if at < RTCP_HEADER + self.tag_len() - after {
             return None;
@@ -131,12 +143,13 @@ impl Cipher {
         match self {
             Self::Gcm { key, salt } => {
                 let (head, rest) = packet.split_at_mut(RTCP_HEADER);
-                let (body, trailer) = rest.split_at_mut(plain_len + 16 - RTCP_HEADER);
-                let nonce = Nonce::assume_unique_for_key(gcm_nonce(salt, ssrc, index.into()));
+                let (sealed, trailer) = rest.split_at_mut(plain_len + TAG - RTCP_HEADER);
+                let (body, tag) = sealed.split_last_chunk_mut::<TAG>()?;
                 let aad = rtcp_aad(head, (*trailer).try_into().ok()?);
-                key.open_in_place(nonce, Aad::from(aad), body).ok()?;
+                key.open(&gcm_nonce(salt, ssrc, index.into()), &aad, body, tag)?;
             }
-            Self::Cm { key, mac, salt } => {
+            Self::Cm(keys) => {
+                let CounterMode { key, mac, salt } = &**keys;
                 let (signed, tag) = packet.split_at_mut(plain_len + 4);
                 equal(&hmac::sign(mac, signed).as_ref()[..CM_TAG], tag)?;
                 encrypt_cm(key, cm_iv(salt, ssrc, index.into()), &mut signed[RTCP_HEADER..plain_len]);

@@ -1,5 +1,7 @@
 //! Which packet indices of one SSRC were used: the highest and a bitmap below it.
 
+use rivulet_hot::prefetch;
+
 /// How far below the highest an index is still told apart.
 pub const WINDOW: u64 = 4096;
 
@@ -28,6 +30,18 @@ impl IndexWindow {
     #[must_use]
     pub fn highest(&self) -> Option<u64> {
         self.highest
+    }
+
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&self.highest);
+    }
+
+    /// Begin to fetch where the next index is marked.
+    #[inline]
+    pub fn prefetch_next(&self) {
+        let (word, _) = place(self.highest.map_or(0, |highest| highest + 1));
+        prefetch(&self.bitmap[word]);
     }
 
     #[must_use]

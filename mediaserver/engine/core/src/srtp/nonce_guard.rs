@@ -37,6 +37,16 @@ impl NonceGuard {
         admitted
     }
 
+    #[inline]
+    pub fn prefetch(&self) {
+        self.window.prefetch();
+    }
+
+    #[inline]
+    pub fn prefetch_next(&self) {
+        self.window.prefetch_next();
+    }
+
     #[must_use]
     pub fn knows(&self, index: u64) -> bool {
         self.window.state(index) == IndexState::Used

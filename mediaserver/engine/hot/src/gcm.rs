@@ -1,0 +1,186 @@
+//! AES-GCM of aws-lc (RFC 5116), its expanded key where it can be fetched ahead.
+//!
+//! aws-lc-rs keeps the expanded key behind a pointer that it does not show: then the first packet of each viewer's turn waits for all of it.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use aws_lc_sys::{
+    EVP_AEAD, EVP_AEAD_CTX, EVP_AEAD_CTX_cleanup, EVP_AEAD_CTX_init, EVP_AEAD_CTX_open_gather,
+    EVP_AEAD_CTX_seal_scatter, EVP_aead_aes_128_gcm, EVP_aead_aes_256_gcm,
+};
+
+use crate::prefetch::prefetch;
+
+/// Bytes of a tag.
+pub const TAG: usize = 16;
+
+/// A key for many nonces; the caller uses each once.
+pub struct GcmKey(Box<Context>);
+
+#[repr(align(64))]
+struct Context(EVP_AEAD_CTX);
+
+// SAFETY: the context is plain memory that nothing else points to, and AES-GCM contexts may be used from any thread.
+unsafe impl Send for GcmKey {}
+// SAFETY: sealing and opening leave the context as it is (openssl/aead.h, "Concurrency").
+unsafe impl Sync for GcmKey {}
+
+impl GcmKey {
+    /// `key`: 16 or 32 bytes; None with any other length.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Option<Self> {
+        let algorithm: *const EVP_AEAD = match key.len() {
+            // SAFETY: these return pointers to statics.
+            16 => unsafe { EVP_aead_aes_128_gcm() },
+            // SAFETY: as above.
+            32 => unsafe { EVP_aead_aes_256_gcm() },
+            _ => return None,
+        };
+        let mut context = Box::<Context>::new_uninit();
+        let place = context.as_mut_ptr().cast::<EVP_AEAD_CTX>();
+        // SAFETY: `place` is room for a context, `key` as long as the algorithm's; the call writes all of it that is ever read.
+        let done = unsafe { EVP_AEAD_CTX_init(place, algorithm, key.as_ptr(), key.len(), TAG, ptr::null_mut()) };
+        // SAFETY: initialised by the call, which said so.
+        (done == 1).then(|| Self(unsafe { context.assume_init() }))
+    }
+
+    /// Encrypt `body` in place; its tag. None: it is longer than AES-GCM allows.
+    #[must_use]
+    pub fn seal(&self, nonce: &[u8; 12], aad: &[u8], body: &mut [u8]) -> Option<[u8; TAG]> {
+        let (mut tag, mut tag_len) = (MaybeUninit::<[u8; TAG]>::uninit(), 0);
+        let (at, len) = (body.as_mut_ptr(), body.len());
+        // SAFETY: the context is initialised; every pointer comes with the length of what it points to; `out` and `in` are the same.
+        let done = unsafe {
+            EVP_AEAD_CTX_seal_scatter(
+                self.context(),
+                at,
+                tag.as_mut_ptr().cast(),
+                &raw mut tag_len,
+                TAG,
+                nonce.as_ptr(),
+                nonce.len(),
+                at,
+                len,
+                ptr::null(),
+                0,
+                aad.as_ptr(),
+                aad.len(),
+            )
+        };
+        // SAFETY: the call wrote `tag_len` bytes.
+        (done == 1 && tag_len == TAG).then(|| unsafe { tag.assume_init() })
+    }
+
+    /// Decrypt `body` in place. None: it is not authentic, and what it holds now means nothing.
+    #[must_use]
+    pub fn open(&self, nonce: &[u8; 12], aad: &[u8], body: &mut [u8], tag: &[u8; TAG]) -> Option<()> {
+        let (at, len) = (body.as_mut_ptr(), body.len());
+        // SAFETY: as for sealing.
+        let done = unsafe {
+            EVP_AEAD_CTX_open_gather(
+                self.context(),
+                at,
+                nonce.as_ptr(),
+                nonce.len(),
+                at,
+                len,
+                tag.as_ptr(),
+                tag.len(),
+                aad.as_ptr(),
+                aad.len(),
+            )
+        };
+        (done == 1).then_some(())
+    }
+
+    /// Begin to fetch the expanded key.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&*self.0);
+    }
+
+    fn context(&self) -> *const EVP_AEAD_CTX {
+        &raw const self.0.0
+    }
+}
+
+impl Drop for GcmKey {
+    fn drop(&mut self) {
+        // SAFETY: initialised once, cleaned up once.
+        unsafe { EVP_AEAD_CTX_cleanup(&raw mut self.0.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: [u8; 12] = *b"twelve bytes";
+
+    #[test]
+    fn only_keys_of_16_and_32_bytes_are_keys() {
+        let lengths: Vec<usize> = (0..=40).filter(|&length| GcmKey::new(&vec![7; length]).is_some()).collect();
+        assert_eq!(lengths, [16, 32]);
+    }
+
+    /// Test cases 1 and 2, 13 and 14 of "The Galois/Counter Mode of Operation" (McGrew and Viega), appendix B.
+    #[test]
+    fn zeroes_are_sealed_as_the_known_answers_say() {
+        for (key, body, tag) in [
+            (16, "", "58e2fccefa7e3061367f1d57a4e7455a"),
+            (16, "0388dace60b6a392f328c2b971b2fe78", "ab6e47d42cec13bdf53a67b21257bddf"),
+            (32, "", "530f8afbc74536b9a963b4f1c4cb738b"),
+            (32, "cea7403d4d606b6e074ec5d3baf39d18", "d0d1c8a799996bf0265b98b5d48ab919"),
+        ] {
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let mut sealed = vec![0; body.len() / 2];
+            let found = GcmKey::new(&vec![0; key]).unwrap().seal(&[0; 12], &[], &mut sealed).unwrap();
+            assert_eq!((hex(&sealed).as_str(), hex(&found).as_str()), (body, tag), "{key} bytes of key");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_once_nothing_of_it_is_changed() {
+        for length in [0, 1, 15, 16, 17, 1_200] {
+            let key = GcmKey::new(&[3; 32]).unwrap();
+            key.prefetch();
+            let plain: Vec<u8> = (0..=255).cycle().take(length).collect();
+            let mut sealed = plain.clone();
+            let tag = key.seal(&NONCE, b"header", &mut sealed).unwrap();
+            assert!(length == 0 || sealed != plain);
+            let open = |nonce: &[u8; 12], header: &[u8], body: &[u8], tag: &[u8; TAG]| {
+                let mut body = body.to_vec();
+                key.open(nonce, header, &mut body, tag).map(|()| body)
+            };
+            assert_eq!(open(&NONCE, b"header", &sealed, &tag), Some(plain));
+            assert_eq!(open(b"twelve Bytes", b"header", &sealed, &tag), None);
+            assert_eq!(open(&NONCE, b"Header", &sealed, &tag), None);
+            assert_eq!(open(&NONCE, b"", &sealed, &tag), None);
+            for at in 0..length.min(40) {
+                let mut other = sealed.clone();
+                other[at] ^= 1;
+                assert_eq!(open(&NONCE, b"header", &other, &tag), None, "byte {at}");
+            }
+            for at in 0..TAG {
+                let mut other = tag;
+                other[at] ^= 128;
+                assert_eq!(open(&NONCE, b"header", &sealed, &other), None, "byte {at} of the tag");
+            }
+        }
+    }
+
+    #[test]
+    fn one_key_serves_several_threads() {
+        let key = GcmKey::new(&[5; 16]).unwrap();
+        let seal = || {
+            let mut body = [9; 300];
+            (key.seal(&NONCE, b"", &mut body), body)
+        };
+        let expected = seal();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..500).all(|_| seal() == expected))).collect();
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+        });
+    }
+}
