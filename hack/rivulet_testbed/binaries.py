@@ -11,30 +11,23 @@ from rivulet_testbed.allocation import file_lock
 from rivulet_testbed.command import run_logged
 from rivulet_testbed.progress import Progress
 
-HERE = Path(__file__).resolve().parent
+MODULE = Path(__file__).resolve().parent / "programs"
 BUILD_SECONDS = 1800.0
 KEY_LENGTH = 12
 
 
 @dataclass(frozen=True)
 class GoTool:
-    """One tools module (a folder ``tools-NAME`` with go.mod and go.sum) and the packages to build from it."""
+    """A package to build; ``programs``: the names that it goes by, its own first."""
 
-    name: str
-    packages: tuple[str, ...]
-    ldflags: str
+    package: str
+    programs: tuple[str, ...]
+    ldflags: str = "-s -w"
 
     @property
-    def programs(self) -> tuple[str, ...]:
-        """The file names that the build makes."""
-        return tuple(program_name(package) for package in self.packages)
-
-
-def program_name(package: str) -> str:
-    """Return the file name of a package's program: its last part, but etcd for ``…/server/v3``."""
-    if package.startswith("go.etcd.io/etcd/server"):
-        return "etcd"
-    return package.rpartition("/")[2]
+    def name(self) -> str:
+        """The file that the build makes."""
+        return self.programs[0]
 
 
 def tools(versions: Mapping[str, str]) -> tuple[GoTool, ...]:
@@ -44,29 +37,26 @@ def tools(versions: Mapping[str, str]) -> tuple[GoTool, ...]:
     stamp = "k8s.io/component-base/version"
     stamps = f"-X {stamp}.gitVersion=v{kubernetes} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
     names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+    helm = f"-X helm.sh/helm/v3/internal/version.version=v{versions['HELM_VERSION']}"
     return (
-        GoTool("kube", tuple(f"k8s.io/kubernetes/cmd/{name}" for name in names), f"-s -w {stamps}"),
-        GoTool("etcd", ("go.etcd.io/etcd/server/v3",), "-s -w"),
-        GoTool("coredns", ("github.com/coredns/coredns",), "-s -w"),
-        GoTool(
-            "helm",
-            ("helm.sh/helm/v3/cmd/helm",),
-            f"-s -w -X helm.sh/helm/v3/internal/version.version=v{versions['HELM_VERSION']}",
-        ),
+        GoTool("./kubernetes", ("kubernetes", *names), f"-s -w {stamps}"),
+        GoTool("go.etcd.io/etcd/server/v3", ("etcd",)),
+        GoTool("./coredns", ("coredns",)),
+        GoTool("helm.sh/helm/v3/cmd/helm", ("helm",), f"-s -w {helm}"),
     )
 
 
 def build_key(tool: GoTool, inputs: Mapping[str, bytes]) -> str:
-    """Return the content hash of one tool: its module's files, packages and flags."""
-    digest = hashlib.sha256(repr((tool.name, tool.packages, tool.ldflags)).encode())
+    """Return the content hash of one tool: the module's files, its package, names and flags."""
+    digest = hashlib.sha256(repr(tool).encode())
     for name in sorted(inputs):
         digest.update(name.encode() + b"\0" + inputs[name] + b"\0")
     return digest.hexdigest()[:KEY_LENGTH]
 
 
 def _key_of(tool: GoTool) -> str:
-    module = HERE / f"tools-{tool.name}"
-    return build_key(tool, {name: (module / name).read_bytes() for name in ("go.mod", "go.sum", "tools.go")})
+    files = [path for path in MODULE.rglob("*") if path.is_file()]
+    return build_key(tool, {str(path.relative_to(MODULE)): path.read_bytes() for path in files})
 
 
 def folder(cache: Path, versions: Mapping[str, str]) -> Path:
@@ -115,25 +105,26 @@ def _build_once(cache: Path, tool: GoTool, progress: Progress) -> Path:
     target = _tool_folder(cache, tool)
     if target.exists():
         return target
-    progress(f"building {', '.join(tool.programs)} from Go modules (once; minutes)")
+    progress(f"building {tool.name} from Go modules (once; minutes)")
     draft = target.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for package in tool.packages if len(tool.packages) == 1 else ():
-        _go_build(tool, str(draft / program_name(package)), cache)
-    if len(tool.packages) > 1:
-        _go_build(tool, f"{draft}/", cache)
+    _go_build(tool, draft / tool.name, cache)
+    for program in tool.programs[1:]:
+        _link(draft / program, Path(tool.name))
     draft.rename(target)
-    progress(f"built {', '.join(tool.programs)}")
+    progress(f"built {tool.name}")
     return target
 
 
-def _go_build(tool: GoTool, output: str, cache: Path) -> None:
-    argv = ["nice", "-n", "5", "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false"]
+def _go_build(tool: GoTool, output: Path, cache: Path) -> None:
+    # Linking leaves out what debuggers read: nor is it compiled.
+    flags = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false")
+    argv = ["nice", "-n", "5", "go", "build", *flags]
     run_logged(
-        [*argv, "-ldflags", tool.ldflags, "-o", output, *tool.packages],
+        [*argv, "-ldflags", tool.ldflags, "-o", str(output), tool.package],
         cache / "logs" / f"go-{tool.name}.log",
         seconds=BUILD_SECONDS,
-        cwd=HERE / f"tools-{tool.name}",
+        cwd=MODULE,
         env={**os.environ, "CGO_ENABLED": "0"},
     )

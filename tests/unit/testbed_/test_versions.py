@@ -5,39 +5,44 @@ from pathlib import Path
 
 import pytest
 
-from rivulet_testbed import binaries, versions
+from rivulet_testbed import binaries, coredns, versions
 from rivulet_testbed.errors import UsageError
 from rivulet_testbed.progress import Progress
 
 PINS = versions.load()
+MODULE = (binaries.MODULE / "go.mod").read_text()
 TOOLS = {tool.name: tool for tool in binaries.tools(PINS)}
 
 
 @pytest.mark.parametrize(
-    ("tool", "module", "pin"),
+    ("module", "pin"),
     [
-        ("kube", "k8s.io/kubernetes", "KUBERNETES_VERSION"),
-        ("etcd", "go.etcd.io/etcd/server/v3", "ETCD_VERSION"),
-        ("coredns", "github.com/coredns/coredns", "COREDNS_VERSION"),
-        ("helm", "helm.sh/helm/v3", "HELM_VERSION"),
+        ("k8s.io/kubernetes", "KUBERNETES_VERSION"),
+        ("go.etcd.io/etcd/server/v3", "ETCD_VERSION"),
+        ("github.com/coredns/coredns", "COREDNS_VERSION"),
+        ("helm.sh/helm/v3", "HELM_VERSION"),
     ],
 )
-def test_a_tools_module_requires_the_pinned_version(tool: str, module: str, pin: str) -> None:
-    text = (binaries.HERE / f"tools-{tool}" / "go.mod").read_text()
-    assert re.findall(rf"{re.escape(module)} v(\S+)", text)[0] == PINS[pin]
+def test_the_module_requires_the_pinned_version(module: str, pin: str) -> None:
+    assert re.findall(rf"{re.escape(module)} v(\S+)", MODULE)[0] == PINS[pin]
 
 
 def test_every_staging_module_is_replaced_by_the_same_release() -> None:
-    text = (binaries.HERE / "tools-kube" / "go.mod").read_text()
-    replaced = dict(re.findall(r"^\s*(k8s\.io/\S+) => \S+ v(\S+)$", text, re.MULTILINE))
+    replaced = dict(re.findall(r"^\s*(k8s\.io/\S+) => \S+ v(\S+)$", MODULE, re.MULTILINE))
     assert len(replaced) > 25
     assert set(replaced.values()) == {PINS["KUBERNETES_VERSION"].replace("1.", "0.", 1)}
 
 
-@pytest.mark.parametrize("tool", sorted(TOOLS))
-def test_what_is_built_is_what_the_module_imports(tool: str) -> None:
-    imports = re.findall(r'_ "(\S+)"', (binaries.HERE / f"tools-{tool}" / "tools.go").read_text())
-    assert sorted(imports) == sorted(TOOLS[tool].packages)
+def test_each_package_is_the_modules_own_or_one_that_it_imports() -> None:
+    imported = re.findall(r'_ "(\S+)"', (binaries.MODULE / "imported.go").read_text())
+    own = [f"./{path.parent.name}" for path in binaries.MODULE.glob("*/main.go")]
+    assert sorted(imported + own) == sorted(tool.package for tool in TOOLS.values())
+
+
+def test_coredns_has_the_plugins_that_its_configuration_names() -> None:
+    plugins = re.findall(r"coredns/plugin/(\w+)", (binaries.MODULE / "coredns" / "main.go").read_text())
+    named = {name.replace("prometheus", "metrics") for name in re.findall(r"^    (\w+)", coredns.COREFILE, re.MULTILINE)}
+    assert set(plugins) == named
 
 
 def test_the_cache_key_follows_every_input() -> None:
@@ -57,7 +62,7 @@ def test_one_tool_is_had_without_the_others(tmp_path: Path) -> None:
 
 def test_programs_have_the_names_that_people_know() -> None:
     assert TOOLS["etcd"].programs == ("etcd",)
-    assert "kubectl" in TOOLS["kube"].programs
+    assert "kubectl" in TOOLS["kubernetes"].programs
 
 
 def test_a_line_that_is_no_pin_is_refused() -> None:
