@@ -41,7 +41,9 @@ def test_each_package_is_the_modules_own_or_one_that_it_imports() -> None:
 
 def test_coredns_has_the_plugins_that_its_configuration_names() -> None:
     plugins = re.findall(r"coredns/plugin/(\w+)", (binaries.MODULE / "coredns" / "main.go").read_text())
-    named = {name.replace("prometheus", "metrics") for name in re.findall(r"^    (\w+)", coredns.COREFILE, re.MULTILINE)}
+    named = {
+        name.replace("prometheus", "metrics") for name in re.findall(r"^    (\w+)", coredns.COREFILE, re.MULTILINE)
+    }
     assert set(plugins) == named
 
 
