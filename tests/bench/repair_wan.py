@@ -1,8 +1,9 @@
 """What a viewer sees when packets are lost on the testbed's WAN: rows of docs/benchmarks/repair.md, real processes.
 
 Three places: an origin and the publisher in eu, an edge in us, the viewer in nsk, which is our own probe (aiortc, which
-asks for repairs by rules of its own). Random loss in both directions on the relay's path (eu, us) or on the viewer's
-(us, nsk); the other one has a round trip of 20 ms and loses nothing. Needs root. The last line is JSON.
+asks for repairs by rules of its own) with a screen that waits as the simulator's does. Random loss in both directions
+on the relay's path (eu, us) or on the viewer's (us, nsk); the other one has a round trip of 20 ms and loses nothing.
+Needs root. The last line is JSON.
 """
 
 import argparse
@@ -26,6 +27,10 @@ NEAR_MS = 20.0
 FRAMES_A_SECOND = 30
 # The relay of the row before has gone: streams.idleSeconds is 1.
 BETWEEN_SECONDS = 3.0
+# Of what it sees: the start, in which it catches up with the live edge, is left out.
+WARM_UP_SECONDS = 5.0
+# Beside one round trip, room for one repair: as in the simulator.
+PLAYOUT_MS = 50.0
 JOIN_SECONDS = 20
 HEAD = "| lost on | loss | RTT ms | Mbit/s | frames/s | freezes/min | longest ms |"
 
@@ -42,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Seen:
-    """By the viewer, in the whole of its time."""
+    """On the viewer's screen."""
 
     frames_per_second: float
     freezes_per_minute: float
@@ -51,8 +56,8 @@ class Seen:
     @classmethod
     def of(cls, printed: str, seconds: float) -> "Seen":
         """From what the probe prints at its end."""
-        video = json.loads(printed.splitlines()[-1])["video"]
-        return cls(video["fps"], round(video["freezes"] * 60 / seconds, 1), video["longest_gap_ms"])
+        screen = json.loads(printed.splitlines()[-1])["video"]["screen"]
+        return cls(screen["fps"], round(screen["freezes"] * 60 / seconds, 1), screen["longest_gap_ms"])
 
 
 def line(row: Row, seen: Seen) -> str:
@@ -100,10 +105,12 @@ def measure(us: Region, row: Row, seconds: float) -> Seen:
         testbed("wan", "set", *ends, "--delay", str(delay), "--loss", str(loss), "--both")
     time.sleep(BETWEEN_SECONDS)
     url = f"{us.public}/whep/{STREAM}"
-    words = ("play", url, "--duration", str(seconds), "--json", "--wait", str(JOIN_SECONDS))
-    limit = seconds + 2 * JOIN_SECONDS
+    watched = seconds + WARM_UP_SECONDS
+    words = ("play", url, "--duration", str(watched), "--json", "--wait", str(JOIN_SECONDS))
+    screen = ("--warm-up", str(WARM_UP_SECONDS), "--playout-delay", str(row.round_trip_ms + PLAYOUT_MS))
+    limit = watched + 2 * JOIN_SECONDS
     done = subprocess.run(
-        in_place("nsk", str(MEDIA), *words), check=True, capture_output=True, text=True, timeout=limit
+        in_place("nsk", str(MEDIA), *words, *screen), check=True, capture_output=True, text=True, timeout=limit
     )
     return Seen.of(done.stdout, seconds)
 

@@ -35,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=2,
         metavar="S",
-        help="leave the first S seconds out of latency and lip-sync (2)",
+        help="leave the first S seconds out of latency, lip-sync and screen (2)",
+    )
+    parser.add_argument(
+        "--playout-delay",
+        type=float,
+        metavar="MS",
+        help="tell as 'screen' what a viewer sees whose pictures wait for MS ms, so that repairs come in time",
     )
     parser.add_argument("--wait", type=float, default=0, metavar="S", help="try again for S seconds on 409 and 503")
     parser.add_argument("--relay-only", action="store_true", help="use the TURN server's candidates only")
@@ -61,7 +67,8 @@ async def _play(args: argparse.Namespace) -> int:
     started = time.monotonic()
     stopped = _stop_signals()
     peer = Peer(relay_only=args.relay_only, turn_transport=args.turn_transport, use_link=not args.no_ice_servers)
-    viewer = Viewer(peer.connection, started=started, warm_up=args.warm_up)
+    delay = None if args.playout_delay is None else args.playout_delay / 1000
+    viewer = Viewer(peer.connection, started=started, warm_up=args.warm_up, playout_delay=delay)
     async with aiohttp.ClientSession() as http:
         client = WhipClient(http, args.url, args.token)
         session = await peer.negotiate(client, patience=args.wait)

@@ -47,6 +47,25 @@ class Arrivals:
         return self.longest_gap if self.last is None else max(self.longest_gap, end - self.last)
 
 
+class Screen:
+    """Shows each picture `delay` seconds after it could have come, as a jitter buffer does; a late one when it comes.
+
+    It could have come as long after its capture as the quickest so far did.
+    """
+
+    def __init__(self, delay: float) -> None:
+        self.shown = Arrivals()
+        self._delay = delay
+        self._quickest: float | None = None
+
+    def add(self, captured: float, decoded: float) -> None:
+        """A picture captured at `captured` (s, any clock) was decoded at `decoded` (s)."""
+        took = decoded - captured
+        self._quickest = took if self._quickest is None else min(took, self._quickest)
+        due = captured + self._quickest + self._delay
+        self.shown.add(max(due, decoded, self.shown.last or due))
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """Nearest-rank percentile of a sequence that is not empty; `share` in 0…1."""
     ordered = sorted(values)

@@ -11,7 +11,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from rivulet_media.camera.picture import is_flash
 from rivulet_media.camera.stamp import Luma, read_stamp
-from rivulet_media.probe.figures import Arrivals, spread
+from rivulet_media.probe.figures import Arrivals, Screen, spread
 from rivulet_media.probe.lip_sync import FlashOnsets, LipSync, ToneOnsets
 from rivulet_media.probe.receiver_tap import ReceiverTap
 from rivulet_media.probe.sender_clock import SenderClock
@@ -26,12 +26,15 @@ class Viewer:
     """Watches the tracks that a connection receives; `started` is `time.monotonic()` when the user pressed play.
 
     `warm_up`: seconds from then on that count neither for latency nor for lip-sync: a viewer starts with the newest key
-    frame and catches up with the live edge.
+    frame and catches up with the live edge. `playout_delay`: of a screen (seconds, see Screen), or None for none.
     """
 
-    def __init__(self, connection: RTCPeerConnection, *, started: float, warm_up: float) -> None:
+    def __init__(
+        self, connection: RTCPeerConnection, *, started: float, warm_up: float, playout_delay: float | None = None
+    ) -> None:
         self._started = started
         self._warm_up = warm_up
+        self._screen = None if playout_delay is None else Screen(playout_delay)
         self.arrivals: dict[Kind, Arrivals] = {"audio": Arrivals(), "video": Arrivals()}
         self._clocks: dict[Kind, SenderClock] = {kind: SenderClock(rate) for kind, rate in _RATES.items()}
         self._taps: dict[Kind, ReceiverTap] = {}
@@ -95,6 +98,8 @@ class Viewer:
             latency = decoded * 1000 - stamp
             if abs(latency) < _PLAUSIBLE_MS:
                 self.latencies.append(latency)
+        if frame.pts is not None and self._screen is not None and is_warm:
+            self._screen.add(frame.pts / _RATES["video"], time.monotonic())
         if frame.pts is not None:
             onset = self._flashes.add(frame.pts, flashes=stamp is not None and is_flash(luma))
             if onset is not None and is_warm:
@@ -124,6 +129,7 @@ class Viewer:
             "longest_gap_ms": round(arrivals.gap_at(now) * 1000),
             "freezes": arrivals.freezes,
             "resolution_changes": self._resolution_changes,
+            "screen": self._screen and _shown(self._screen.shown),
         }
 
     def _audio(self, now: float) -> dict[str, Any]:
@@ -135,6 +141,11 @@ class Viewer:
         offsets = self._lip_sync.offsets_ms
         figures = spread([abs(offset) for offset in offsets])
         return figures and {**figures, "late": round(sum(offsets) / len(offsets), 1)}
+
+
+def _shown(pictures: Arrivals) -> dict[str, Any]:
+    longest = round(pictures.longest_gap * 1000)
+    return {"fps": round(pictures.rate(), 2), "freezes": pictures.freezes, "longest_gap_ms": longest}
 
 
 def _luma(frame: av.VideoFrame) -> Luma:

@@ -89,10 +89,12 @@ async def played(url: str, *options: str) -> tuple[int, dict[str, Any]]:
 async def test_the_probe_sees_the_timer_in_full_and_in_step() -> None:
     """E4 R12 R17 T8."""
     async with endpoint() as server:
-        code, seen = await played(f"{server.base}/whep/a", "--duration", "5", "--warm-up", "0")
+        options = ("--duration", "5", "--warm-up", "0", "--playout-delay", "100")
+        code, seen = await played(f"{server.base}/whep/a", *options)
     assert code == 0
     assert (seen["video"]["width"], seen["video"]["height"], seen["video"]["codec"]) == (640, 360, "h264")
     assert seen["video"]["fps"] >= 0.95 * 15
+    assert seen["video"]["screen"]["fps"] >= 0.95 * 15
     assert seen["audio"]["frames"] >= 0.9 * 50 * 5
     assert seen["lip_sync_ms"]["samples"] >= 3
     assert seen["lip_sync_ms"]["p95"] < 100

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from rivulet_media.probe.figures import Arrivals, percentile, spread
+from rivulet_media.probe.figures import Arrivals, Screen, percentile, spread
 
 
 def arrivals(*times: float) -> Arrivals:
@@ -37,6 +37,26 @@ def test_a_picture_freezes_when_it_stands_far_longer_than_usual(name: str, gaps:
 @pytest.mark.parametrize(("times", "rate"), [((), 0.0), ((1.0,), 0.0), ((1.0, 1.1, 1.2), 10.0)])
 def test_the_rate_is_counted_between_the_first_and_the_last_frame(times: tuple[float, ...], rate: float) -> None:
     assert arrivals(*times).rate() == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "late", "freezes", "longest"),
+    [
+        ("all in time", {}, 0, 33),
+        ("one as late as the screen waits", {40: 0.1}, 0, 33),
+        ("one later than that: it is shown when it comes", {40: 0.3}, 1, 233),
+        ("one too late, and the next ones wait for it", {40: 0.4, 41: 0.37, 42: 0.34}, 1, 333),
+        ("quicker ones later: they say when pictures could have come", dict.fromkeys(range(20), 0.05), 0, 33),
+    ],
+)
+def test_a_screen_shows_pictures_a_while_after_they_could_have_come(
+    name: str, late: dict[int, float], freezes: int, longest: int
+) -> None:
+    screen = Screen(0.1)
+    for frame in range(80):
+        captured = frame / 30
+        screen.add(captured, 1000.02 + captured + late.get(frame, 0.0))
+    assert (screen.shown.freezes, round(screen.shown.longest_gap * 1000)) == (freezes, longest), name
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
