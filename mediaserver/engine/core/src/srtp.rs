@@ -10,7 +10,7 @@ use cipher::Cipher;
 pub(crate) use index_window::{IndexState, IndexWindow};
 pub use nonce_guard::IndexUse;
 use nonce_guard::NonceGuard;
-use rivulet_hot::prefetch;
+use smallvec::SmallVec;
 
 /// The protection profiles of a DTLS-SRTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl SrtpKeys {
 pub struct Sealer {
     rtp: Cipher,
     rtcp: Cipher,
-    /// By SSRC.
-    guards: Vec<(u32, NonceGuard)>,
+    /// By SSRC; beside the sealer in memory, for they are read for every packet.
+    guards: SmallVec<[(u32, NonceGuard); 4]>,
     next_rtcp_index: u32,
 }
 
@@ -84,7 +84,7 @@ impl Sealer {
         Self {
             rtp: Cipher::for_rtp(keys.profile, &keys.local),
             rtcp: Cipher::for_rtcp(keys.profile, &keys.local),
-            guards: Vec::new(),
+            guards: SmallVec::new(),
             next_rtcp_index: 1,
         }
     }
@@ -99,13 +99,9 @@ impl Sealer {
     #[inline]
     pub fn prefetch_keys(&self) {
         self.rtp.prefetch();
-        for (ssrc, guard) in &self.guards {
-            prefetch(ssrc);
-            guard.prefetch();
-        }
     }
 
-    /// Begin to fetch where the next indices are marked, once the rest is there.
+    /// Begin to fetch where the next indices are marked, once the sealer itself is there.
     #[inline]
     pub fn prefetch_marks(&self) {
         for (_, guard) in &self.guards {
@@ -159,7 +155,7 @@ impl std::fmt::Debug for Sealer {
     }
 }
 
-fn guard(guards: &mut Vec<(u32, NonceGuard)>, ssrc: u32) -> &mut NonceGuard {
+fn guard(guards: &mut SmallVec<[(u32, NonceGuard); 4]>, ssrc: u32) -> &mut NonceGuard {
     let at = guards.iter().position(|(known, _)| *known == ssrc).unwrap_or_else(|| {
         guards.push((ssrc, NonceGuard::default()));
         guards.len() - 1

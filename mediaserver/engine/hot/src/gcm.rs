@@ -2,7 +2,7 @@
 //!
 //! aws-lc-rs keeps the expanded key behind a pointer that it does not show: then the first packet of each viewer's turn waits for all of it.
 
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr;
 
 use aws_lc_sys::{
@@ -10,13 +10,14 @@ use aws_lc_sys::{
     EVP_AEAD_CTX_seal_scatter, EVP_aead_aes_128_gcm, EVP_aead_aes_256_gcm,
 };
 
+use crate::large::LargeBox;
 use crate::prefetch::prefetch;
 
 /// Bytes of a tag.
 pub const TAG: usize = 16;
 
 /// A key for many nonces; the caller uses each once.
-pub struct GcmKey(Box<Context>);
+pub struct GcmKey(LargeBox<Context>);
 
 #[repr(align(64))]
 struct Context(EVP_AEAD_CTX);
@@ -37,12 +38,12 @@ impl GcmKey {
             32 => unsafe { EVP_aead_aes_256_gcm() },
             _ => return None,
         };
-        let mut context = Box::<Context>::new_uninit();
-        let place = context.as_mut_ptr().cast::<EVP_AEAD_CTX>();
-        // SAFETY: `place` is room for a context, `key` as long as the algorithm's; the call writes all of it that is ever read.
-        let done = unsafe { EVP_AEAD_CTX_init(place, algorithm, key.as_ptr(), key.len(), TAG, ptr::null_mut()) };
-        // SAFETY: initialised by the call, which said so.
-        (done == 1).then(|| Self(unsafe { context.assume_init() }))
+        // SAFETY: a context is plain data, all zeroes is an empty one (EVP_AEAD_CTX_zero).
+        let mut empty = Self(LargeBox::new(Context(unsafe { mem::zeroed() })));
+        let context = &raw mut empty.0.0;
+        // SAFETY: `key` is as long as the algorithm's; the context stays where it is.
+        let done = unsafe { EVP_AEAD_CTX_init(context, algorithm, key.as_ptr(), key.len(), TAG, ptr::null_mut()) };
+        (done == 1).then_some(empty)
     }
 
     /// Encrypt `body` in place; its tag. None: it is longer than AES-GCM allows.
@@ -107,7 +108,7 @@ impl GcmKey {
 
 impl Drop for GcmKey {
     fn drop(&mut self) {
-        // SAFETY: initialised once, cleaned up once.
+        // SAFETY: empty or initialised, cleaned up once.
         unsafe { EVP_AEAD_CTX_cleanup(&raw mut self.0.0) };
     }
 }

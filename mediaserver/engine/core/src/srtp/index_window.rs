@@ -1,6 +1,6 @@
 //! Which packet indices of one SSRC were used: the highest and a bitmap below it.
 
-use rivulet_hot::prefetch;
+use rivulet_hot::{LargeBox, prefetch};
 
 /// How far below the highest an index is still told apart.
 pub const WINDOW: u64 = 4096;
@@ -17,12 +17,12 @@ pub enum IndexState {
 pub struct IndexWindow {
     highest: Option<u64>,
     /// One bit for each index modulo `WINDOW`.
-    bitmap: [u64; usize_of(WINDOW / 64)],
+    bitmap: LargeBox<[u64; usize_of(WINDOW / 64)]>,
 }
 
 impl Default for IndexWindow {
     fn default() -> Self {
-        Self { highest: None, bitmap: [0; usize_of(WINDOW / 64)] }
+        Self { highest: None, bitmap: LargeBox::new([0; usize_of(WINDOW / 64)]) }
     }
 }
 
@@ -30,11 +30,6 @@ impl IndexWindow {
     #[must_use]
     pub fn highest(&self) -> Option<u64> {
         self.highest
-    }
-
-    #[inline]
-    pub fn prefetch(&self) {
-        prefetch(&self.highest);
     }
 
     /// Begin to fetch where the next index is marked.

@@ -38,11 +38,6 @@ impl NonceGuard {
     }
 
     #[inline]
-    pub fn prefetch(&self) {
-        self.window.prefetch();
-    }
-
-    #[inline]
     pub fn prefetch_next(&self) {
         self.window.prefetch_next();
     }
