@@ -39,6 +39,8 @@ def _log_to_stderr(level: str) -> None:
     handler.setFormatter(_Lines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(max(logging.getLevelName(level), logging.WARNING))
+    # The kubelet asks every few seconds whether the operator is well.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     # Every watch would complain every second about an API server that is away; the lease says so once for all.
     logging.getLogger("kopf._cogs.clients.watching").setLevel(logging.CRITICAL)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -103,3 +106,17 @@ def test_a_pod_that_was_never_scheduled_or_pulled_says_why() -> None:
         parse_pod({"metadata": {"name": "p"}, "spec": spec, "status": s}).trouble for s in (unscheduled, waiting)
     ]
     assert troubles == ["0/1 nodes are available", "ErrImagePull: no such image"]
+
+
+def test_the_log_holds_no_health_checks() -> None:
+    lines = (
+        "import logging",
+        "from rivulet_operator.main import _log_to_stderr",
+        "_log_to_stderr('INFO')",
+        "logging.getLogger('aiohttp.access').info('GET /healthz')",
+        "logging.getLogger('rivulet_operator.reconcile').info('a pod was made')",
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert [json.loads(line)["message"] for line in ran.stderr.splitlines()] == ["a pod was made"]
