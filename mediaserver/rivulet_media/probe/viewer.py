@@ -25,8 +25,8 @@ _PLAUSIBLE_MS: Final = 600_000
 class Viewer:
     """Watches the tracks that a connection receives; `started` is `time.monotonic()` when the user pressed play.
 
-    `warm_up`: seconds from then on that count neither for latency nor for lip-sync: a viewer starts with the newest key
-    frame and catches up with the live edge. `playout_delay`: of a screen (seconds, see Screen), or None for none.
+    `warm_up`: seconds from then on that count neither for latency, lip-sync nor screen: a viewer starts with the newest
+    key frame and catches up with the live edge. `playout_delay`: of a screen (seconds, see Screen), or None for none.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class Viewer:
             latency = decoded * 1000 - stamp
             if abs(latency) < _PLAUSIBLE_MS:
                 self.latencies.append(latency)
-        if frame.pts is not None and self._screen is not None and is_warm:
-            self._screen.add(frame.pts / _RATES["video"], time.monotonic())
         if frame.pts is not None:
+            if self._screen is not None and is_warm:
+                self._screen.add(frame.pts / _RATES["video"], time.monotonic())
             onset = self._flashes.add(frame.pts, flashes=stamp is not None and is_flash(luma))
             if onset is not None and is_warm:
                 self._lip_sync.flash(onset)
@@ -129,7 +129,7 @@ class Viewer:
             "longest_gap_ms": round(arrivals.gap_at(now) * 1000),
             "freezes": arrivals.freezes,
             "resolution_changes": self._resolution_changes,
-            "screen": self._screen and _shown(self._screen.shown),
+            "screen": self._screen and _shown(self._screen.shown, now),
         }
 
     def _audio(self, now: float) -> dict[str, Any]:
@@ -143,8 +143,8 @@ class Viewer:
         return figures and {**figures, "late": round(sum(offsets) / len(offsets), 1)}
 
 
-def _shown(pictures: Arrivals) -> dict[str, Any]:
-    longest = round(pictures.longest_gap * 1000)
+def _shown(pictures: Arrivals, now: float) -> dict[str, Any]:
+    longest = round(pictures.gap_at(now) * 1000)
     return {"fps": round(pictures.rate(), 2), "freezes": pictures.freezes, "longest_gap_ms": longest}
 
 

@@ -39,6 +39,11 @@ def test_each_package_is_the_modules_own_or_one_that_it_imports() -> None:
     assert sorted(imported + own) == sorted(tool.package for tool in TOOLS.values())
 
 
+def test_kubernetes_is_each_of_the_programs_that_it_is_called_by() -> None:
+    names = re.findall(r'case "(\S+)":', (binaries.MODULE / "kubernetes" / "main.go").read_text())
+    assert sorted(names) == sorted(TOOLS["kubernetes"].programs[1:])
+
+
 def test_coredns_has_the_plugins_that_its_configuration_names() -> None:
     plugins = re.findall(r"coredns/plugin/(\w+)", (binaries.MODULE / "coredns" / "main.go").read_text())
     named = {
