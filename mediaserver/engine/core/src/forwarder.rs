@@ -48,6 +48,7 @@ use crate::srtp::SrtpKeys;
 use crate::stream::Stream;
 use crate::timed::Timed;
 use crate::timeline;
+use crate::turns::Turns;
 use crate::viewer::{Hopeless, Restart, Viewer};
 use mirrors::Mirrors;
 pub use mirrors::{Begun, Remote, StreamWord};
@@ -61,13 +62,13 @@ pub struct Forwarder {
     streams: Timed<Stream>,
     sources: Timed<Source>,
     viewers: Slots<Viewer>,
-    /// Viewers with something to send, in the order of their turns.
-    queue: VecDeque<ViewerId>,
+    /// Viewers with something to send.
+    turns: Turns,
     outbox: Outbox,
     pacing: Pacing,
     replay_share: ReplayShare,
     paced_until: Option<Instant>,
-    /// When viewers want a turn for a report or a replay; outdated entries are passed over.
+    /// When viewers want a turn for a replay or a probe; outdated entries are passed over.
     wake_times: BinaryHeap<Reverse<(Instant, ViewerId)>>,
     /// Room for bursts on their way from a source to its stream, and for a datagram to be opened in.
     bursts: Vec<Burst>,
@@ -95,7 +96,7 @@ impl Forwarder {
             streams: Timed::default(),
             sources: Timed::default(),
             viewers: Slots::default(),
-            queue: VecDeque::new(),
+            turns: Turns::default(),
             outbox: Outbox::default(),
             paced_until: None,
             wake_times: BinaryHeap::new(),
@@ -246,9 +247,8 @@ impl Forwarder {
             self.totals.rejected += 1;
             return;
         };
-        if outcome.more && !entry.queued {
-            entry.queued = true;
-            self.queue.push_back(viewer);
+        if outcome.more {
+            self.turns.push(viewer);
         }
         if let Some(restart) = outcome.restart {
             self.restart(viewer, restart, now);

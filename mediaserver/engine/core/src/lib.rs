@@ -42,4 +42,5 @@ pub mod tcp;
 mod timed;
 pub mod timeline;
 pub mod trace;
+mod turns;
 mod viewer;

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::border::{CodecPayload, ViewerTrack};
 use crate::mapping::{Mapping, Segment, Squeeze};
 use crate::negotiation::{Codec, Extension, ExtensionIds, Kind};
@@ -13,6 +15,7 @@ use crate::replay::{self, Replay};
 use crate::ring::{MAX_JUMP, Packet};
 use crate::rtp::{self, HeaderWriter, RtpHeader};
 use crate::source::Burst;
+use crate::srtp::Unsealed;
 
 /// Ids of the header extensions; 0: not negotiated.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,7 +101,8 @@ pub struct Outgoing {
     rtx_ssrc: Option<u32>,
     next_rtx: u64,
     payloads: Vec<CodecPayload>,
-    mid: String,
+    /// Beside the rest in memory: it is written with every packet.
+    mid: SmallVec<[u8; 16]>,
     ids: Ids,
     playout_delay: Option<[u8; 3]>,
     /// What comes next begins a new segment.
@@ -134,7 +138,7 @@ impl Outgoing {
             rtx_ssrc: track.rtx_ssrc,
             next_rtx: beginnings.rtx_number.into(),
             payloads: track.payloads,
-            mid: track.mid,
+            mid: SmallVec::from_slice(track.mid.as_bytes()),
             ids: Ids::new(&track.extensions),
             playout_delay: playout_delay.map(playout_delay_bytes),
             broken: true,
@@ -301,16 +305,16 @@ impl Outgoing {
             && (self.rtx_ssrc.is_none() || segment.rtx_payload_type.is_none())
     }
 
-    /// Write `packet` as `number`; the header's length. `stamps`: what differs from packet to packet of the session.
+    /// Begin to write `packet` as `number`. `stamps`: what differs from packet to packet of the session.
     #[allow(clippy::cast_possible_truncation)] // The low bits are the sequence number.
-    pub fn write(
+    pub fn write<'a>(
         &self,
         buffer: &mut Vec<u8>,
         segment: &Segment,
-        packet: &Packet,
+        packet: &'a Packet,
         number: u64,
         stamps: &mut Stamps,
-    ) -> usize {
+    ) -> Unsealed<'a> {
         let header = RtpHeader {
             marker: packet.marker,
             payload_type: segment.payload_type,
@@ -325,10 +329,8 @@ impl Outgoing {
         if let Some(delay) = self.playout_delay.filter(|_| packet.key_frame) {
             writer.extension(self.ids.playout_delay, &delay);
         }
-        let len = writer.end();
-        write_payload(buffer, segment, packet);
-        rtp::pad(buffer, packet.padding);
-        len
+        let header = writer.end();
+        Unsealed { header, rest: payload(buffer, segment, packet), padding: rtp::padding(packet.padding) }
     }
 
     fn longest_extension(&self, packet: &Packet) -> usize {
@@ -359,7 +361,7 @@ impl Outgoing {
     }
 
     fn write_session(&self, writer: &mut HeaderWriter<'_>, stamps: &mut Stamps) {
-        writer.extension(self.ids.mid, self.mid.as_bytes());
+        writer.extension(self.ids.mid, &self.mid);
         if self.ids.transport_cc != 0 {
             writer.extension(self.ids.transport_cc, &stamps.transport_cc.to_be_bytes());
             stamps.transport_cc = stamps.transport_cc.wrapping_add(1);
@@ -369,16 +371,16 @@ impl Outgoing {
         }
     }
 
-    /// Write `packet`, first sent as `number`, as a repair (RFC 4588, 4): (header's length, extended number). None: no RTX here.
+    /// Begin to write `packet`, first sent as `number`, as a repair (RFC 4588, 4): it and its own extended number. None: no RTX here.
     #[allow(clippy::cast_possible_truncation)] // The low bits are the sequence number.
-    pub fn write_rtx(
+    pub fn write_rtx<'a>(
         &mut self,
         buffer: &mut Vec<u8>,
         segment: &Segment,
-        packet: &Packet,
+        packet: &'a Packet,
         number: u64,
         stamps: &mut Stamps,
-    ) -> Option<(usize, u64)> {
+    ) -> Option<(Unsealed<'a>, u64)> {
         let (ssrc, payload_type) = (self.rtx_ssrc?, segment.rtx_payload_type?);
         let own_number = self.next_rtx;
         self.next_rtx += 1;
@@ -393,10 +395,9 @@ impl Outgoing {
         let mut writer = HeaderWriter::begin(buffer, header, self.longest_extension(packet));
         self.write_session(&mut writer, stamps);
         self.write_passing(&mut writer, segment, packet);
-        let len = writer.end();
+        let header = writer.end();
         buffer.extend_from_slice(&(number as u16).to_be_bytes());
-        write_payload(buffer, segment, packet);
-        Some((len, own_number))
+        Some((Unsealed { header, rest: payload(buffer, segment, packet), padding: &[] }, own_number))
     }
 }
 
@@ -404,13 +405,13 @@ fn picture_of(packet: &Packet) -> Option<Picture> {
     Picture::of(packet.picture, &packet.payload, packet.extensions.dependency_descriptor.as_deref())
 }
 
-/// The payload, its picture counted as the viewer counts.
-fn write_payload(buffer: &mut Vec<u8>, segment: &Segment, packet: &Packet) {
+/// The payload, its picture counted as the viewer counts: where that changes something it is written, else nothing is.
+fn payload<'a>(buffer: &mut Vec<u8>, segment: &Segment, packet: &'a Packet) -> &'a [u8] {
+    let Some(place) = packet.picture.filter(|_| segment.pictures != Shift::default()) else { return &packet.payload };
     let start = buffer.len();
     buffer.extend_from_slice(&packet.payload);
-    if let Some(place) = packet.picture {
-        place.shift(segment.pictures, &mut buffer[start..]);
-    }
+    place.shift(segment.pictures, &mut buffer[start..]);
+    &[]
 }
 
 /// 12 bits each, in units of 10 ms.

@@ -20,11 +20,6 @@ impl ReportSchedule {
     }
 
     #[must_use]
-    pub fn next(&self) -> Option<Instant> {
-        self.next
-    }
-
-    #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
         self.next.is_some_and(|next| next <= now)
     }

@@ -166,12 +166,21 @@ impl<'a> HeaderWriter<'a> {
     }
 }
 
-/// Append RTP padding of `len` bytes (RFC 3550, 5.1).
-pub fn pad(buffer: &mut Vec<u8>, len: u8) {
-    if len > 0 {
-        buffer.resize(buffer.len() + usize::from(len) - 1, 0);
-        buffer.push(len);
-    }
+/// RTP padding of `len` bytes (RFC 3550, 5.1): zeroes, and last how many bytes there are.
+#[must_use]
+pub fn padding(len: u8) -> &'static [u8] {
+    /// For each length its last byte behind as many zeroes as the longest needs.
+    static LADDER: [[u8; 255]; 256] = {
+        let mut ladder = [[0; 255]; 256];
+        let mut len = 1;
+        while len < 256 {
+            ladder[len][len - 1] = len as u8;
+            len += 1;
+        }
+        ladder
+    };
+    let len = usize::from(len);
+    &LADDER[len][..len]
 }
 
 #[cfg(test)]
@@ -198,7 +207,7 @@ mod tests {
             let len = writer.end();
             assert_eq!(packet.len(), len, "{name}");
             packet.extend_from_slice(b"payload");
-            pad(&mut packet, 3);
+            packet.extend_from_slice(padding(3));
             let view = RtpView::parse(&packet).unwrap();
             assert_eq!((view.payload, view.padding, view.marker), (&b"payload"[..], 3, true), "{name}");
             assert_eq!((view.payload_type, view.sequence, view.timestamp, view.ssrc), (96, 7, 9, 11), "{name}");

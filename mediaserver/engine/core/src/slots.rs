@@ -9,6 +9,14 @@ pub struct Id {
     generation: u32,
 }
 
+impl Id {
+    /// Small, and another's once this one is gone.
+    #[must_use]
+    pub(crate) const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     entries: Vec<(u32, Option<T>)>,

@@ -60,6 +60,8 @@ pub struct Source {
     pub silent: bool,
     /// None: its packets come to this thread.
     pub mirrors: Option<Remote>,
+    /// Sounds that came while a frame was being gathered. They leave with it: for many viewers a message of their own costs as much as a frame.
+    sounds: Vec<Burst>,
     counters: SourceStats,
     last_video: Option<Instant>,
     last_learnt: Option<Instant>,
@@ -87,6 +89,7 @@ impl Source {
             last_packet: None,
             silent: false,
             mirrors: None,
+            sounds: Vec::new(),
             counters: SourceStats::default(),
             last_video: None,
             last_learnt: None,
@@ -122,6 +125,7 @@ impl Source {
                 self.emit(id, track, held, now.0, out);
             }
         }
+        self.release_sounds(now.0, out);
         noticed
     }
 
@@ -139,6 +143,15 @@ impl Source {
             let held = self.tracks[track].expired(now, all);
             self.emit(id, track, held, now, out);
         }
+        self.release_sounds(now, out);
+    }
+
+    /// Unless there is a frame that they can leave with.
+    fn release_sounds(&mut self, now: Instant, out: &mut Vec<Burst>) {
+        let left = out.last().is_some_and(|burst| burst.kind == Kind::Video);
+        if left || !self.tracks.iter().any(|track| track.deadline().is_some()) {
+            out.extend(self.sounds.drain(..).map(|sound| Burst { emitted: now, ..sound }));
+        }
     }
 
     fn emit(&mut self, id: SourceId, track: usize, held: Vec<Packet>, now: Instant, out: &mut Vec<Burst>) {
@@ -149,7 +162,8 @@ impl Source {
         if starts_key_frame {
             self.note_key_frame(track, now);
         }
-        out.push(Burst {
+        let leaves = if kind == Kind::Audio { &mut self.sounds } else { out };
+        leaves.push(Burst {
             source: id,
             track,
             ordinal,

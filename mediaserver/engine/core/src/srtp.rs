@@ -69,6 +69,24 @@ impl SrtpKeys {
     }
 }
 
+/// An RTP packet that begins at the end of a buffer and is to be sealed there.
+#[derive(Debug, Clone, Copy)]
+pub struct Unsealed<'a> {
+    /// Bytes of its header, with which it begins.
+    pub header: usize,
+    /// Its last part but for the padding, where that is not in the buffer: it is encrypted on its way there.
+    pub rest: &'a [u8],
+    pub padding: &'a [u8],
+}
+
+impl Unsealed<'_> {
+    /// All of the packet is in the buffer.
+    #[must_use]
+    pub const fn whole(header: usize) -> Self {
+        Self { header, rest: &[], padding: &[] }
+    }
+}
+
 /// Seals everything of one session: there is one per key, and it hands out no nonce twice.
 pub struct Sealer {
     rtp: Cipher,
@@ -115,23 +133,24 @@ impl Sealer {
         self.guards.iter().any(|(known, guard)| *known == ssrc && guard.knows(index))
     }
 
-    /// Seal the RTP packet `buffer[start..]`, whose header has `header` bytes. False: the index may not be used, and the
-    /// packet is taken off the buffer.
+    /// Seal the RTP packet `buffer[start..]`, of which `unsealed` tells the rest. False: the index may not be used, and the packet is taken
+    /// off the buffer.
     #[must_use]
     pub fn seal_rtp(
         &mut self,
         buffer: &mut Vec<u8>,
         start: usize,
-        header: usize,
+        unsealed: Unsealed<'_>,
         index: u64,
         index_use: IndexUse,
     ) -> bool {
         let Some(ssrc) = ssrc_at(&buffer[start..], 8) else { return false };
-        if !guard(&mut self.guards, ssrc).admit(index, index_use, &buffer[start..]) {
+        let Unsealed { header, rest, padding } = unsealed;
+        if !guard(&mut self.guards, ssrc).admit(index, index_use, [&buffer[start..], rest, padding]) {
             buffer.truncate(start);
             return false;
         }
-        self.rtp.seal_rtp(buffer, start, header, ssrc, index);
+        self.rtp.seal_rtp(buffer, (start, header), (rest, padding), ssrc, index);
         true
     }
 

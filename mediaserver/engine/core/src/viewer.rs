@@ -43,8 +43,6 @@ pub struct Viewer {
     pub stream: Id,
     pub relay: bool,
     pub destination: Option<SocketAddr>,
-    /// Whether it stands in the queue of those with something to send.
-    pub queued: bool,
     /// Its entry among the timers; others are outdated.
     pub timed_for: Option<Instant>,
     pub reports: ReportSchedule,
@@ -52,7 +50,8 @@ pub struct Viewer {
     /// Beside the viewer in memory, for they are read at every turn.
     tracks: SmallVec<[Outgoing; 2]>,
     sealer: Sealer,
-    opener: Opener,
+    /// Away from what every turn reads.
+    opener: Box<Opener>,
     repairs: Repairs,
     /// Its connection takes no video just now; what is to come waits in the log.
     held: bool,
@@ -126,13 +125,12 @@ impl Viewer {
             stream,
             relay: spec.relay,
             destination: None,
-            queued: false,
             timed_for: None,
             reports: ReportSchedule::default(),
             cname: spec.cname,
             tracks: tracks.collect(),
             sealer: Sealer::new(keys),
-            opener: Opener::new(keys),
+            opener: Box::new(Opener::new(keys)),
             repairs: Repairs::default(),
             held: false,
             cursor: 0,
@@ -181,7 +179,7 @@ impl Viewer {
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         let replay = self.replay.as_ref().filter(|_| !self.held).map(|replay| replay.due);
-        self.reports.next().into_iter().chain(replay).chain(self.layers.probe).min()
+        replay.into_iter().chain(self.layers.probe).min()
     }
 
     /// Seal what is due: repairs, one burst, reports.
@@ -210,7 +208,8 @@ impl Viewer {
         if !turn.behind {
             self.send_probe(destination, turn);
         }
-        if self.reports.is_due(turn.now) {
+        // Only with media: they tell of it, and a turn of their own would cost as much as a frame.
+        if self.last_sent == Some(turn.now) && self.reports.is_due(turn.now) {
             self.send_report(destination, turn);
         }
         let replay_is_due = self.replay.as_ref().is_some_and(|replay| replay.due <= turn.now && !turn.behind);
@@ -349,8 +348,8 @@ impl Viewer {
     /// Append a packet of the live stream to the arena. False: it has been sent before.
     fn seal(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
         let start = outbox.bytes.len();
-        let header = self.tracks[at].write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
-        let sealed = self.sealer.seal_rtp(&mut outbox.bytes, start, header, number, IndexUse::First);
+        let unsealed = self.tracks[at].write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
+        let sealed = self.sealer.seal_rtp(&mut outbox.bytes, start, unsealed, number, IndexUse::First);
         if sealed {
             self.stats.packets += 1;
             self.stats.bytes += (outbox.bytes.len() - start) as u64;
@@ -383,23 +382,23 @@ impl Viewer {
     fn seal_repair(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
         let start = outbox.bytes.len();
         let track = &mut self.tracks[at];
-        if let Some((header, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.stamps) {
-            return self.sealer.seal_rtp(&mut outbox.bytes, start, header, own, IndexUse::First);
+        if let Some((unsealed, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.stamps) {
+            return self.sealer.seal_rtp(&mut outbox.bytes, start, unsealed, own, IndexUse::First);
         }
         if !track.repeats_plainly(segment) {
             return false;
         }
         let again = self.sealer.was_sealed(track.ssrc, number);
-        let header = track.write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
+        let unsealed = track.write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
         let index_use = if again { IndexUse::Again } else { IndexUse::First };
-        self.sealer.seal_rtp(&mut outbox.bytes, start, header, number, index_use)
+        self.sealer.seal_rtp(&mut outbox.bytes, start, unsealed, number, index_use)
     }
 
     /// Sender reports of all tracks that play, and their common name, in one compound packet.
     fn send_report(&mut self, destination: SocketAddr, turn: &mut Turn<'_>) {
         self.reports.sent(turn.now);
         let start = turn.outbox.bytes.len();
-        let mut ssrcs = Vec::with_capacity(self.tracks.len());
+        let mut ssrcs = SmallVec::<[u32; 4]>::new();
         for track in &self.tracks {
             if let Some(timestamp) = report_timestamp(track, turn) {
                 let (packets, bytes) = (track.packets, track.payload_bytes);
@@ -428,9 +427,7 @@ impl Viewer {
 
     fn send_rtcp(&mut self, start: usize, destination: SocketAddr, id: ViewerId, outbox: &mut Outbox) {
         if self.sealer.seal_rtcp(&mut outbox.bytes, start) {
-            outbox.close_run();
             outbox.commit(id, destination, start);
-            outbox.close_run();
         }
     }
 

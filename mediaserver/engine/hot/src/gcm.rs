@@ -73,6 +73,41 @@ impl GcmKey {
         (done == 1 && tag_len == TAG).then(|| unsafe { tag.assume_init() })
     }
 
+    /// Append `body` and after it `tail`, encrypted, and the tag; `buffer[aad..]` as it stands is authenticated with them. What is sent to many
+    /// is not copied for each before it is encrypted. False: that is longer than AES-GCM allows; nothing is appended.
+    #[must_use]
+    pub fn seal_onto(&self, nonce: &[u8; 12], buffer: &mut Vec<u8>, aad: usize, body: &[u8], tail: &[u8]) -> bool {
+        let (start, rest) = (buffer.len(), tail.len() + TAG);
+        buffer.reserve(body.len() + rest);
+        let aad_len = buffer[aad..].len();
+        let (at, mut written) = (buffer.as_mut_ptr(), 0);
+        // SAFETY: the context is initialised; `body`, `tail` and `nonce` come with their lengths and are not part of `buffer`, which is
+        // borrowed mutably; it has `aad_len` bytes from `aad` on, and room for `body` and for `rest` behind its end.
+        let done = unsafe {
+            EVP_AEAD_CTX_seal_scatter(
+                self.context(),
+                at.add(start),
+                at.add(start + body.len()),
+                &raw mut written,
+                rest,
+                nonce.as_ptr(),
+                nonce.len(),
+                body.as_ptr(),
+                body.len(),
+                tail.as_ptr(),
+                tail.len(),
+                at.add(aad),
+                aad_len,
+            )
+        };
+        let sealed = done == 1 && written == rest;
+        if sealed {
+            // SAFETY: the call wrote `body.len()` bytes behind the end and `rest` after those.
+            unsafe { buffer.set_len(start + body.len() + rest) };
+        }
+        sealed
+    }
+
     /// Decrypt `body` in place. None: it is not authentic, and what it holds now means nothing.
     #[must_use]
     pub fn open(&self, nonce: &[u8; 12], aad: &[u8], body: &mut [u8], tag: &[u8; TAG]) -> Option<()> {
@@ -169,6 +204,26 @@ mod tests {
                 other[at] ^= 128;
                 assert_eq!(open(&NONCE, b"header", &sealed, &other), None, "byte {at} of the tag");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_onto_a_buffer_is_what_is_sealed_in_place() {
+        let key = GcmKey::new(&[4; 32]).unwrap();
+        let plain: Vec<u8> = (0..=255).cycle().take(1_300).collect();
+        for (body, tail) in [(0, 0), (0, 3), (1, 0), (16, 8), (17, 1), (1_000, 0), (1_031, 7), (1_200, 8)] {
+            let mut expected = plain[..body + tail].to_vec();
+            let tag = key.seal(&NONCE, b"header", &mut expected).unwrap();
+            let mut buffer = b"before it header"[..].to_vec();
+            let (body, tail) = plain[..body + tail].split_at(body);
+            assert!(key.seal_onto(&NONCE, &mut buffer, 10, body, tail));
+            assert_eq!(
+                buffer,
+                [&b"before it header"[..], &expected, &tag].concat(),
+                "{} and {}",
+                body.len(),
+                tail.len()
+            );
         }
     }
 

@@ -14,6 +14,7 @@ use rivulet_core::egress::{Egress, Flow, Message};
 use rivulet_core::node::{Node, SessionId, Socket, Transmit};
 use rivulet_core::tcp::{self, Lane};
 use rivulet_udp::{Outgoing, Poller, Receiver, SendCounters, Sender, Waker, connect};
+use smallvec::SmallVec;
 
 use crate::connections::Connections;
 use crate::dialling::Dialling;
@@ -382,7 +383,7 @@ impl SocketEgress<'_> {
         if self.rest.is_some() {
             return 0;
         }
-        let outgoing: Vec<Outgoing<'_>> = messages
+        let outgoing: SmallVec<[Outgoing<'_>; BATCH]> = messages
             .iter()
             .map(|m| Outgoing {
                 to: m.destination,

@@ -8,6 +8,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::address::RawAddress;
 use crate::socket::same_family;
 
@@ -66,6 +68,9 @@ struct Piece {
     segmented: bool,
 }
 
+/// On the stack: the heap's own lists have long left the caches when a batch is sent.
+type Batch<T> = SmallVec<[T; BATCH]>;
+
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
@@ -78,7 +83,8 @@ impl Sender {
         };
         let mut progress = Progress::default();
         while progress.messages < outgoing.len() && !progress.blocked {
-            let pieces = self.cut(outgoing, &progress, now);
+            let mut pieces = SmallVec::new();
+            self.cut(outgoing, &progress, now, &mut pieces);
             match self.call(socket, local, outgoing, &pieces) {
                 Ok(taken) => advance(&mut progress, outgoing, &pieces[..taken]),
                 Err(error) => self.refused(&mut progress, outgoing, &pieces[0], &error, now),
@@ -88,15 +94,14 @@ impl Sender {
     }
 
     /// The next batch of kernel messages.
-    fn cut(&mut self, outgoing: &[Outgoing<'_>], from: &Progress, now: Instant) -> Vec<Piece> {
-        let mut pieces = Vec::with_capacity(BATCH);
+    fn cut(&mut self, outgoing: &[Outgoing<'_>], from: &Progress, now: Instant, pieces: &mut Batch<Piece>) {
         let mut offset = from.bytes_of_next;
         for (message, out) in outgoing.iter().enumerate().skip(from.messages) {
             let segment = out.segment.max(1);
             let most = if self.segments_to(out.to, now) { MAX_SEGMENTS.min(MAX_MESSAGE / segment).max(1) } else { 1 };
             loop {
                 if pieces.len() == BATCH {
-                    return pieces;
+                    return;
                 }
                 let length = (out.bytes.len() - offset).min(most * segment);
                 pieces.push(Piece { message, offset, length, segmented: length > segment });
@@ -107,7 +112,6 @@ impl Sender {
             }
             offset = 0;
         }
-        pieces
     }
 
     fn segments_to(&mut self, to: SocketAddr, now: Instant) -> bool {
@@ -128,13 +132,17 @@ impl Sender {
         outgoing: &[Outgoing<'_>],
         pieces: &[Piece],
     ) -> io::Result<usize> {
-        let mut addresses: Vec<RawAddress> =
-            pieces.iter().map(|p| RawAddress::new(same_family(local, outgoing[p.message].to))).collect();
-        let mut vectors: Vec<libc::iovec> = pieces.iter().map(|p| vector(outgoing, p)).collect();
-        let mut controls: Vec<Control> = pieces.iter().map(|p| control(outgoing[p.message].segment)).collect();
-        let mut headers: Vec<libc::mmsghdr> = (0..pieces.len())
-            .map(|i| header(&mut addresses[i], &mut vectors[i], pieces[i].segmented.then_some(&mut controls[i])))
-            .collect();
+        let mut addresses = Batch::<RawAddress>::new();
+        let mut vectors = Batch::<libc::iovec>::new();
+        let mut controls = Batch::<Control>::new();
+        let mut headers = Batch::<libc::mmsghdr>::new();
+        addresses.extend(pieces.iter().map(|p| RawAddress::new(same_family(local, outgoing[p.message].to))));
+        vectors.extend(pieces.iter().map(|p| vector(outgoing, p)));
+        controls.extend(pieces.iter().map(|p| control(outgoing[p.message].segment)));
+        headers.extend(
+            (0..pieces.len())
+                .map(|i| header(&mut addresses[i], &mut vectors[i], pieces[i].segmented.then_some(&mut controls[i]))),
+        );
         let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
         self.counters.calls += 1;
         // SAFETY: every header points into `addresses`, `vectors`, `controls` and the borrowed bytes; all outlive the call.
@@ -271,7 +279,8 @@ mod tests {
         advance(&mut progress, &[out], &pieces);
         assert_eq!(progress, Progress { messages: 0, bytes_of_next: 100, blocked: false });
         let mut sender = Sender::default();
-        let rest = sender.cut(&[out], &progress, Instant::now());
+        let mut rest = SmallVec::new();
+        sender.cut(&[out], &progress, Instant::now(), &mut rest);
         assert_eq!((rest[0].offset, rest[0].length), (100, 150));
         drop(from);
     }

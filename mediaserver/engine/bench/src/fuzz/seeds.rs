@@ -110,7 +110,7 @@ fn rtp_packet(payload_type: u8, number: u16, extensions: &[(u8, &[u8])], padding
     }
     let _ = writer.end();
     packet.extend_from_slice(payload);
-    rtp::pad(&mut packet, padding);
+    packet.extend_from_slice(rtp::padding(padding));
     packet
 }
 

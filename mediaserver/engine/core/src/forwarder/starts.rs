@@ -57,10 +57,7 @@ impl Forwarder {
         let Some(speed) = self.replay_share.take(&backlog, now) else { return false };
         let Some(viewer) = self.viewers.get_mut(id.0) else { return false };
         viewer.start_replay(&backlog, speed, resumes, now);
-        if !viewer.queued {
-            viewer.queued = true;
-            self.queue.push_back(id);
-        }
+        self.turns.push(id);
         true
     }
 

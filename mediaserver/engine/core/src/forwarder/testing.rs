@@ -292,6 +292,7 @@ impl World {
     /// Let time pass, with everything that is due in it.
     pub fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
+        self.settle();
         while let Some(next) = self.forwarder.next_deadline().filter(|next| *next <= end && self.now <= end) {
             self.now = self.now.max(next);
             let before = self.forwarder.next_deadline();

@@ -69,10 +69,7 @@ impl Forwarder {
                 continue;
             };
             viewer.timed_for = None;
-            if viewer.destination.is_some() && !viewer.queued {
-                viewer.queued = true;
-                self.queue.push_back(id);
-            }
+            self.turns.push(id);
         }
     }
 
@@ -93,11 +90,9 @@ impl Forwarder {
             let (id, now) = (source.stream, burst.emitted);
             let waits = self.mirrors.hand_on(&burst, source, &stream.name);
             for id in stream.turns() {
-                let idle = |viewer: &&mut Viewer| !viewer.queued && viewer.destination.is_some();
-                let stirred = |viewer: &&mut Viewer| viewer.is_stirred_by(&burst);
-                if let Some(viewer) = self.viewers.get_mut(id.0).filter(idle).filter(stirred) {
-                    viewer.queued = true;
-                    self.queue.push_back(id);
+                let stirs = |viewer: &Viewer| viewer.is_stirred_by(&burst);
+                if burst.rid.is_none() || self.viewers.get(id.0).is_some_and(stirs) {
+                    self.turns.push(id);
                 }
             }
             let track = burst.track;

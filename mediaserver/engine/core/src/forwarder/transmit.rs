@@ -25,12 +25,12 @@ impl Forwarder {
         }
         let ntp = timeline::ntp(self.clock, now);
         self.paced_until = None;
-        while let Some(&id) = self.queue.front() {
+        while let Some(id) = self.turns.after(0) {
             if let Some(until) = self.hold(id, now) {
                 self.paced_until = Some(until);
                 break;
             }
-            self.queue.pop_front();
+            self.turns.pop();
             self.fetch_ahead();
             let connection = self.connection_of(id);
             self.take_turn(id, (now, ntp), connection.is_some_and(|connection| egress.is_behind(connection)));
@@ -49,7 +49,7 @@ impl Forwarder {
 
     /// Have what the next turns read on its way from memory.
     fn fetch_ahead(&self) {
-        let [viewer, keys, marks] = FETCHED_BEFORE.map(|turns| self.queue.get(turns - 1));
+        let [viewer, keys, marks] = FETCHED_BEFORE.map(|turns| self.turns.after(turns - 1));
         if let Some(id) = viewer {
             self.viewers.prefetch(id.0);
         }
@@ -74,10 +74,7 @@ impl Forwarder {
 
     /// The viewer's connection takes video again.
     pub fn on_writable(&mut self, viewer: ViewerId) {
-        if let Some(entry) = self.viewers.get_mut(viewer.0).filter(|entry| !entry.queued) {
-            entry.queued = true;
-            self.queue.push_back(viewer);
-        }
+        self.turns.push(viewer);
     }
 
     /// What the viewer's connection had not taken in time was dropped.
@@ -100,8 +97,7 @@ impl Forwarder {
         let Some(viewer) = self.viewers.get_mut(id.0) else { return };
         self.pacing.sent(self.outbox.bytes.len() - before, now);
         if outcome.more {
-            viewer.queued = true;
-            self.queue.push_back(id);
+            self.turns.push(id);
         }
         if let Some(next) = viewer.next_timer().filter(|next| viewer.timed_for.is_none_or(|timed| *next < timed)) {
             viewer.timed_for = Some(next);
@@ -128,7 +124,6 @@ impl Forwarder {
         action: impl FnOnce(&mut Viewer, &mut Turn<'_>) -> Outcome,
     ) -> Option<Outcome> {
         let viewer = self.viewers.get_mut(id.0)?;
-        viewer.queued = false;
         let stream = self.streams.get(viewer.stream)?;
         let (outbox, config) = (&mut self.outbox, &self.config);
         let mut turn = Turn { id, stream, sources: &self.sources, outbox, config, now, ntp, behind: false };

@@ -16,7 +16,7 @@ use crate::receive::{Received, Receiver};
 use crate::refragment::{self, Refragmenter};
 use crate::rtp::header_len;
 use crate::session::is_rtp;
-use crate::srtp::{IndexUse, Sealer, nearest};
+use crate::srtp::{IndexUse, Sealer, Unsealed, nearest};
 
 /// What a socket takes.
 const LARGEST: usize = 2048;
@@ -116,7 +116,7 @@ fn sealed(sealer: &mut Sealer, highest: &mut HashMap<u32, u64>, packet: &[u8]) -
     let known = highest.entry(ssrc).or_insert(sequence.into());
     let index = nearest(*known, sequence);
     *known = index.max(*known);
-    sealer.seal_rtp(&mut packet, 0, header, index, IndexUse::First).then_some(packet)
+    sealer.seal_rtp(&mut packet, 0, Unsealed::whole(header), index, IndexUse::First).then_some(packet)
 }
 
 /// No packet goes on twice, and what is sent back is little.

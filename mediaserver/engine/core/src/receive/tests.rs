@@ -8,7 +8,7 @@ use crate::negotiation::{Codec, ExtensionIds, Format, Kind, NegotiatedPayload, P
 use crate::random::Random;
 use crate::rtcp::{ReportBlock, SenderReport};
 use crate::rtp::{HeaderWriter, RtpHeader};
-use crate::srtp::{IndexUse, SrtpProfile};
+use crate::srtp::{IndexUse, SrtpProfile, Unsealed};
 
 const AUDIO: usize = 0;
 const VIDEO: usize = 1;
@@ -110,7 +110,7 @@ impl World {
         writer.extension(4, mid.unwrap_or_default().as_bytes());
         let header = writer.end();
         packet.extend_from_slice(payload);
-        assert!(self.sealer.seal_rtp(&mut packet, 0, header, number, IndexUse::First));
+        assert!(self.sealer.seal_rtp(&mut packet, 0, Unsealed::whole(header), number, IndexUse::First));
         packet
     }
 
@@ -419,7 +419,7 @@ fn any_authentic_bytes_are_survived() {
             let index = u64::from(u16::from_be_bytes([packet[2], packet[3]]));
             // A sequence number twice is the guard's business, not ours.
             if world.sealer.was_sealed(round % 40, index)
-                || !world.sealer.seal_rtp(&mut packet, 0, header, index, IndexUse::First)
+                || !world.sealer.seal_rtp(&mut packet, 0, Unsealed::whole(header), index, IndexUse::First)
             {
                 continue;
             }

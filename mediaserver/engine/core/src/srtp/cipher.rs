@@ -69,15 +69,29 @@ impl Cipher {
         }
     }
 
-    /// Seal `buffer[start..]`, header of `header` bytes first, and append the tag.
-    pub fn seal_rtp(&self, buffer: &mut Vec<u8>, start: usize, header: usize, ssrc: u32, index: u64) {
+    /// Seal the packet that is `buffer[start..]`, header of `header` bytes first, and `rest` and `padding` after it; append those and the tag.
+    pub fn seal_rtp(
+        &self,
+        buffer: &mut Vec<u8>,
+        (start, header): (usize, usize),
+        (rest, padding): (&[u8], &[u8]),
+        ssrc: u32,
+        index: u64,
+    ) {
+        let in_parts = buffer.len() == start + header;
         match self {
+            Self::Gcm { key, salt } if in_parts => {
+                let sealed = key.seal_onto(&gcm_nonce(salt, ssrc, index), buffer, start, rest, padding);
+                assert!(sealed, "a packet's length");
+            }
             Self::Gcm { key, salt } => {
+                append(buffer, rest, padding);
                 let (head, body) = buffer[start..].split_at_mut(header);
                 let tag = key.seal(&gcm_nonce(salt, ssrc, index), head, body).expect("a packet's length");
                 buffer.extend_from_slice(&tag);
             }
             Self::Cm(keys) => {
+                append(buffer, rest, padding);
                 let CounterMode { key, mac, salt } = &**keys;
                 encrypt_cm(key, cm_iv(salt, ssrc, index), &mut buffer[start + header..]);
                 let tag = rtp_tag(mac, &buffer[start..], index);
@@ -157,6 +171,11 @@ impl Cipher {
         }
         Some(plain_len)
     }
+}
+
+fn append(buffer: &mut Vec<u8>, rest: &[u8], padding: &[u8]) {
+    buffer.extend_from_slice(rest);
+    buffer.extend_from_slice(padding);
 }
 
 /// AES counter mode makes session keys from master keys (RFC 3711, 4.3.3; key derivation rate 0).

@@ -20,12 +20,12 @@ pub struct NonceGuard {
 }
 
 impl NonceGuard {
-    /// Whether `plain` may be sealed under `index`; notes it when so.
+    /// Whether `plain`, in parts, may be sealed under `index`; notes it when so.
     ///
     /// # Panics
     /// In debug builds, when the index was sealed with other bytes.
     #[must_use]
-    pub fn admit(&mut self, index: u64, index_use: IndexUse, plain: &[u8]) -> bool {
+    pub fn admit(&mut self, index: u64, index_use: IndexUse, plain: [&[u8]; 3]) -> bool {
         let admitted = match index_use {
             IndexUse::First => self.window.state(index) == IndexState::Fresh,
             IndexUse::Again => self.window.state(index) == IndexState::Used,
@@ -48,10 +48,10 @@ impl NonceGuard {
     }
 
     #[cfg(debug_assertions)]
-    fn check(&mut self, index: u64, plain: &[u8]) {
-        use std::hash::{DefaultHasher, Hash, Hasher};
+    fn check(&mut self, index: u64, plain: [&[u8]; 3]) {
+        use std::hash::{DefaultHasher, Hasher};
         let mut hasher = DefaultHasher::new();
-        plain.hash(&mut hasher);
+        hasher.write(&plain.concat());
         let hash = hasher.finish();
         let known = *self.hashes.entry(index).or_insert(hash);
         assert_eq!(known, hash, "two byte strings under index {index}");
@@ -59,7 +59,7 @@ impl NonceGuard {
 
     #[cfg(not(debug_assertions))]
     #[allow(clippy::unused_self)] // The same shape as in debug builds.
-    fn check(&self, _index: u64, _plain: &[u8]) {}
+    fn check(&self, _index: u64, _plain: [&[u8]; 3]) {}
 }
 
 #[cfg(test)]
@@ -69,10 +69,10 @@ mod tests {
     #[test]
     fn an_index_is_admitted_once_and_again_only_on_purpose() {
         let mut guard = NonceGuard::default();
-        assert!(!guard.admit(9, IndexUse::Again, b"a"));
-        assert!(guard.admit(9, IndexUse::First, b"a"));
-        assert!(!guard.admit(9, IndexUse::First, b"b"));
-        assert!(guard.admit(9, IndexUse::Again, b"a"));
+        assert!(!guard.admit(9, IndexUse::Again, [b"a", b"", b""]));
+        assert!(guard.admit(9, IndexUse::First, [b"a", b"", b""]));
+        assert!(!guard.admit(9, IndexUse::First, [b"b", b"", b""]));
+        assert!(guard.admit(9, IndexUse::Again, [b"a", b"", b""]));
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
     #[should_panic(expected = "two byte strings")]
     fn other_bytes_under_one_index_panic_in_debug_builds() {
         let mut guard = NonceGuard::default();
-        assert!(guard.admit(9, IndexUse::First, b"a"));
-        let _ = guard.admit(9, IndexUse::Again, b"b");
+        assert!(guard.admit(9, IndexUse::First, [b"a", b"", b""]));
+        let _ = guard.admit(9, IndexUse::Again, [b"b", b"", b""]);
     }
 }

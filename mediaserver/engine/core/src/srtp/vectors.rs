@@ -3,7 +3,7 @@
 use rivulet_hot::GcmKey;
 
 use super::cipher::{Cipher, derive_key};
-use super::{IndexUse, MasterKey, Opener, Sealer, SrtpKeys, SrtpProfile};
+use super::{IndexUse, MasterKey, Opener, Sealer, SrtpKeys, SrtpProfile, Unsealed};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
@@ -30,7 +30,7 @@ fn session_keys_are_those_of_rfc_3711_b3() {
 fn aes_cm_with_hmac_sha1_seals_the_packet_that_libsrtp_tests_with() {
     let cipher = Cipher::for_rtp(SrtpProfile::Aes128CmSha1_80, &rfc3711_master());
     let mut packet = hex("800f1234 decafbad cafebabe abababab abababab abababab abababab");
-    cipher.seal_rtp(&mut packet, 0, 12, 0xcafe_babe, 0x1234);
+    cipher.seal_rtp(&mut packet, (0, 12), (&[], &[]), 0xcafe_babe, 0x1234);
     let sealed = "800f1234 decafbad cafebabe 4e55dc4c e79978d8 8ca4d215 949d2402 b78d6acc 99ea179b 8dbb";
     assert_eq!(packet, hex(sealed));
 }
@@ -55,7 +55,7 @@ fn aes_gcm_seals_the_rtp_packets_of_rfc_7714() {
     ];
     for (cipher, sealed) in table {
         let mut packet = hex(PLAIN_RTP);
-        cipher.seal_rtp(&mut packet, 0, 12, 0x5501_a0b2, 0xf17b);
+        cipher.seal_rtp(&mut packet, (0, 12), (&[], &[]), 0x5501_a0b2, 0xf17b);
         assert_eq!(packet[12..], hex(sealed));
         let len = cipher.open_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b).unwrap();
         assert_eq!(packet[..len], hex(PLAIN_RTP));
@@ -96,7 +96,7 @@ fn what_is_sealed_opens_once_over_the_wrap_and_not_when_changed() {
             let mut packet = hex(PLAIN_RTP);
             packet[2..4].copy_from_slice(&index.to_be_bytes()[6..]);
             let plain = packet.clone();
-            assert!(sender.seal_rtp(&mut packet, 0, 12, index, IndexUse::First));
+            assert!(sender.seal_rtp(&mut packet, 0, Unsealed::whole(12), index, IndexUse::First));
             let sealed = packet.clone();
             let mut changed = packet.clone();
             changed[20] ^= 1;
@@ -105,8 +105,8 @@ fn what_is_sealed_opens_once_over_the_wrap_and_not_when_changed() {
             assert_eq!(packet[..plain.len()], plain);
             assert_eq!(opener.open_rtp(&mut sealed.clone()), None, "{profile:?}: a replay");
             let mut again = plain.clone();
-            assert!(!sender.seal_rtp(&mut again, 0, 12, index, IndexUse::First));
-            assert!(sender.seal_rtp(&mut { plain.clone() }, 0, 12, index, IndexUse::Again));
+            assert!(!sender.seal_rtp(&mut again, 0, Unsealed::whole(12), index, IndexUse::First));
+            assert!(sender.seal_rtp(&mut { plain.clone() }, 0, Unsealed::whole(12), index, IndexUse::Again));
         }
     }
 }

@@ -52,8 +52,9 @@ pub struct Layers {
     pub playing: Option<Playing>,
     /// To be gone on with at its next key frame.
     pub target: Option<usize>,
-    policy: LayerPolicy,
-    path: RembAndLoss,
+    /// Away from what every turn reads.
+    policy: Box<LayerPolicy>,
+    path: Box<RembAndLoss>,
     estimate: Option<u64>,
     choices: Vec<Choice>,
     reviewed: Option<Instant>,
@@ -136,11 +137,10 @@ impl Viewer {
         heard.then_some(at)
     }
 
-    /// Whether the burst is a reason to take a turn.
+    /// Whether the burst of a layer is a reason to take a turn.
     #[must_use]
     pub fn is_stirred_by(&self, burst: &Burst) -> bool {
-        burst.rid.is_none()
-            || self.hears(burst).is_some()
+        self.hears(burst).is_some()
             || !self.has_rids() && self.layers.playing.is_none_or(|playing| playing.source != burst.source)
     }
 
@@ -306,8 +306,8 @@ impl Viewer {
         let packet = source.tracks.get(segment.track)?.ring.get(sequence)?;
         let start = turn.outbox.bytes.len();
         let counter = &mut self.stamps;
-        let (header, own) = self.tracks[at].write_rtx(&mut turn.outbox.bytes, &segment, packet, number, counter)?;
-        if !self.sealer.seal_rtp(&mut turn.outbox.bytes, start, header, own, IndexUse::First) {
+        let (unsealed, own) = self.tracks[at].write_rtx(&mut turn.outbox.bytes, &segment, packet, number, counter)?;
+        if !self.sealer.seal_rtp(&mut turn.outbox.bytes, start, unsealed, own, IndexUse::First) {
             return None;
         }
         let bytes = (turn.outbox.bytes.len() - start) as u64;

@@ -63,6 +63,50 @@ fn a_paced_frame_is_gathered_and_leaves_after_the_hold() {
 }
 
 #[test]
+fn sound_that_comes_while_a_frame_is_gathered_leaves_with_it_and_other_sound_at_once() {
+    let mut world = World::new(1);
+    let mut publication = world.publish(100, 5000);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    world.play(&mut publication, 2, 30);
+    let sounds = |world: &World| world.player(viewer).numbers(AUDIO_SSRC).len() - 2;
+    let sound = |world: &mut World, publication: &mut Publication| {
+        let sound = World::packet(publication, AUDIO, 7, 100, false);
+        world.push(publication, AUDIO, [sound]);
+        world.settle();
+    };
+    sound(&mut world, &mut publication);
+    assert_eq!(sounds(&world), 1, "before the frame");
+    let [first, second, last] = World::frame(&mut publication, false, &[1000; 3]).try_into().unwrap();
+    world.push(&publication, VIDEO, [first]);
+    sound(&mut world, &mut publication);
+    world.wait(ms(5));
+    world.push(&publication, VIDEO, [second]);
+    world.settle();
+    assert_eq!(sounds(&world), 1, "the frame is not complete");
+    world.shapes.clear();
+    world.push(&publication, VIDEO, [last]);
+    world.settle();
+    let counts: Vec<usize> = world.shapes.iter().map(|(count, _)| *count).collect();
+    assert_eq!((counts, sounds(&world)), (vec![4], 2), "one message");
+    // Of the next frame the rest does not come, and of the one after the source's end does.
+    let packet = |publication: &mut Publication| World::frame(publication, false, &[1000, 900]).remove(0);
+    let begun = packet(&mut publication);
+    world.push(&publication, VIDEO, [begun]);
+    sound(&mut world, &mut publication);
+    world.wait(ms(19));
+    assert_eq!(sounds(&world), 2);
+    world.wait(ms(1));
+    assert_eq!(sounds(&world), 3, "no longer than the frame is held");
+    let begun = packet(&mut publication);
+    world.push(&publication, VIDEO, [begun]);
+    sound(&mut world, &mut publication);
+    world.forwarder.end_source(publication.id, world.now);
+    world.settle();
+    assert_eq!(sounds(&world), 4);
+    assert!(contiguous(&world.player(viewer).numbers(AUDIO_SSRC)));
+}
+
+#[test]
 fn a_full_socket_keeps_the_order_and_a_late_queue_is_cut_to_the_next_key_frame() {
     let mut world = World::new(10);
     let viewer = world.join(browser(true), AeadAes128Gcm);

@@ -25,7 +25,7 @@ impl World {
         writer.extension(name.0, name.1.as_bytes());
         let header = writer.end();
         packet.extend_from_slice(payload);
-        assert!(self.sealer.seal_rtp(&mut packet, 0, header, number, IndexUse::First));
+        assert!(self.sealer.seal_rtp(&mut packet, 0, Unsealed::whole(header), number, IndexUse::First));
         packet
     }
 
