@@ -28,7 +28,7 @@ class Case:
 class Result:
     """One number of viewers and one pattern."""
 
-    latency_us: Mapping[str, int]  # from the source to one viewer: a frame's first packet, and its last
+    latency_us: Mapping[str, int]  # from the source to one viewer: a frame's first packet, its last, and sound
     us_per_packet: float
     floor_us: float
     ratio: float
@@ -48,28 +48,35 @@ def table(results: Results) -> str:
     """For a terminal."""
     head = f"{'server CPU per delivered packet':<34} {'where':<9} {'viewers':>7} {'gather':>6} {'threads':>7} {'µs':>6}"
     head = f"{head} {'rounds':>13} {'floor':>6} {'ratio':>6} {'core':>6} {'pps':>6} {'last p50, p95 ms':>17}"
-    lines = [f"{head} {'first p50':>9} {'KiB':>6}"]
+    lines = [f"{head} {'first p50':>9} {'sound p50, p95':>15} {'KiB':>6}"]
     for case, r in results.items():
-        first, last, late = (r.latency_us[name] / 1000 for name in ("first_p50", "last_p50", "last_p95"))
+        first, last, late, sound, late_sound = _transits(r)
         line = f"{PATTERNS[case.pattern]:<34} {case.where:<9} {case.viewers:>7} {_or_dash(case.gather_ms):>6}"
         line = f"{line} {_or_dash(case.threads):>7} {r.us_per_packet:>6.2f} {_rounds(r):>13} {r.floor_us:>6.2f}"
         line = f"{line} {r.ratio:>6.2f} {r.core_percent:>5.1f}% {r.packets_per_second:>6.1f} {last:>10.1f} {late:>6.1f}"
-        lines.append(f"{line} {first:>9.1f} {r.memory_kib:>6.0f}")
+        lines.append(f"{line} {first:>9.1f} {sound:>8.1f} {late_sound:>6.1f} {r.memory_kib:>6.0f}")
     return "\n".join(lines)
 
 
 def markdown(results: Results) -> str:
     """The same for docs/benchmarks."""
     head = "pattern | where | viewers | gather ms | threads | µs a packet | rounds | floor | ratio | of one core"
-    head = f"| {head} | last p50, p95 ms | first p50 | KiB a viewer |"
-    lines = [head, "|" + "---|" * 13]
+    head = f"| {head} | last p50, p95 ms | first p50 | sound p50, p95 | KiB a viewer |"
+    lines = [head, "|" + "---|" * 14]
     for case, r in results.items():
-        first, last, late = (r.latency_us[name] / 1000 for name in ("first_p50", "last_p50", "last_p95"))
+        first, last, late, sound, late_sound = _transits(r)
         settings = f"{_or_dash(case.gather_ms)} | {_or_dash(case.threads)}"
         cost = f"{r.us_per_packet:.2f} | {_rounds(r)} | {r.floor_us:.2f} | {r.ratio:.2f} | {r.core_percent:.1f} %"
         line = f"| {PATTERNS[case.pattern]} | {case.where} | {case.viewers} | {settings} | {cost}"
-        lines.append(f"{line} | {last:.1f}, {late:.1f} | {first:.1f} | {r.memory_kib:.0f} |")
+        transits = f"{last:.1f}, {late:.1f} | {first:.1f} | {sound:.1f}, {late_sound:.1f}"
+        lines.append(f"{line} | {transits} | {r.memory_kib:.0f} |")
     return "\n".join(lines)
+
+
+def _transits(result: Result) -> list[float]:
+    """In ms: a frame's first packet, its last and that of the slow, sound and that of the slow."""
+    names = ("first_p50", "last_p50", "last_p95", "sound_p50", "sound_p95")
+    return [result.latency_us[name] / 1000 for name in names]
 
 
 def rows(results: Results) -> list[dict[str, object]]:

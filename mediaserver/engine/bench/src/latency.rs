@@ -4,6 +4,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::payload::Part;
+
 /// Most samples between two resets: the bench's stretches are far shorter.
 const MOST: usize = 1 << 18;
 
@@ -13,18 +15,21 @@ pub fn micros_now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Transit times of packets that begin a frame and of those that complete one, µs.
+/// Transit times of packets that begin a frame, of those that complete one, and of sounds, µs.
 #[derive(Debug, Default)]
 pub struct Transits {
     first: Vec<u64>,
     last: Vec<u64>,
+    sound: Vec<u64>,
 }
 
 impl Transits {
-    /// A slice's packet that left at `sent` has come. `begins`, `completes`: a frame.
-    pub fn note(&mut self, sent: u64, now: u64, begins: bool, completes: bool) {
+    /// A packet that left at `sent` has come. `completes`: a frame, if it is of one.
+    pub fn note(&mut self, sent: u64, now: u64, part: Part, completes: bool) {
         let transit = now.saturating_sub(sent);
-        for (samples, counts) in [(&mut self.first, begins), (&mut self.last, completes)] {
+        let (begins, sounds) = (part == Part::Slice { begins: true }, part == Part::Sound);
+        let kinds = [(&mut self.first, begins), (&mut self.last, completes && !sounds), (&mut self.sound, sounds)];
+        for (samples, counts) in kinds {
             if counts && samples.len() < MOST {
                 samples.push(transit);
             }
@@ -37,11 +42,12 @@ impl Transits {
 
     /// As `name=value` words, µs.
     pub fn words(&self) -> String {
-        let [first, last] = [&self.first, &self.last].map(|samples| percentiles(samples));
-        let [first50, first95, first99] = first;
-        let [last50, last95, last99] = last;
-        let first = format!("first_p50={first50} first_p95={first95} first_p99={first99}");
-        format!("{first} last_p50={last50} last_p95={last95} last_p99={last99}")
+        let kinds = [("first", &self.first), ("last", &self.last), ("sound", &self.sound)];
+        let words = kinds.map(|(name, samples)| {
+            let [p50, p95, p99] = percentiles(samples);
+            format!("{name}_p50={p50} {name}_p95={p95} {name}_p99={p99}")
+        });
+        words.join(" ")
     }
 }
 
@@ -58,15 +64,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_and_last_packets_of_frames_are_told_apart() {
+    fn first_and_last_packets_of_frames_and_sounds_are_told_apart() {
         let mut transits = Transits::default();
-        for (sent, now, begins, completes) in
-            [(0, 10, true, false), (5, 9, false, false), (6, 8, false, true), (10, 40, true, true)]
-        {
-            transits.note(sent, now, begins, completes);
+        let [begins, goes_on] = [true, false].map(|begins| Part::Slice { begins });
+        for (sent, now, part, completes) in [
+            (0, 10, begins, false),
+            (5, 9, goes_on, false),
+            (6, 8, goes_on, true),
+            (10, 40, begins, true),
+            (10, 17, Part::Sound, true),
+        ] {
+            transits.note(sent, now, part, completes);
         }
-        assert_eq!(transits.words(), "first_p50=10 first_p95=30 first_p99=30 last_p50=2 last_p95=30 last_p99=30");
+        let sound = "sound_p50=7 sound_p95=7 sound_p99=7";
+        let expected = format!("first_p50=10 first_p95=30 first_p99=30 last_p50=2 last_p95=30 last_p99=30 {sound}");
+        assert_eq!(transits.words(), expected);
         transits.forget();
-        assert_eq!(transits.words(), "first_p50=0 first_p95=0 first_p99=0 last_p50=0 last_p95=0 last_p99=0");
+        assert!(transits.words().split(' ').all(|word| word.ends_with("=0")));
     }
 }

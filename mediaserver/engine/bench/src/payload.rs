@@ -54,36 +54,54 @@ pub fn of_sound(length: usize, number: u32) -> Vec<u8> {
     payload
 }
 
-/// Where a slice's payload has the time at which it left, behind FU indicator, FU header and mark.
-const STAMP: std::ops::Range<usize> = 3..11;
+/// What carries the time at which it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Of a slice.
+    Slice {
+        begins: bool,
+    },
+    Sound,
+}
 
-/// Write the time of sending into a slice's payload.
+/// Bytes of the time.
+const STAMP: usize = 8;
+
+/// Where a payload has the time at which it left, behind what it begins with and its mark, and what it is.
+fn stamp_place(payload: &[u8]) -> Option<(usize, Part)> {
+    match payload {
+        [FU_A, header, ..] => Some((3, Part::Slice { begins: header & 0x80 != 0 })),
+        [OPUS, ..] => Some((2, Part::Sound)),
+        _ => None,
+    }
+}
+
+/// Write the time of sending into a payload that has a place for it.
 pub fn stamp(payload: &mut [u8], micros: u64) {
-    if payload.first() == Some(&FU_A)
-        && let Some(place) = payload.get_mut(STAMP)
+    if let Some((at, _)) = stamp_place(payload)
+        && let Some(place) = payload.get_mut(at..at + STAMP)
     {
         place.copy_from_slice(&micros.to_be_bytes());
     }
 }
 
-/// When a slice's payload was sent, µs, and whether it begins the slice. None: it is no slice.
-pub fn stamped(payload: &[u8]) -> Option<(u64, bool)> {
-    let bytes = payload.get(STAMP).filter(|_| payload[0] == FU_A)?;
-    Some((u64::from_be_bytes(bytes.try_into().ok()?), payload[1] & 0x80 != 0))
+/// When a payload was sent, µs, and what it is. None: it does not say.
+pub fn stamped(payload: &[u8]) -> Option<(u64, Part)> {
+    let (at, part) = stamp_place(payload)?;
+    Some((u64::from_be_bytes(payload.get(at..at + STAMP)?.try_into().ok()?), part))
 }
 
 /// Whether a payload has arrived as it was made, its stamp left out.
 pub fn is_intact(payload: &[u8]) -> bool {
+    if let Some((at, _)) = stamp_place(payload) {
+        let Some((&mark, rest)) = payload.get(at - 1..).and_then(<[u8]>::split_first) else { return false };
+        let skipped = STAMP.min(rest.len());
+        return rest[skipped..] == noise(mark, rest.len())[skipped..];
+    }
     let noise_at = match payload.first() {
-        Some(&FU_A) => {
-            let Some((&mark, rest)) = payload.get(2..).and_then(<[u8]>::split_first) else { return false };
-            let skipped = STAMP.len().min(rest.len());
-            return rest[skipped..] == noise(mark, rest.len())[skipped..];
-        }
         Some(&STAP_A) if payload.len() <= PARAMETER_SETS => return payload == parameter_sets(payload.len(), 0),
         // Behind the sets: length and type of the supplemental unit.
         Some(&STAP_A) => PARAMETER_SETS + 3,
-        Some(&OPUS) => 1,
         _ => return false,
     };
     let Some((&mark, rest)) = payload.get(noise_at..).and_then(<[u8]>::split_first) else { return false };
@@ -151,9 +169,13 @@ mod tests {
             stamp(payload, 77);
         }
         let read: Vec<_> = payloads.iter().map(|payload| (stamped(payload), is_intact(payload))).collect();
-        assert_eq!(read[0], (Some((77, true)), true));
-        assert!(read[1..].iter().all(|read| *read == (Some((77, false)), true)));
-        assert_eq!(stamped(&of_sound(100, 7)), None);
+        let slice = |begins| (Some((77, Part::Slice { begins })), true);
+        assert_eq!(read[0], slice(true));
+        assert!(read[1..].iter().all(|read| *read == slice(false)));
+        let mut sound = of_sound(100, 7);
+        stamp(&mut sound, 78);
+        assert_eq!((stamped(&sound), is_intact(&sound)), (Some((78, Part::Sound)), true));
+        assert_eq!(stamped(&parameter_sets(60, 1)), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use str0m::media::Direction;
 
 use crate::floor;
 use crate::latency::{self, Transits};
-use crate::payload;
+use crate::payload::{self, Part};
 use crate::peer::Peer;
 use crate::pictures::{Pictures, Piece};
 use crate::pipe::Pipe;
@@ -261,11 +261,13 @@ impl Viewer {
                 let intact = payload::is_intact(&packet.payload[..end]);
                 seen.intact += u64::from(intact);
                 seen.broken += u64::from(!intact);
-                if let Some((sent, begins)) = payload::stamped(&packet.payload[..end]) {
+                if let Some((sent, part)) = payload::stamped(&packet.payload[..end]) {
                     let (came, completes) = (arrived.unwrap_or_else(latency::micros_now), packet.header.marker);
-                    transits.note(sent, came, begins, completes);
+                    transits.note(sent, came, part, completes);
                     let (sequence, timestamp) = (*packet.seq_no, packet.header.timestamp);
-                    pictures.note(Piece { sequence, timestamp, sent, came, begins, completes });
+                    if let Part::Slice { begins } = part {
+                        pictures.note(Piece { sequence, timestamp, sent, came, begins, completes });
+                    }
                 }
             }
             _ => {}
