@@ -207,6 +207,8 @@ class Engine:
     ) -> Self:
         """Bind UDP on `bind:port` (0: any free port), and TCP if `tcp`; start the data threads, at most 64.
 
+        `gather_ms`: for how long a publisher's frame is held from its first packet on, to leave with its last; sound that comes
+        meanwhile leaves with it.
         `publisher_mbps`: what one publisher may send, in Mbit/s; one second of it may come at once. What goes beyond it is not passed on.
         `relay_congestion`: the congestion control that TCP connections of relays are to have on our side, where the kernel has it.
         OSError when the port is taken.

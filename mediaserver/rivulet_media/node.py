@@ -308,6 +308,7 @@ def _bind_engine(node_settings: NodeSettings) -> Engine:
         return Engine(
             node_settings.bind,
             node_settings.media_port,
+            gather_ms=node_settings.gather_ms,
             egress_mbps=node_settings.egress_mbps,
             publisher_mbps=node_settings.publisher_mbps,
             threads=node_settings.media_threads or min(cpus.count(), MOST_THREADS),

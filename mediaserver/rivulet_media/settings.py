@@ -17,6 +17,7 @@ MediaRole = Literal["origin", "edge"]
 
 _SLOT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_DRAIN_SECONDS = 3500
+_MAX_GATHER_MS = 100
 MOST_THREADS = 64  # that the engine takes
 
 
@@ -39,6 +40,7 @@ class NodeSettings:
     drain_seconds: float = 600.0
     capacity_viewers: int = 500
     egress_mbps: int = 1000
+    gather_ms: int = 20
     link_seconds: float = 60.0
     publisher_mbps: int = 50
     log_level: str = "info"
@@ -64,6 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain-seconds", help="how long SIGTERM waits for viewers (RIVULET_DRAIN_SECONDS; 600)")
     parser.add_argument("--capacity-viewers", help="viewers at which the node is full (RIVULET_CAPACITY_VIEWERS; 500)")
     parser.add_argument("--egress-mbps", help="bandwidth to spread bursts over (RIVULET_EGRESS_MBPS; 1000)")
+    parser.add_argument(
+        "--gather-ms",
+        help="how long a publisher's frame, and sound beside it, is held to leave at once (RIVULET_GATHER_MS; 20)",
+    )
     parser.add_argument(
         "--link-seconds",
         help="how long a link to a parent is kept that carries no relay (RIVULET_LINK_SECONDS; 60); 0: no links",
@@ -92,6 +98,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         drain_seconds=float(reader.number("drain_seconds", 600, 0, _MAX_DRAIN_SECONDS)),
         capacity_viewers=reader.number("capacity_viewers", 500, 0, 1_000_000),
         egress_mbps=reader.number("egress_mbps", 1000, 1, 1_000_000),
+        gather_ms=reader.number("gather_ms", 20, 0, _MAX_GATHER_MS),
         link_seconds=float(reader.number("link_seconds", 60, 0, 86_400)),
         publisher_mbps=reader.number("publisher_mbps", 50, 1, 10_000),
         log_level=reader.one_of("log_level", LEVELS) or "info",

@@ -7,7 +7,7 @@ from pathlib import Path
 import fanout_report
 from fanout_report import Case, Result
 
-LATENCY = {f"{packet}_p{p}": p * 100 for packet in ("first", "last") for p in (50, 95, 99)}
+LATENCY = {f"{packet}_p{p}": p * 100 for packet in ("first", "last", "sound") for p in (50, 95, 99)}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -57,4 +57,5 @@ def test_what_is_written_says_how_it_was_measured(tmp_path: Path) -> None:
     text = (tmp_path / "fanout-pod.md").read_text()
     assert "load before: 0.1" in text
     assert "| paced as libwebrtc does | pod | 1000 | 10 | 1 | 4.12 | 3.62…4.62 | 2.06 | 2.00 | 12.5 % |" in text
+    assert "12.5 % | 5.0, 9.5 | 5.0 | 5.0, 9.5 | 64 |" in text
     assert "fanout-pod.svg" in text

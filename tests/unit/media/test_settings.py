@@ -55,6 +55,11 @@ def test_links_are_kept_for_a_minute_unless_they_are_not_wanted() -> None:
     assert parsed(*NEEDED, environment={"RIVULET_LINK_SECONDS": "0"}).link_seconds == 0.0
 
 
+def test_frames_are_gathered_for_20_ms_unless_nothing_is_to_wait() -> None:
+    assert parsed(*NEEDED).gather_ms == 20
+    assert parsed(*NEEDED, environment={"RIVULET_GATHER_MS": "0"}).gather_ms == 0
+
+
 def test_the_token_is_not_shown() -> None:
     assert "secret" not in repr(parsed(*NEEDED))
 
@@ -72,6 +77,7 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--media-threads", "-1"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--media-threads", "65"], "RIVULET_MEDIA_THREADS"),
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
+        ([*NEEDED, "--gather-ms", "101"], "RIVULET_GATHER_MS"),
         ([*NEEDED, "--link-seconds", "86401"], "RIVULET_LINK_SECONDS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
         ([*NEEDED, "--media-tcp", "maybe"], "RIVULET_MEDIA_TCP"),

@@ -172,10 +172,10 @@ pub fn padding(len: u8) -> &'static [u8] {
     /// For each length its last byte behind as many zeroes as the longest needs.
     static LADDER: [[u8; 255]; 256] = {
         let mut ladder = [[0; 255]; 256];
-        let mut len = 1;
-        while len < 256 {
-            ladder[len][len - 1] = len as u8;
-            len += 1;
+        let mut len = u8::MAX;
+        while len > 0 {
+            ladder[len as usize][len as usize - 1] = len;
+            len -= 1;
         }
         ladder
     };
