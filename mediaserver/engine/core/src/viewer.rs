@@ -1,7 +1,10 @@
 //! One session that we send to: its place in the stream's log, its tracks, what it asks for.
 
+mod feedback;
 mod held;
 mod layers;
+mod reports;
+mod resend;
 mod start;
 
 use std::net::SocketAddr;
@@ -10,32 +13,24 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::border::{ForwarderConfig, ViewerId, ViewerSpec, ViewerStats};
-use crate::estimate::Feedback;
 use crate::lossiness::Lossiness;
 use crate::mapping::Segment;
 use crate::negotiation::Kind;
 use crate::outbox::Outbox;
 use crate::outgoing::{Admission, Beginnings, Outgoing, Stamps};
-use crate::repair::{Repair, Repairs};
+use crate::repair::Repairs;
 use crate::replay::Replay;
 use crate::report_schedule::ReportSchedule;
 use crate::ring::Packet;
-use crate::rtcp::{self, Report, ReportBlock, SenderReport};
 use crate::slots::Id;
 use crate::source::{Burst, Source};
 use crate::srtp::{IndexUse, Opener, Sealer, SrtpKeys};
 use crate::stream::Stream;
 use crate::tcp::Lane;
 use crate::timed::Timed;
-use crate::timeline;
 use layers::Layers;
 pub use layers::{Playing, Switch, Why};
 pub use start::Restart;
-
-/// A key frame sent less than this ago answers a PLI.
-const FRESH_KEY_FRAME: Duration = Duration::from_millis(500);
-/// One viewer's PLIs count once in this time.
-const PLI_SPACING: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with one another")]
@@ -357,170 +352,11 @@ impl Viewer {
         sealed
     }
 
-    fn send_repair(&mut self, repair: Repair, destination: SocketAddr, turn: &mut Turn<'_>) {
-        #[allow(clippy::cast_possible_truncation)] // The low bits are resolved again.
-        let Some((number, segment, sequence)) = self.tracks[repair.track].mapping.resolve(repair.number as u16) else {
-            return;
-        };
-        let source = turn.sources.get(segment.source.0).and_then(|source| source.tracks.get(segment.track));
-        let Some(packet) = source.and_then(|track| track.ring.get(sequence)).filter(|_| number == repair.number) else {
-            return;
-        };
-        if !self.repairs.spend(packet.payload.len() + 40, self.stats.bytes) {
-            return;
-        }
-        let start = turn.outbox.bytes.len();
-        let sealed = self.seal_repair(repair.track, &segment, packet, number, turn.outbox);
-        if sealed {
-            turn.outbox.commit(turn.id, destination, start);
-            turn.outbox.close_run();
-            self.stats.repaired += 1;
-        }
-    }
-
-    /// As RTX where the viewer has it, else the packet itself where that is allowed.
-    fn seal_repair(&mut self, at: usize, segment: &Segment, packet: &Packet, number: u64, outbox: &mut Outbox) -> bool {
-        let start = outbox.bytes.len();
-        let track = &mut self.tracks[at];
-        if let Some((unsealed, own)) = track.write_rtx(&mut outbox.bytes, segment, packet, number, &mut self.stamps) {
-            return self.sealer.seal_rtp(&mut outbox.bytes, start, unsealed, own, IndexUse::First);
-        }
-        if !track.repeats_plainly(segment) {
-            return false;
-        }
-        let again = self.sealer.was_sealed(track.ssrc, number);
-        let unsealed = track.write(&mut outbox.bytes, segment, packet, number, &mut self.stamps);
-        let index_use = if again { IndexUse::Again } else { IndexUse::First };
-        self.sealer.seal_rtp(&mut outbox.bytes, start, unsealed, number, index_use)
-    }
-
-    /// Sender reports of all tracks that play, and their common name, in one compound packet.
-    fn send_report(&mut self, destination: SocketAddr, turn: &mut Turn<'_>) {
-        self.reports.sent(turn.now);
-        let start = turn.outbox.bytes.len();
-        let mut ssrcs = SmallVec::<[u32; 4]>::new();
-        for track in &self.tracks {
-            if let Some(timestamp) = report_timestamp(track, turn) {
-                let (packets, bytes) = (track.packets, track.payload_bytes);
-                let report = SenderReport { ssrc: track.ssrc, ntp: turn.ntp, timestamp, packets, bytes };
-                rtcp::write_sender_report(&mut turn.outbox.bytes, report);
-                ssrcs.push(track.ssrc);
-            }
-        }
-        if ssrcs.is_empty() {
-            return;
-        }
-        rtcp::write_description(&mut turn.outbox.bytes, &ssrcs, &self.cname);
-        self.send_rtcp(start, destination, turn.id, turn.outbox);
-    }
-
-    /// Tell the peer that we are done.
-    pub fn send_bye(&mut self, id: ViewerId, outbox: &mut Outbox) {
-        let ssrcs: Vec<u32> = self.tracks.iter().map(|track| track.ssrc).collect();
-        let (Some(destination), Some(first)) = (self.destination, ssrcs.first()) else { return };
-        let start = outbox.bytes.len();
-        rtcp::write_empty_report(&mut outbox.bytes, *first);
-        rtcp::write_description(&mut outbox.bytes, &ssrcs, &self.cname);
-        rtcp::write_bye(&mut outbox.bytes, &ssrcs);
-        self.send_rtcp(start, destination, id, outbox);
-    }
-
-    fn send_rtcp(&mut self, start: usize, destination: SocketAddr, id: ViewerId, outbox: &mut Outbox) {
-        if self.sealer.seal_rtcp(&mut outbox.bytes, start) {
-            outbox.commit(id, destination, start);
-        }
-    }
-
-    /// An SRTCP datagram. None: it is not the peer's.
-    pub fn on_datagram(&mut self, datagram: &mut [u8], stream: &Stream, now: (Instant, u64)) -> Option<Outcome> {
-        let len = self.opener.open_rtcp(datagram)?;
-        let mut outcome = Outcome::default();
-        for report in rtcp::parse(&datagram[..len]) {
-            match report {
-                Report::Nack { ssrc, lost } => self.on_nack(ssrc, &lost, now.0),
-                Report::KeyFrame { ssrc } => self.on_pli(ssrc, stream, now.0, &mut outcome),
-                Report::Pause { ssrc, paused } => self.on_pause(ssrc, paused),
-                Report::Block(block) if self.on_block(block, now) => outcome.hopeless = Some(Hopeless::TooLossy),
-                Report::Remb { bitrate } => {
-                    self.stats.remb = Some(bitrate);
-                    self.note_feedback(Feedback::Remb(bitrate), now.0);
-                }
-                Report::Block(_) | Report::Sender { .. } | Report::Bye { .. } => {}
-            }
-        }
-        outcome.more = !self.repairs.is_empty();
-        Some(outcome)
-    }
-
-    fn on_nack(&mut self, ssrc: u32, lost: &[u16], now: Instant) {
-        let Some(at) = self.tracks.iter().position(|track| track.ssrc == ssrc) else { return };
-        self.stats.nacks += lost.len() as u64;
-        self.layers.note_nack(now);
-        for &low in lost {
-            if let Some((number, ..)) = self.tracks[at].mapping.resolve(low) {
-                self.repairs.want(Repair { track: at, number }, self.stats.rtt, now);
-            }
-        }
-    }
-
-    /// A key frame is asked for: whether it should be given one.
-    fn on_pli(&mut self, ssrc: u32, stream: &Stream, now: Instant, outcome: &mut Outcome) {
-        let video = |track: &Outgoing| track.ssrc == ssrc && track.kind == Kind::Video;
-        let Some(at) = self.tracks.iter().position(video) else { return };
-        self.stats.plis += 1;
-        let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
-        let track = &self.tracks[at];
-        let layer = self.layers.playing.map(|playing| playing.track);
-        if within(track.last_key_frame, FRESH_KEY_FRAME)
-            || within(track.last_pli, PLI_SPACING)
-            || self.replay.is_some()
-            || track.rid.is_none() && stream.newest_key_frame(layer).is_some_and(|key| key >= self.cursor)
-        {
-            return;
-        }
-        self.tracks[at].last_pli = Some(now);
-        outcome.wants_layer.clone_from(&self.tracks[at].rid);
-        if outcome.wants_layer.is_none() {
-            outcome.restart = Some(Restart::Asked);
-        }
-        if self.layers.gives_up(now) {
-            self.note_feedback(Feedback::GivenUp, now);
-        }
-    }
-
-    /// Whether the loss has been too much for too long: of video where there is any, for it has packets enough to tell.
-    #[allow(clippy::cast_possible_truncation)] // The middle 32 bits are meant.
-    fn on_block(&mut self, block: ReportBlock, (now, ntp): (Instant, u64)) -> bool {
-        let Some(kind) = self.tracks.iter().find(|track| track.ssrc == block.ssrc).map(|track| track.kind) else {
-            return false;
-        };
-        self.stats.loss = Some(f64::from(block.fraction_lost) / 256.0);
-        let round = ((ntp >> 16) as u32).wrapping_sub(block.last_report).wrapping_sub(block.delay);
-        // Above half a minute it is not a round trip but a confused peer.
-        if block.last_report != 0 && round < 30 << 16 {
-            let round_trip = timeline::from_short(round);
-            self.stats.rtt = Some(round_trip);
-            self.note_feedback(Feedback::RoundTrip(round_trip), now);
-        }
-        if kind == Kind::Video {
-            self.note_feedback(Feedback::Loss(f64::from(block.fraction_lost) / 256.0), now);
-        }
-        let tells = kind == Kind::Video || self.tracks.iter().all(|track| track.kind == Kind::Audio);
-        tells && !self.relay && self.lossiness.note(block.fraction_lost, now)
-    }
-
     #[must_use]
     pub fn stats(&self, now: Instant) -> ViewerStats {
         let media_age = self.last_sent.map(|last| now.saturating_duration_since(last));
         ViewerStats { remote: self.destination, media_age, estimate: self.layers.estimate(), ..self.stats.clone() }
     }
-}
-
-/// The viewer's timestamp of what is captured now; None while the track does not play.
-fn report_timestamp(track: &Outgoing, turn: &Turn<'_>) -> Option<u32> {
-    let segment = track.mapping.current()?;
-    let source = turn.sources.get(segment.source.0).filter(|source| !source.silent)?;
-    Some(source.timeline.timestamp(segment.track, turn.ntp)?.wrapping_add(segment.timestamp_offset))
 }
 
 /// Which of `tracks` is for the burst: where layers have tracks of their own that layer's, else by kind and order.
