@@ -19,6 +19,7 @@ FIELDS = {
     "delay": ("MS", "one-way delay"),
     "jitter": ("MS", "spread around the delay; order is kept"),
     "loss": ("PCT", "packets lost"),
+    "burst": ("PACKETS", "lost in a row in the mean; 1: each by itself"),
     "reorder": ("PCT", "packets held 5 ms longer, so that later ones overtake them"),
     "rate": ("MBIT", "bottleneck; 0: none"),
     "queue": ("MS", "what waits before the bottleneck; more is dropped"),

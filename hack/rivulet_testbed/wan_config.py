@@ -98,6 +98,8 @@ def checked(conditions: Conditions) -> Conditions:
         raise UsageError("delay, jitter, loss, reorder, rate and queue are 0 or more")
     if max(conditions.loss, conditions.reorder) > 100:  # noqa: PLR2004 - percent
         raise UsageError("loss and reorder are percentages")
+    if conditions.burst < 1:
+        raise UsageError("burst is 1 or more")
     return conditions
 
 

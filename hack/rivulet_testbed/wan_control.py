@@ -49,7 +49,8 @@ def describe(conditions: Conditions) -> str:
         return "cut"
     words = [f"{conditions.delay:g} ms"]
     words += [f"±{conditions.jitter:g} ms"] if conditions.jitter else []
-    words += [f"loss {conditions.loss:g} %"] if conditions.loss else []
+    bursts = f" in bursts of {conditions.burst:g}" if conditions.burst > 1 else ""
+    words += [f"loss {conditions.loss:g} %{bursts}"] if conditions.loss else []
     words += [f"reorder {conditions.reorder:g} %"] if conditions.reorder else []
     words += [f"{conditions.rate:g} Mbit/s, queue {conditions.queue:g} ms"] if conditions.rate else []
     return ", ".join(words)

@@ -15,11 +15,15 @@ _BITS = 8
 
 @dataclass(frozen=True)
 class Conditions:
-    """What one direction does: delay ± jitter, queue (ms), loss, reorder (percent), rate (Mbit/s), cut."""
+    """What one direction does: delay ± jitter, queue (ms), loss, reorder (percent), rate (Mbit/s), cut.
+
+    burst: how many packets are lost in a row in the mean, 1: each by itself.
+    """
 
     delay: float = 0.0
     jitter: float = 0.0
     loss: float = 0.0
+    burst: float = 1.0
     reorder: float = 0.0
     rate: float = 0.0
     queue: float = DEFAULT_QUEUE_MS
@@ -45,6 +49,7 @@ class Link:
     conditions: Conditions
     random: random.Random
     counters: Counters = field(default_factory=Counters)
+    _losing: bool = False
     _line_free_at: float = 0.0
     _last_due: float = 0.0
 
@@ -57,11 +62,22 @@ class Link:
         if conditions.cut:
             counters.cut += 1
             return None
-        if conditions.loss and self.random.random() * 100 < conditions.loss:
+        if conditions.loss and self._loses():
             counters.lost += 1
             return None
         sent = self._through_bottleneck(now, size) if conditions.rate else now
         return None if sent is None else self._due(sent)
+
+    def _loses(self) -> bool:
+        """With bursts by Gilbert's model: everything is lost in one of two states."""
+        share = self.conditions.loss / 100
+        if self.conditions.burst <= 1 or share >= 1:
+            return self.random.random() < share
+        leaves = 1 / self.conditions.burst
+        enters = leaves * share / (1 - share)
+        chance = 1 - leaves if self._losing else enters
+        self._losing = self.random.random() < chance
+        return self._losing
 
     def _through_bottleneck(self, now: float, size: int) -> float | None:
         """Queue for the line; None when the queue holds more than it may."""
@@ -86,5 +102,6 @@ class Link:
     def change(self, conditions: Conditions) -> None:
         """Set new conditions for packets that enter from now on; with a shorter delay they may overtake older ones."""
         self.conditions = conditions
+        self._losing = False
         self._last_due = 0.0
         self._line_free_at = 0.0

@@ -1,9 +1,9 @@
 """What a viewer sees when packets are lost on the testbed's WAN: rows of docs/benchmarks/repair.md, real processes.
 
 Three places: an origin and the publisher in eu, an edge in us, the viewer in nsk, which is our own probe (aiortc, which
-asks for repairs by rules of its own) with a screen that waits as the simulator's does. Random loss in both directions
-on the relay's path (eu, us) or on the viewer's (us, nsk); the other one has a round trip of 20 ms and loses nothing.
-Needs root. The last line is JSON.
+asks for repairs by rules of its own) with a screen that waits as the simulator's does. Loss in both directions, random
+or in bursts of five packets in the mean, on the relay's path (eu, us) or on the viewer's (us, nsk); the other one has a
+round trip of 20 ms and loses nothing. Needs root. The last line is JSON.
 """
 
 import argparse
@@ -41,6 +41,7 @@ class Row:
 
     path: str
     percent: float
+    burst: float
     round_trip_ms: float
     megabits: float
 
@@ -62,7 +63,8 @@ class Seen:
 
 def line(row: Row, seen: Seen) -> str:
     """Of the table (Markdown)."""
-    lost = f"| {row.path} | {row.percent:g} % random | {row.round_trip_ms:g} | {row.megabits:g}"
+    how = "random" if row.burst == 1 else "bursts"
+    lost = f"| {row.path} | {row.percent:g} % {how} | {row.round_trip_ms:g} | {row.megabits:g}"
     return f"{lost} | {seen.frames_per_second:.1f} | {seen.freezes_per_minute:.1f} | {seen.longest_ms} |"
 
 
@@ -102,7 +104,8 @@ def measure(us: Region, row: Row, seconds: float) -> Seen:
     for path, ends in PATHS.items():
         lossy = path == row.path
         delay, loss = (row.round_trip_ms / 2, row.percent) if lossy else (NEAR_MS / 2, 0.0)
-        testbed("wan", "set", *ends, "--delay", str(delay), "--loss", str(loss), "--both")
+        how = ("--delay", str(delay), "--loss", str(loss), "--burst", str(row.burst))
+        testbed("wan", "set", *ends, *how, "--both")
     time.sleep(BETWEEN_SECONDS)
     url = f"{us.public}/whep/{STREAM}"
     watched = seconds + WARM_UP_SECONDS
@@ -124,6 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="frame rate and freezes at loss on the testbed's WAN")
     parser.add_argument("--paths", default=",".join(PATHS), help="where packets are lost (default: %(default)s)")
     parser.add_argument("--loss", default="1,5,10", help="per cent (default: %(default)s)")
+    parser.add_argument("--bursts", default="1,5", help="packets lost in a row in the mean (default: %(default)s)")
     parser.add_argument("--round-trips", default="84,183", help="ms (default: %(default)s)")
     parser.add_argument("--megabits", default="1,4", help="of the video (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each row (default: %(default)s)")
@@ -138,9 +142,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rivulet-bench-") as name, places(Path(name)) as (eu, us):
         for megabits in numbers(arguments.megabits):
             with publisher(eu, megabits):
-                lists = (arguments.paths.split(","), numbers(arguments.round_trips), numbers(arguments.loss))
-                for path, round_trip, percent in itertools.product(*lists):
-                    row = Row(path, percent, round_trip, megabits)
+                lists = (numbers(arguments.bursts), arguments.paths.split(","), numbers(arguments.round_trips))
+                for burst, path, round_trip, percent in itertools.product(*lists, numbers(arguments.loss)):
+                    row = Row(path, percent, burst, round_trip, megabits)
                     seen = measure(us, row, arguments.seconds)
                     found.append(asdict(row) | asdict(seen))
                     print(line(row, seen), flush=True)

@@ -6,11 +6,12 @@ import pytest
 
 from rivulet_scene.clients import camera, probe
 from rivulet_scene.install import Keys, install, join_regions
-from rivulet_scene.region import regions
+from rivulet_scene.region import Region, regions
 from rivulet_scene.waiting import until
 from scene import Cdn, keep_logs, nodes_ready, stream_is_live
 
 NODES_READY_SECONDS = 150
+MEETING_SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +32,15 @@ def cdn() -> Iterator[Cdn]:
                 install(us, both, keys)
                 until(lambda: nodes_ready(us), "us's nodes Ready", seconds=NODES_READY_SECONDS)
                 join_regions(both)
+                until(lambda: all(map(has_met_the_other, both.values())), "eu and us meet", seconds=MEETING_SECONDS)
                 viewer.stop()
                 seen = viewer.result()
         yield Cdn(eu, us, keys, seen, before)
     finally:
         for region in both.values():
             keep_logs(region)
+
+
+def has_met_the_other(region: Region) -> bool:
+    mesh = region.condition("cdnregion", region.name, "MeshReady")
+    return mesh is not None and mesh["reason"] == "Connected"

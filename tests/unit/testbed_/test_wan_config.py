@@ -39,8 +39,9 @@ def test_cut_and_heal_come_back_to_the_same_conditions() -> None:
         (("eu", "eu"), {}),
         (("eu", "us"), {"delay": -1.0}),
         (("eu", "us"), {"loss": 101.0}),
+        (("eu", "us"), {"burst": 0.5}),
     ],
-    ids=["unknown place", "to itself", "negative delay", "more than all lost"],
+    ids=["unknown place", "to itself", "negative delay", "more than all lost", "less than a packet in a row"],
 )
 def test_conditions_that_mean_nothing_are_refused(pair: tuple[str, str], changes: dict[str, float]) -> None:
     with pytest.raises(UsageError):

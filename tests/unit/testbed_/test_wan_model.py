@@ -38,6 +38,15 @@ def test_loss_is_the_wished_share(percent: float) -> None:
     assert lossy.counters.lost == lost
 
 
+@pytest.mark.parametrize(("percent", "burst"), [(5.0, 5.0), (1.0, 8.0), (60.0, 2.0)])
+def test_loss_in_bursts_is_the_wished_share_and_as_long_as_wished_in_the_mean(percent: float, burst: float) -> None:
+    lossy = link(Conditions(loss=percent, burst=burst))
+    lost = [lossy.admit(0.0, SIZE) is None for _ in range(400_000)]
+    assert sum(lost) / len(lost) * 100 == pytest.approx(percent, rel=0.1)
+    rows = [len(list(row)) for was_lost, row in itertools.groupby(lost) if was_lost]
+    assert sum(rows) / len(rows) == pytest.approx(burst, rel=0.1)
+
+
 def test_the_same_seed_loses_the_same_packets() -> None:
     first, second = link(Conditions(loss=30)), link(Conditions(loss=30))
     assert [first.admit(0.0, SIZE) for _ in range(200)] == [second.admit(0.0, SIZE) for _ in range(200)]
