@@ -145,12 +145,12 @@ impl Sealer {
         index_use: IndexUse,
     ) -> bool {
         let Some(ssrc) = ssrc_at(&buffer[start..], 8) else { return false };
-        let Unsealed { header, rest, padding } = unsealed;
-        if !guard(&mut self.guards, ssrc).admit(index, index_use, [&buffer[start..], rest, padding]) {
+        let parts = [&buffer[start..], unsealed.rest, unsealed.padding];
+        if !guard(&mut self.guards, ssrc).admit(index, index_use, parts) {
             buffer.truncate(start);
             return false;
         }
-        self.rtp.seal_rtp(buffer, (start, header), (rest, padding), ssrc, index);
+        self.rtp.seal_rtp(buffer, start, unsealed, ssrc, index);
         true
     }
 

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
 use rivulet_hot::{GcmKey, TAG};
 
-use super::{MasterKey, SrtpProfile};
+use super::{MasterKey, SrtpProfile, Unsealed};
 
 const CM_TAG: usize = 10;
 /// What of an SRTCP packet stays in the clear.
@@ -69,15 +69,9 @@ impl Cipher {
         }
     }
 
-    /// Seal the packet that is `buffer[start..]`, header of `header` bytes first, and `rest` and `padding` after it; append those and the tag.
-    pub fn seal_rtp(
-        &self,
-        buffer: &mut Vec<u8>,
-        (start, header): (usize, usize),
-        (rest, padding): (&[u8], &[u8]),
-        ssrc: u32,
-        index: u64,
-    ) {
+    /// Seal the packet that begins at `start`; append what is not there yet, and the tag.
+    pub fn seal_rtp(&self, buffer: &mut Vec<u8>, start: usize, unsealed: Unsealed<'_>, ssrc: u32, index: u64) {
+        let Unsealed { header, rest, padding } = unsealed;
         let in_parts = buffer.len() == start + header;
         match self {
             Self::Gcm { key, salt } if in_parts => {

@@ -30,7 +30,7 @@ fn session_keys_are_those_of_rfc_3711_b3() {
 fn aes_cm_with_hmac_sha1_seals_the_packet_that_libsrtp_tests_with() {
     let cipher = Cipher::for_rtp(SrtpProfile::Aes128CmSha1_80, &rfc3711_master());
     let mut packet = hex("800f1234 decafbad cafebabe abababab abababab abababab abababab");
-    cipher.seal_rtp(&mut packet, (0, 12), (&[], &[]), 0xcafe_babe, 0x1234);
+    cipher.seal_rtp(&mut packet, 0, Unsealed::whole(12), 0xcafe_babe, 0x1234);
     let sealed = "800f1234 decafbad cafebabe 4e55dc4c e79978d8 8ca4d215 949d2402 b78d6acc 99ea179b 8dbb";
     assert_eq!(packet, hex(sealed));
 }
@@ -55,7 +55,7 @@ fn aes_gcm_seals_the_rtp_packets_of_rfc_7714() {
     ];
     for (cipher, sealed) in table {
         let mut packet = hex(PLAIN_RTP);
-        cipher.seal_rtp(&mut packet, (0, 12), (&[], &[]), 0x5501_a0b2, 0xf17b);
+        cipher.seal_rtp(&mut packet, 0, Unsealed::whole(12), 0x5501_a0b2, 0xf17b);
         assert_eq!(packet[12..], hex(sealed));
         let len = cipher.open_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b).unwrap();
         assert_eq!(packet[..len], hex(PLAIN_RTP));
