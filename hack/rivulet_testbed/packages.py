@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rivulet_testbed.allocation import file_lock
 from rivulet_testbed.command import run, run_logged
 from rivulet_testbed.errors import UsageError
 from rivulet_testbed.progress import Progress
@@ -26,6 +27,7 @@ IMAGES = {"debootstrap": "debootstrap", "buildah": "buildah", "setpriv": "util-l
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("ptp", "portmap", "host-local", "loopback", "tuning")
 APT_SECONDS = 900.0
+APT_LOCK = Path("/run/lock/rivulet-apt")
 MIRROR_SCHEMES = ("http://", "https://", "file:")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -89,6 +91,8 @@ def _repositories(suite: str) -> str:
 
 
 def _apt(log: Path, *arguments: str) -> None:
+    """Run apt-get, one at a time on this machine: its own waiting for a lock does not reach the package lists'."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     argv = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", *arguments]
-    run_logged(argv, log, seconds=APT_SECONDS, env=env)
+    with file_lock(APT_LOCK, APT_SECONDS):
+        run_logged(argv, log, seconds=APT_SECONDS, env=env)
