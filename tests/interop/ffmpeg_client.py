@@ -9,19 +9,15 @@ import argparse
 import json
 import sys
 import time
-from fractions import Fraction
 from typing import Final
 
 import av
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-FRAMES_PER_SECOND: Final = 30
-SAMPLES: Final = 960  # 20 ms
-RATE: Final = 48_000
-WIDTH, HEIGHT = 640, 360
+from moving_bar import FRAMES_PER_SECOND, HEIGHT, RATE, SAMPLES, WIDTH, picture, sound
+
 # No B-frames, as the muxer wants it, and a key frame a second for who comes later: it hears no requests.
 X264: Final = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": "30", "bf": "0"}
 
@@ -63,26 +59,6 @@ def send(container: OutputContainer, video: VideoStream, audio: AudioStream, sec
             pictures += 1
         time.sleep(0.005)
     return {"video_frames_sent": pictures, "audio_frames_sent": sounds}
-
-
-def picture(number: int) -> av.VideoFrame:
-    """A bar that moves."""
-    pixels = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
-    pixels[:HEIGHT] = 16
-    left = number * 8 % (WIDTH - 80)
-    pixels[:HEIGHT, left : left + 80] = 235
-    frame = av.VideoFrame.from_ndarray(pixels, "yuv420p")
-    frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
-    return frame
-
-
-def sound(number: int) -> av.AudioFrame:
-    """A tone of 440 Hz on both channels."""
-    at = np.arange(number * SAMPLES, (number + 1) * SAMPLES) / RATE
-    tone = (8000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16)
-    frame = av.AudioFrame.from_ndarray(np.repeat(tone, 2).reshape(1, -1), "s16", "stereo")
-    frame.sample_rate, frame.pts, frame.time_base = RATE, number * SAMPLES, Fraction(1, RATE)
-    return frame
 
 
 def say(**words: float | bool) -> None:

@@ -82,6 +82,11 @@ def gstreamer(*arguments: str) -> Program:
     return Program([SYSTEM_PYTHON, str(FOLDER / "gstreamer_client.py"), *arguments])
 
 
+def aiortc(*arguments: str) -> Program:
+    """The aiortc client."""
+    return Program([str(ROOT / ".venv/bin/python"), str(FOLDER / "aiortc_client.py"), *arguments])
+
+
 def ffmpeg(*arguments: str) -> Program:
     """FFmpeg's WHIP muxer, as PyAV carries it."""
     return Program([str(ROOT / ".venv/bin/python"), str(FOLDER / "ffmpeg_client.py"), *arguments])

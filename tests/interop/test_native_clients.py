@@ -1,5 +1,6 @@
 """Clients that are no browsers: they publish, and play what was published, with ECDSA and with RSA certificates."""
 
+import importlib.metadata
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from interop_scene import (
     FRAMES,
     PUBLISHING_SECONDS,
     SOUNDS,
+    aiortc,
     bare_cdn,
     connected,
     decoded,
@@ -38,6 +40,8 @@ STREAMS: dict[str, list[str]] = {
         "pion_layers",
         "gst_vp8",
         "gst_h264",
+        "aiortc_vp8",
+        "aiortc_h264",
         "ffmpeg_passive",
         "ffmpeg_active",
     )
@@ -168,6 +172,24 @@ def test_gstreamer_publishes_and_plays(cdn: BareCdn, codec: str) -> None:
     name, codecs = f"GStreamer {version('gst-launch-1.0', '--version')}", f"{codec.upper()}, Opus"
     note(Row(name, "publishes", codecs, "RSA", published["connect_ms"], seen))
     note(Row(name, "plays", codecs, "RSA", played["connect_ms"], "picture and sound, decoded by itself"))
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+def test_aiortc_publishes_and_plays(cdn: BareCdn, codec: str) -> None:
+    """As it comes; camera and probe are made of it too, but help it along."""
+    stream = f"aiortc_{codec}"
+    publish = ("publish", whip(cdn, stream), "--token", cdn.token(stream), "--codec", codec)
+    with aiortc(*publish, "--seconds", PUBLISHING_SECONDS) as publisher:
+        published = connected(publisher)
+        seen = our_player_sees(cdn, stream)
+        with aiortc("play", whep(cdn, stream), "--seconds", "4") as player:
+            played = connected(player)
+            counts = player.result()
+    assert counts["video"] >= FRAMES, counts
+    assert counts["audio"] >= SOUNDS, counts
+    name, codecs = f"aiortc {importlib.metadata.version('aiortc')}", f"{codec.upper()}, Opus"
+    note(Row(name, "publishes", codecs, "ECDSA", published["connect_ms"], seen))
+    note(Row(name, "plays", codecs, "ECDSA", played["connect_ms"], "picture and sound, decoded by itself"))
 
 
 @pytest.mark.parametrize("role", ["passive", "active"])

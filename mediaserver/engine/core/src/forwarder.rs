@@ -21,6 +21,7 @@ mod nonces;
 #[cfg(test)]
 mod scenarios;
 mod starts;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod timers;
@@ -32,8 +33,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::border::{
-    ForwarderConfig, ForwarderEvent, KeyFrameRequest, LayerRequest, SourceId, SourceKind, SourcePacket, SourceStats,
-    StreamKey, StreamStats, Totals, TrackSpec, ViewerId, ViewerSpec, ViewerStats, WallClock,
+    ForwarderConfig, ForwarderEvent, KeyFrameRequest, LayerRequest, SourceId, SourceKind, SourcePacket, StreamKey,
+    Totals, TrackSpec, ViewerId, ViewerSpec, WallClock,
 };
 use crate::inboxes::{Inboxes, MOST_THREADS};
 use crate::negotiation::Kind;
@@ -303,44 +304,6 @@ impl Forwarder {
 
     pub fn poll_event(&mut self) -> Option<ForwarderEvent> {
         self.events.pop_front()
-    }
-
-    #[must_use]
-    pub fn viewer_stats(&self, viewer: ViewerId, now: Instant) -> Option<ViewerStats> {
-        let viewer = self.viewers.get(viewer.0)?;
-        let layer = viewer.layer().and_then(|playing| self.rid_of(playing));
-        Some(ViewerStats { layer, ..viewer.stats(now) })
-    }
-
-    #[must_use]
-    pub fn source_stats(&self, source: SourceId, now: Instant) -> Option<SourceStats> {
-        Some(self.sources.get(source.0)?.stats(now))
-    }
-
-    #[must_use]
-    pub fn stream_stats(&self, now: Instant) -> Vec<StreamStats> {
-        self.streams.iter().map(|(_, stream)| self.stats_of(stream, now)).collect()
-    }
-
-    fn stats_of(&self, stream: &Stream, now: Instant) -> StreamStats {
-        let source = stream.on_air.and_then(|source| self.sources.get(source.0));
-        let stats = source.map(|source| source.stats(now)).unwrap_or_default();
-        let is_viewer = |id: &&ViewerId| self.viewers.get(id.0).is_some_and(|viewer| !viewer.relay);
-        StreamStats {
-            stream: stream.name.clone(),
-            incarnation: source.map(|source| source.incarnation.clone()),
-            source: stream.on_air,
-            order: source.map(|source| if source.mirrors.is_some() { 0 } else { source.order }),
-            viewers: stream.viewers.iter().filter(is_viewer).count(),
-            media_age: stats.media_age,
-            gop: stats.gop,
-            key_frames: stats.key_frames,
-        }
-    }
-
-    #[must_use]
-    pub fn totals(&self) -> Totals {
-        Totals { dropped_bursts: self.mirrors.dropped(), ..self.totals }
     }
 
     fn find(&self, stream: &str) -> Option<&Stream> {
