@@ -35,7 +35,7 @@ class Parent:
     def same_source(self, other: "Parent") -> bool:
         """Whether an open relay of the one also is the other's: the parent hands a new publication on by itself."""
         same_way = self.entry.transport == other.entry.transport
-        return self.node.ref == other.node.ref and same_way and _codecs(self.entry) == _codecs(other.entry)
+        return self.node.ref == other.node.ref and same_way and _tracks(self.entry) == _tracks(other.entry)
 
 
 @dataclass(frozen=True)
@@ -60,5 +60,8 @@ def route(stream: str, node: NodeEntry, table: Table, policy: RoutePolicy) -> Pa
     return Parent(origin, entry, "direct" if origin.region == node.region else "directors")
 
 
-def _codecs(entry: StreamEntry) -> frozenset[tuple[str, str]]:
-    return frozenset((track.kind, track.codec) for track in entry.tracks)
+def _tracks(entry: StreamEntry) -> frozenset[tuple[str, str, frozenset[str]]]:
+    """What a relay is negotiated for: kinds, codecs and the names of layers."""
+    return frozenset(
+        (track.kind, track.codec, frozenset(layer.rid for layer in track.layers or ())) for track in entry.tracks
+    )

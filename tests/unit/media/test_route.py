@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from rivulet_media.route import NoParent, Parent, Reason, RoutePolicy, route
-from rivulet_media.table import NodeEntry, Pod, Role, StreamEntry, Table, Track
+from rivulet_media.table import Layer, NodeEntry, Pod, Role, StreamEntry, Table, Track
 
 
 def node(slot: str, role: Role = "edge", region: str = "eu") -> NodeEntry:
@@ -53,15 +53,24 @@ def test_nobody_pulls_from_itself() -> None:
     assert route("s", ORIGIN, table(), RoutePolicy(origin_relays=True)) == NoParent("not-here")
 
 
-def test_an_open_relay_serves_another_publication_but_no_other_transport_or_codec() -> None:
-    here = Parent(ORIGIN, STREAM, "direct")
+def video(codec: str, *rids: str, live: bool = False) -> tuple[Track, ...]:
+    layers = tuple(Layer(rid=rid, live=live) for rid in rids)
+    return (Track(kind="video", codec=codec, clock_rate=90000, layers=layers),)
+
+
+def test_an_open_relay_serves_another_publication_but_no_other_transport_codec_or_layers() -> None:
+    layered = dataclasses.replace(STREAM, tracks=video("h264", "h", "l"))
+    here = Parent(ORIGIN, layered, "direct")
     changes: list[tuple[str, dict[str, Any], bool]] = [
         ("publication", {"incarnation": "bbbbbbbbbbbb", "version": 2}, True),
         ("transport", {"transport": "tcp"}, False),
-        ("codec", {"tracks": (Track(kind="video", codec="vp8", clock_rate=90000),)}, False),
+        ("codec", {"tracks": video("vp8", "h", "l")}, False),
+        ("layers by other names", {"tracks": video("h264", "0", "1")}, False),
+        ("no layers", {"tracks": video("h264")}, False),
+        ("layers that have come", {"tracks": video("h264", "l", "h", live=True)}, True),
     ]
     for what, change, same in changes:
-        assert here.same_source(Parent(ORIGIN, dataclasses.replace(STREAM, **change), "direct")) is same, what
+        assert here.same_source(Parent(ORIGIN, dataclasses.replace(layered, **change), "direct")) is same, what
 
 
 def test_a_lost_stream_keeps_its_parent() -> None:

@@ -149,6 +149,9 @@ impl Forwarder {
             self.events.push_back(ForwarderEvent::Active { source });
         }
         self.go_on_air(source, now);
+        if noticed.active {
+            self.hear(source);
+        }
         if noticed.tracks {
             self.tell_tracks(source);
         }
@@ -356,6 +359,14 @@ impl Forwarder {
         let Some(id) = self.sources.get(source.0).map(|source| source.stream) else { return };
         if self.streams.get(id).is_some_and(|stream| !stream.viewers.is_empty()) {
             self.want_key_frame(id, None, now);
+        }
+    }
+
+    /// It is there, for the first time or again.
+    fn hear(&mut self, source: SourceId) {
+        let Some(stream) = self.sources.get(source.0).map(|source| source.stream) else { return };
+        if let Some(stream) = self.streams.get_mut(stream).filter(|stream| stream.on_air == Some(source)) {
+            stream.is_heard();
         }
     }
 

@@ -137,7 +137,9 @@ impl Outgoing {
         };
         let current = self.mapping.current().filter(goes_on);
         let jumps = self.last.is_some_and(|last| first.sequence > last.sequence + MAX_JUMP);
-        if let Some(segment) = current.filter(|_| !self.broken && !jumps) {
+        // What it began with is not all of that key frame.
+        let begins_earlier = |segment: &Segment| burst.starts_key_frame && first.sequence < segment.first_source;
+        if let Some(segment) = current.filter(|segment| !self.broken && !jumps && !begins_earlier(segment)) {
             return Admission::Continue(*segment);
         }
         let current = current.copied();
@@ -150,9 +152,8 @@ impl Outgoing {
             return Admission::Wait;
         }
         self.broken = false;
-        let offset =
-            offset.filter(|offset| self.is_near(first.timestamp.wrapping_add(*offset), first, burst.clock_rate));
         let kept = current.map(|segment| segment.timestamp_offset).or(offset);
+        let kept = kept.filter(|offset| self.is_near(first.timestamp.wrapping_add(*offset), first, burst.clock_rate));
         let segment = self.segment(burst, payload, kept, replay);
         // In the midst of a group of pictures its numbers go on as they are.
         let pictures = current.filter(|_| resumes).map_or_else(|| self.pictures(first), |segment| segment.pictures);

@@ -31,6 +31,11 @@ impl PliBudget {
         self.wanted = None;
     }
 
+    /// Somebody else is asked from now on, or the same one who has come back: what the last one was asked in vain does not count.
+    pub fn renew(&mut self) {
+        *self = Self { wanted: self.wanted, ..Self::default() };
+    }
+
     /// Whether to ask now. It is repeated until the key frame comes.
     #[must_use]
     pub fn ask(&mut self, now: Instant) -> bool {

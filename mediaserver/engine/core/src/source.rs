@@ -160,7 +160,7 @@ impl Source {
         let TrackSpec { kind, codec, clock_rate, .. } = slot.spec;
         let (ordinal, rid) = (slot.ordinal, slot.spec.layer.as_ref().map(|layer| layer.rid.clone()));
         if starts_key_frame {
-            self.note_key_frame(track, now);
+            self.note_key_frame(track, packets[0].timestamp, now);
         }
         let leaves = if kind == Kind::Audio { &mut self.sounds } else { out };
         leaves.push(Burst {
@@ -179,10 +179,10 @@ impl Source {
         });
     }
 
-    fn note_key_frame(&mut self, track: usize, now: Instant) {
+    fn note_key_frame(&mut self, track: usize, timestamp: u32, now: Instant) {
         let Some(slot) = self.tracks.get_mut(track) else { return };
-        self.counters.key_frames += 1;
-        self.counters.gop = slot.note_key_frame(now);
+        self.counters.key_frames += u64::from(slot.note_key_frame(timestamp, now));
+        self.counters.gop = slot.gop();
     }
 
     /// A burst of the source that this one mirrors, as its own.
@@ -191,7 +191,7 @@ impl Source {
         self.silent = false;
         self.last_packet = Some(burst.emitted);
         if burst.starts_key_frame {
-            self.note_key_frame(burst.track, burst.emitted);
+            self.note_key_frame(burst.track, burst.packets[0].timestamp, burst.emitted);
         }
         if let Some(track) = self.tracks.get_mut(burst.track) {
             for packet in &burst.packets {

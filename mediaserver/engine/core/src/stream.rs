@@ -21,6 +21,8 @@ pub struct Stream {
     budgets: Vec<(usize, PliBudget)>,
     /// When the thread of the source on air was last asked for a key frame of a track, and none has come since.
     pub wished: Vec<(usize, Instant)>,
+    /// The source on air sends nothing: asking it for key frames waits until it is back.
+    silent: bool,
     log: VecDeque<Burst>,
     log_start: u64,
     log_bytes: usize,
@@ -39,6 +41,7 @@ impl Stream {
             viewers: Vec::new(),
             budgets: Vec::new(),
             wished: Vec::new(),
+            silent: false,
             log: VecDeque::new(),
             log_start: 0,
             log_bytes: 0,
@@ -116,6 +119,17 @@ impl Stream {
         &mut self.budgets[at].1
     }
 
+    /// The source on air has stopped sending.
+    pub fn falls_silent(&mut self) {
+        self.silent = true;
+    }
+
+    /// The source on air is another one, or is back.
+    pub fn is_heard(&mut self) {
+        self.silent = false;
+        self.budgets.iter_mut().for_each(|(_, budget)| budget.renew());
+    }
+
     pub fn budgets(&mut self) -> impl Iterator<Item = (usize, &mut PliBudget)> {
         self.budgets.iter_mut().map(|(track, budget)| (*track, budget))
     }
@@ -156,7 +170,7 @@ impl Stream {
 impl Deadline for Stream {
     /// When the first of the budgets has something to ask.
     fn deadline(&self) -> Option<Instant> {
-        self.on_air?;
+        self.on_air.filter(|_| !self.silent)?;
         self.budgets.iter().filter_map(|(_, budget)| budget.deadline()).min()
     }
 }

@@ -115,6 +115,13 @@ impl Timeline {
             *slot = Some(Line::at(self.rates[track], now, timestamp, false));
             return;
         };
+        let offset = self.offset.filter(|_| line.from_report).unwrap_or(0);
+        let off = difference(now, line.captured(timestamp).wrapping_add_signed(offset));
+        if off.saturating_abs() > CLOCK_STEP {
+            // They have begun anew, as with another SSRC: what was known says nothing of them.
+            *slot = Some(Line::at(self.rates[track], now, timestamp, false));
+            return;
+        }
         if line.timestamp.wrapping_sub(timestamp) as i32 > 0 {
             return;
         }
@@ -122,8 +129,7 @@ impl Timeline {
         if !line.from_report {
             let late = difference(now, line.at);
             // Nothing arrives before it is captured: earliness corrects at once, lateness creeps (clocks drift).
-            let step = late.saturating_abs() > CLOCK_STEP;
-            line.at = line.at.wrapping_add_signed(if late < 0 || step { late } else { late / 1024 });
+            line.at = line.at.wrapping_add_signed(if late < 0 { late } else { late / 1024 });
         }
     }
 
@@ -243,6 +249,18 @@ mod tests {
                 let behind = video.wrapping_sub(timeline.timestamp(0, now).unwrap()).cast_signed();
                 assert!(behind.abs() < 90 * 60, "{second}: {behind}");
             }
+        }
+    }
+
+    #[test]
+    fn timestamps_that_begin_anew_are_believed_before_the_next_report_says_so() {
+        let mut timeline = Timeline::new(vec![90_000]);
+        timeline.on_packet(0, 5, START);
+        timeline.on_report(0, PUBLISHER, 5, START);
+        for leap in [3_000_000_000_u32, 2_000_000] {
+            timeline.on_packet(0, leap, START + ms(1000));
+            assert_eq!(timeline.timestamp(0, START + ms(1000)), Some(leap));
+            timeline.on_report(0, PUBLISHER + ms(1000), leap, START + ms(1000));
         }
     }
 

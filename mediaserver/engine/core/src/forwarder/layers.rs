@@ -53,6 +53,7 @@ impl Forwarder {
         let on_air = self.find(stream).and_then(|stream| stream.on_air);
         let Some((id, source)) = on_air.and_then(|id| Some((id, self.sources.get(id.0)?))) else { return };
         let video: Vec<usize> = (0..source.tracks.len()).filter(|track| answers(source, *track)).collect();
+        self.hear(id);
         for track in video {
             self.on_source_gap(id, track, now);
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation)] // Low bits are meant.
 
+mod beginnings;
 mod connections;
 mod continuity;
 pub mod layers;

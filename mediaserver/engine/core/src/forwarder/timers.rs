@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Forwarder;
 use super::starts::answers;
 use crate::border::{ForwarderEvent, KeyFrameRequest, SourceId};
+use crate::stream::Stream;
 use crate::viewer::Viewer;
 
 impl Forwarder {
@@ -39,6 +40,10 @@ impl Forwarder {
         for id in self.sources.due(now) {
             let Some(source) = self.sources.get_mut(id) else { continue };
             if source.falls_silent(now) && source.mirrors.is_none() {
+                let on_air = |stream: &&mut Stream| stream.on_air == Some(SourceId(id));
+                if let Some(stream) = self.streams.get_mut(source.stream).filter(on_air) {
+                    stream.falls_silent();
+                }
                 self.events.push_back(ForwarderEvent::Silent { source: SourceId(id) });
             }
         }

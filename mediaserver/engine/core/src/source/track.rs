@@ -14,6 +14,13 @@ use crate::refragment::Refragmenter;
 use crate::ring::{Packet, Ring};
 use crate::runs;
 
+/// The newest key frame, and its first packet as far as is known: with that a viewer may start.
+#[derive(Debug, Clone, Copy)]
+struct KeyFrame {
+    timestamp: u32,
+    first: u64,
+}
+
 #[derive(Debug)]
 pub struct SourceTrack {
     pub spec: TrackSpec,
@@ -22,8 +29,9 @@ pub struct SourceTrack {
     pub(super) refragmenter: Refragmenter,
     /// None: audio is never held.
     gather: Option<Gather>,
-    key_timestamp: Option<u32>,
-    last_key_frame: Option<Instant>,
+    key_frame: Option<KeyFrame>,
+    /// The newest one that was counted, and when.
+    last_key_frame: Option<(u32, Instant)>,
     gop: Option<Duration>,
     /// Of a layer.
     watch: LayerWatch,
@@ -42,7 +50,7 @@ impl SourceTrack {
             ordinal,
             refragmenter,
             gather,
-            key_timestamp: None,
+            key_frame: None,
             last_key_frame: None,
             gop: None,
             watch: LayerWatch::new(),
@@ -100,7 +108,7 @@ impl SourceTrack {
     pub fn retune(&mut self, spec: TrackSpec) {
         self.refragmenter.retune(spec.codec);
         self.spec = spec;
-        self.key_timestamp = None;
+        self.key_frame = None;
     }
 
     /// When packets that are held must go.
@@ -116,17 +124,26 @@ impl SourceTrack {
         gather.expired(at)
     }
 
-    /// Note a key frame; the time since the one before.
-    pub fn note_key_frame(&mut self, now: Instant) -> Option<Duration> {
-        self.gop = self.last_key_frame.map(|last| now.saturating_duration_since(last));
-        self.last_key_frame = Some(now);
+    /// Count a key frame, once; the time since the one before. False: it is known.
+    pub fn note_key_frame(&mut self, timestamp: u32, now: Instant) -> bool {
+        let last = self.last_key_frame.filter(|(known, _)| *known == timestamp);
+        if last.is_some() {
+            return false;
+        }
+        self.gop = self.last_key_frame.map(|(_, last)| now.saturating_duration_since(last));
+        self.last_key_frame = Some((timestamp, now));
+        true
+    }
+
+    #[must_use]
+    pub const fn gop(&self) -> Option<Duration> {
         self.gop
     }
 
     /// When the next key frame is due by the rhythm of the last ones.
     #[must_use]
     pub fn next_key_frame(&self) -> Option<Instant> {
-        Some(self.last_key_frame? + self.gop?)
+        Some(self.last_key_frame?.1 + self.gop?)
     }
 
     /// Note a packet of a layer; true: what is known of it has changed.
@@ -167,11 +184,7 @@ impl SourceTrack {
     /// Settle what decides the packets' bytes and put them in the ring.
     pub(super) fn emit(&mut self, mut held: Vec<Packet>) -> Option<Emission> {
         let timestamp = held.first()?.timestamp;
-        let begins = held.iter().any(|packet| key_frame::begins(self.spec.codec, &packet.payload));
-        let starts_key_frame = begins && self.key_timestamp != Some(timestamp);
-        if begins {
-            self.key_timestamp = Some(timestamp);
-        }
+        let starts_key_frame = self.find_beginning(&held, timestamp);
         self.level(&mut held);
         let highest = self.ring.highest();
         let mut packets: Vec<Arc<Packet>> = held.into_iter().map(Arc::new).collect();
@@ -180,6 +193,20 @@ impl SourceTrack {
         let overtaken = starts_key_frame && highest.is_some_and(|highest| last < highest);
         let follow = if overtaken { self.ring.above(last) } else { Vec::new() };
         Some(Emission { packets, follow, starts_key_frame })
+    }
+
+    /// Whether a viewer may start with these packets of `timestamp`: a key frame begins with them, or further ahead than was known
+    /// (parameter sets may come late).
+    fn find_beginning(&mut self, held: &[Packet], timestamp: u32) -> bool {
+        let begin = |packet: &&Packet| key_frame::begins(self.spec.codec, &packet.payload);
+        let Some(first) = held.iter().find(begin).map(|packet| packet.sequence) else { return false };
+        let starts = self
+            .key_frame
+            .is_none_or(|known| if known.timestamp == timestamp { first < known.first } else { first > known.first });
+        if starts {
+            self.key_frame = Some(KeyFrame { timestamp, first });
+        }
+        starts
     }
 
     /// Makes headers and payloads equally long where that is cheap, so that few runs are needed.
@@ -191,7 +218,7 @@ impl SourceTrack {
         let orientation = held.iter().find_map(|packet| packet.extensions.orientation);
         for (packet, padding) in held.iter_mut().zip(paddings) {
             packet.padding = padding;
-            packet.key_frame = self.key_timestamp == Some(packet.timestamp);
+            packet.key_frame = self.key_frame.is_some_and(|known| known.timestamp == packet.timestamp);
             packet.picture = picture::Place::find(self.spec.codec, &packet.payload);
             packet.extensions.abs_capture_time = captured;
             packet.extensions.orientation = orientation;

@@ -69,17 +69,17 @@ pub struct Layers {
 #[derive(Debug, Default)]
 struct SentRate {
     since: Option<(Instant, u64)>,
-    rate: u64,
+    rate: Option<u64>,
 }
 
 impl SentRate {
-    /// Bit/s, when `bytes` were sent in all until `now`.
-    fn at(&mut self, bytes: u64, now: Instant) -> u64 {
+    /// Bit/s, when `bytes` were sent in all until `now`; None: not known yet.
+    fn at(&mut self, bytes: u64, now: Instant) -> Option<u64> {
         let (since, before) = *self.since.get_or_insert((now, bytes));
         let elapsed = now.saturating_duration_since(since);
         if elapsed >= RATE_WINDOW {
             let bits = u128::from(bytes.saturating_sub(before)) * 8_000_000 / elapsed.as_micros().max(1);
-            self.rate = u64::try_from(bits).unwrap_or(u64::MAX);
+            self.rate = Some(u64::try_from(bits).unwrap_or(u64::MAX));
             self.since = Some((now, bytes));
         }
         self.rate
@@ -181,7 +181,8 @@ impl Viewer {
     }
 
     pub fn note_feedback(&mut self, feedback: Feedback, now: Instant) {
-        let sent = self.layers.rate.at(self.stats.bytes + self.layers.probed, now);
+        // Beside no rate, what the first reports say would be that nothing gets through.
+        let Some(sent) = self.layers.rate.at(self.stats.bytes + self.layers.probed, now) else { return };
         self.layers.estimate = self.layers.path.estimate(feedback, sent, now);
         self.layers.review_soon();
     }
@@ -336,5 +337,18 @@ impl Viewer {
             track.paused = paused;
             track.interrupt();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_not_known_before_a_second_of_it() {
+        let (start, mut rate) = (Instant::now(), SentRate::default());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!([rate.at(50_000, at(0)), rate.at(90_000, at(500))], [None, None]);
+        assert_eq!([rate.at(175_000, at(1000)), rate.at(180_000, at(1100))], [Some(1_000_000); 2]);
     }
 }
