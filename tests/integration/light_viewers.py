@@ -1,6 +1,7 @@
 """Viewers that connect and receive but do not decode: ten cost less than one probe. The engine's puller plays them."""
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Self
@@ -22,6 +23,7 @@ class LightViewers:
     def __init__(self) -> None:
         self.engine = Engine("127.0.0.1", 0)
         self.sessions: dict[str, str] = {}
+        self._numbers = itertools.count()
 
     async def join(self, door: str, url: str, count: int = 1, *, codec: str = "h264") -> None:
         """Open `count` sessions at the WHEP address `url`; `door`: the front door that session URLs are under."""
@@ -33,7 +35,7 @@ class LightViewers:
             await asyncio.gather(*(self._join(http, url, door, tracks) for _ in range(count)))
 
     async def _join(self, http: aiohttp.ClientSession, url: str, door: str, tracks: "list[Track]") -> None:
-        session, offer = self.engine.pull("watched", "000000000000", tracks)
+        session, offer = self.engine.pull(f"watched-{next(self._numbers)}", "000000000000", tracks)
         async with http.post(url, data=offer, headers={"Content-Type": "application/sdp"}) as answer:
             text = await answer.text()
             assert answer.status == 201, text
@@ -48,6 +50,12 @@ class LightViewers:
     def received(self) -> list[int]:
         """RTP packets received, per viewer."""
         return [session["packets"] for session in self.engine.stats()["sessions"]]
+
+    def key_frames(self) -> dict[str, int]:
+        """How many have come, by session: each plays a stream of its own name."""
+        stats = self.engine.stats()
+        streams = {stream["stream"]: stream["key_frames"] for stream in stats["streams"]}
+        return {session["session"]: streams.get(session["stream"], 0) for session in stats["sessions"]}
 
     async def leave(self, count: int | None = None) -> None:
         """DELETE the first `count` sessions (default: all)."""

@@ -26,6 +26,7 @@ from interop_scene import (
 )
 from interop_table import Row, note
 from rivulet_scene.bare import BareCdn
+from rivulet_scene.clients import probe
 from rivulet_scene.command import ROOT
 
 pytestmark = pytest.mark.timeout(150)  # processes start while two cores are busy
@@ -38,6 +39,7 @@ STREAMS: dict[str, list[str]] = {
         "pion_tcp",
         "pion_vp8",
         "pion_layers",
+        "pion_back",
         "gst_vp8",
         "gst_h264",
         "aiortc_vp8",
@@ -142,6 +144,23 @@ def test_pion_publishes_layers_and_plays_each(cdn: BareCdn, recording: Path, lay
     assert sizes == LAYERS
     name, seen = f"{_pion_name()}, simulcast", "each of three layers, decoded by FFmpeg"
     note(Row(name, "publishes", "VP8, Opus", "ECDSA", published["connect_ms"], seen))
+
+
+def test_a_publisher_that_comes_back_with_layers_by_other_names_is_seen_at_an_edge_that_had_the_old_ones(
+    cdn: BareCdn, recording: Path, layers: str
+) -> None:
+    others = ",".join(f"{at}={layer.partition('=')[2]}" for at, layer in enumerate(layers.split(",")))
+    more = ["-audio", str(recording / "audio.ogg"), "-token", cdn.token("pion_back"), "-seconds", PUBLISHING_SECONDS]
+    first = pion("publish", whip(cdn, "pion_back"), "-layers", layers, *more)
+    # This one keeps the edge's relay open.
+    with first, probe(whep(cdn, "pion_back"), "--wait", "15", seconds=60) as viewer:
+        connected(first)
+        viewer.line()
+        our_player_sees(cdn, "pion_back")
+        first.stop()
+        with pion("publish", whip(cdn, "pion_back"), "-layers", others, *more) as again:
+            connected(again)
+            our_player_sees(cdn, "pion_back")
 
 
 def played_size(cdn: BareCdn, rid: str, folder: Path) -> tuple[int, int]:
