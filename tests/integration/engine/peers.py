@@ -49,6 +49,18 @@ class Picture(MediaStreamTrack):
         return frame
 
 
+class Noise(Picture):
+    """Pictures that do not compress: some packets each."""
+
+    _dice = np.random.default_rng(1)
+
+    async def recv(self) -> VideoFrame:
+        picture = await super().recv()
+        frame = VideoFrame.from_ndarray(self._dice.integers(0, 256, (120, 160, 3), dtype=np.uint8), format="rgb24")
+        frame.pts, frame.time_base = picture.pts, Fraction(1, 90000)
+        return frame
+
+
 class Tone(MediaStreamTrack):
     """20 ms of a tone, again and again."""
 

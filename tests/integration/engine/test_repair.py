@@ -1,27 +1,12 @@
 """What paths lose, a relay repairs by itself; whom nothing helps is told so."""
 
 import asyncio
-from fractions import Fraction
 
-import numpy as np
 import pytest
-from av import VideoFrame
 
-from engine.peers import LOOPBACK, VIDEO, MakeNode, Picture, Publisher, Viewer, closing, slow_path
+from engine.peers import LOOPBACK, VIDEO, MakeNode, Noise, Publisher, Viewer, closing, slow_path
 
 pytestmark = pytest.mark.timeout(120)
-
-
-class Noise(Picture):
-    """Pictures that do not compress: some packets each."""
-
-    _dice = np.random.default_rng(1)
-
-    async def recv(self) -> VideoFrame:
-        picture = await super().recv()
-        frame = VideoFrame.from_ndarray(self._dice.integers(0, 256, (120, 160, 3), dtype=np.uint8), format="rgb24")
-        frame.pts, frame.time_base = picture.pts, Fraction(1, 90000)
-        return frame
 
 
 async def test_a_relay_repairs_what_a_path_of_84_ms_loses(make_node: MakeNode) -> None:
