@@ -80,6 +80,13 @@ def relay_candidates(entry: NodeEntry, cluster: str) -> list[tuple[str, int]]:
     return [(address, entry.media_port) for address in dict.fromkeys(addresses)]
 
 
+def unheard(address: str, bind: str) -> str | None:
+    """What is wrong with being advertised as `address` while listening on `bind`; None: nothing."""
+    if ":" in address and ":" not in bind:
+        return f"clients are told {address}, but nothing listens on IPv6 here (RIVULET_BIND is {bind}): make it ::"
+    return None
+
+
 def in_url(address: str) -> str:
     """An IP address as a URL's host."""
     return f"[{address}]" if ":" in address else address

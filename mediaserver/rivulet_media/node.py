@@ -18,7 +18,7 @@ from rivulet_media.admission import Admission
 from rivulet_media.closing import Closing
 from rivulet_media.engine_events import BetweenNodes, EngineEvents
 from rivulet_media.errors import SettingsError
-from rivulet_media.identity import Process, client_candidates
+from rivulet_media.identity import Process, client_candidates, unheard
 from rivulet_media.link import DirectorLinks, Orders
 from rivulet_media.link_pull import LinkPull
 from rivulet_media.links import Links
@@ -172,6 +172,8 @@ class Node:
 
     def _readdressed(self, address: str, pod_candidate: bool) -> None:  # noqa: FBT001 - as the frame says it
         self.table.restate(address=address)
+        if wrong := unheard(address, self._settings.bind):
+            log.error(wrong)
         if self.table.entry is not None:
             self._engine.set_candidates(client_candidates(self.table.entry, pod_candidate=pod_candidate))
 

@@ -1,4 +1,4 @@
-from rivulet_media.identity import Process, client_candidates, relay_candidates
+from rivulet_media.identity import Process, client_candidates, relay_candidates, unheard
 from rivulet_media.settings import NodeSettings
 from rivulet_media.table import NodeEntry
 from rivulet_media.wire import FROM_NODE, LinkHello, TableBody, Welcome, parse, render
@@ -53,3 +53,8 @@ def test_relays_get_the_pod_address_only_within_the_cluster() -> None:
     assert relay_candidates(entry(), "uid-1") == [("10.244.0.7", 7003), ("203.0.113.10", 7003)]
     assert relay_candidates(entry(), "uid-2") == [("203.0.113.10", 7003)]
     assert relay_candidates(entry(), "") == [("203.0.113.10", 7003)]
+
+
+def test_an_address_that_nothing_listens_on_is_told_of() -> None:
+    assert unheard("203.0.113.10", "0.0.0.0") is unheard("2001:db8::7", "::") is unheard("203.0.113.10", "::") is None
+    assert "RIVULET_BIND" in (unheard("2001:db8::7", "0.0.0.0") or "")
