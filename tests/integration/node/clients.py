@@ -49,6 +49,11 @@ class Peer:
         assert self.answer is not None
         return self.answer
 
+    async def video_packets(self) -> int:
+        """How many have come."""
+        stats = await self.connection.getTransceivers()[1].receiver.getStats()
+        return sum(each.packetsReceived for each in stats.values() if each.type == "inbound-rtp")
+
     async def connect(self) -> None:
         assert self.posted.status == 201, self.posted
         await self.connection.setRemoteDescription(RTCSessionDescription(self.posted.body, "answer"))
@@ -64,16 +69,20 @@ class Peer:
 
 def publisher(video_codec: str | None = None) -> Peer:
     """A camera; `video_codec` (`H264`, `VP8`): it offers that one only."""
-    peer = Peer((AudioStreamTrack(), VideoStreamTrack()))
+    return _with(video_codec, Peer((AudioStreamTrack(), VideoStreamTrack())))
+
+
+def viewer(video_codec: str | None = None) -> Peer:
+    """A player of both kinds; `video_codec`: as above."""
+    return _with(video_codec, Peer())
+
+
+def _with(video_codec: str | None, peer: Peer) -> Peer:
     if video_codec is not None:
         known = RTCRtpSender.getCapabilities("video").codecs
         chosen = [codec for codec in known if codec.mimeType in (f"video/{video_codec}", "video/rtx")]
         peer.connection.getTransceivers()[1].setCodecPreferences(chosen)
     return peer
-
-
-def viewer() -> Peer:
-    return Peer()
 
 
 def let_in(cdn: BareCdn, subject: str = "camera-1") -> dict[str, str]:

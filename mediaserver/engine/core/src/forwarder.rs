@@ -379,6 +379,7 @@ impl Forwarder {
         if newer {
             stream.on_air = Some(source);
             stream.wished.clear();
+            stream.is_heard();
         }
         newer
     }
