@@ -115,3 +115,19 @@ fn a_source_whose_numbers_and_timestamps_begin_anew_goes_on_in_the_viewers_time(
     let media = f64::from(packets.last().unwrap().timestamp.wrapping_sub(timestamp).cast_signed()) / 90_000.0;
     assert!((since - media).abs() < 0.1, "the report is of the new time: {since} {media}");
 }
+
+#[test]
+fn an_older_source_that_takes_over_from_a_silent_one_is_asked() {
+    let mut world = World::new(65);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    let (mut older, mut newer) = (world.publish(100, 5000), world.publish(100, 5000));
+    world.live(&mut older, 0..10, 30);
+    world.live(&mut newer, 0..10, 30);
+    world.live(&mut older, 1..120, 1000);
+    world.forwarder.end_source(newer.id, world.now);
+    let _ = world.requests();
+    world.live(&mut older, 1..2, 1000);
+    world.feedback(viewer, |b| rtcp::write_pli(b, 1, VIDEO_SSRC));
+    world.wait(ms(10));
+    assert_eq!(world.requests(), 1);
+}
