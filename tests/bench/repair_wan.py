@@ -126,7 +126,7 @@ def numbers(text: str) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="frame rate and freezes at loss on the testbed's WAN")
     parser.add_argument("--paths", default=",".join(PATHS), help="where packets are lost (default: %(default)s)")
-    parser.add_argument("--loss", default="1,5,10", help="per cent (default: %(default)s)")
+    parser.add_argument("--loss", default="1,3,5,10", help="per cent (default: %(default)s)")
     parser.add_argument("--bursts", default="1,5", help="packets lost in a row in the mean (default: %(default)s)")
     parser.add_argument("--round-trips", default="84,183", help="ms (default: %(default)s)")
     parser.add_argument("--megabits", default="1,4", help="of the video (default: %(default)s)")
