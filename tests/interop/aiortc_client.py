@@ -18,7 +18,6 @@ import aiohttp
 import av
 from aiortc import (
     MediaStreamTrack,
-    RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpSender,
@@ -56,7 +55,9 @@ class Client:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        # Of its bundle policies the default: with max-bundle it looks for candidates in an answer's last section only,
+        # and they stand in the first (RFC 9143 §7.1).
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.connection.on("connectionstatechange", self.on_state)
         self.connection.on("track", self.on_track)
         self.settled = asyncio.Event()
