@@ -19,7 +19,12 @@ use crate::runs;
 struct KeyFrame {
     timestamp: u32,
     first: u64,
+    /// How often it was found to begin further ahead.
+    again: u8,
 }
+
+/// More often a key frame does not begin again: viewers are sent all that has come since, each time.
+const MOST_AGAIN: u8 = 3;
 
 #[derive(Debug)]
 pub struct SourceTrack {
@@ -200,13 +205,15 @@ impl SourceTrack {
     fn find_beginning(&mut self, held: &[Packet], timestamp: u32) -> bool {
         let begin = |packet: &&Packet| key_frame::begins(self.spec.codec, &packet.payload);
         let Some(first) = held.iter().find(begin).map(|packet| packet.sequence) else { return false };
-        let starts = self
-            .key_frame
-            .is_none_or(|known| if known.timestamp == timestamp { first < known.first } else { first > known.first });
-        if starts {
-            self.key_frame = Some(KeyFrame { timestamp, first });
-        }
-        starts
+        let again = match self.key_frame {
+            Some(known) if known.timestamp == timestamp => {
+                Some(known.again + 1).filter(|again| first < known.first && *again <= MOST_AGAIN)
+            }
+            Some(known) => (first > known.first).then_some(0),
+            None => Some(0),
+        };
+        self.key_frame = again.map(|again| KeyFrame { timestamp, first, again }).or(self.key_frame);
+        again.is_some()
     }
 
     /// Makes headers and payloads equally long where that is cheap, so that few runs are needed.

@@ -53,6 +53,26 @@ fn who_began_with_a_key_frame_whose_parameter_sets_came_late_gets_it_again_whole
 }
 
 #[test]
+fn a_key_frame_that_comes_backwards_is_not_sent_as_often_as_it_has_packets() {
+    let mut world = World::new(66);
+    let mut publication = world.publish(100, 5000);
+    let viewer = world.join(browser(true), AeadAes128Gcm);
+    world.live(&mut publication, 0..5, 30);
+    let slices = World::frame(&mut publication, true, &[1000; 40]);
+    let before = world.player(viewer).numbers(VIDEO_SSRC).len();
+    for slice in slices.into_iter().rev() {
+        world.push(&publication, VIDEO, [slice]);
+        world.wait(ms(21));
+    }
+    let sent = world.player(viewer).numbers(VIDEO_SSRC).len() - before;
+    assert!((40..200).contains(&sent), "{sent}");
+    let newcomer = world.join(browser(true), AeadAes128Gcm);
+    world.live(&mut publication, 1..9, 30);
+    let frames = |viewer| firsts(&world, viewer).iter().filter(|first| **first == 0x41).count();
+    assert_eq!([frames(viewer), frames(newcomer)], [16 + 32, 32]);
+}
+
+#[test]
 fn a_key_frame_that_is_older_than_the_newest_begins_nothing() {
     let mut world = World::new(62);
     let mut publication = world.publish(100, 5000);
