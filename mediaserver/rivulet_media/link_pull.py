@@ -19,7 +19,7 @@ from rivulet_media.links_in import LegReading, LinksIn
 from rivulet_media.route import Parent
 from rivulet_media.table import Transport
 from rivulet_media.tracks import to_engine
-from rivulet_media.upstream import ParentLink, Subscription, UpstreamError
+from rivulet_media.upstream import ParentLink, StreamRefusedError, Subscription, UpstreamError
 from rivulet_media.whep_pull import WhepPull
 
 if TYPE_CHECKING:
@@ -167,16 +167,18 @@ class OpenLink:
         self.asks = LinkAsks(links.pull, parent)
         self.connected = False
         self._end = end
-        self._opening: asyncio.Task[LegAnswer] | None = None
+        self._opening = asyncio.Lock()
+        self._waiting = 0
+        self._over = False
         self._remote = ""
         self._warming: asyncio.Task[None] | None = None
 
     async def ask(self, wish: LegWish) -> LegAnswer:
-        """Ask for a leg; the first ask opens the link. UpstreamError."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open(wish))
-            return await asyncio.shield(self._opening)
-        await asyncio.shield(self._opening)
+        """Ask for a leg; the first ask opens the link, or the next if that one's stream is refused. UpstreamError."""
+        if not self._remote:
+            answer = await self._ask_in_turn(wish)
+            if answer is not None:
+                return answer
         try:
             return await self.asks.leg(self._remote, wish)
         except NoLinkError:
@@ -188,13 +190,29 @@ class OpenLink:
 
     def stop(self) -> None:
         """Ask no more."""
+        self._over = True
         if self._warming is not None:
             self._warming.cancel()
+
+    async def _ask_in_turn(self, wish: LegWish) -> LegAnswer | None:
+        """Open the link; None: another ask has."""
+        self._waiting += 1
+        try:
+            async with self._opening:
+                if self._over:
+                    raise UpstreamError("the link has ended before it was open")
+                return None if self._remote else await self._open(wish)
+        finally:
+            self._waiting -= 1
 
     async def _open(self, wish: LegWish) -> LegAnswer:
         try:
             answer = await self.asks.open(self._end, wish)
             self.links.pull.engine.answer_link(self.link, end_to_engine(answer.end))
+        except StreamRefusedError:
+            if self._waiting == 1:
+                self.links.drop(self.link)
+            raise
         except UpstreamError as error:
             if isinstance(error, NoLinksError):
                 self.links.without_links(self.parent)

@@ -155,7 +155,7 @@ class Signalling:
     def _own_node(self, slot: str, incarnation: str) -> NodeEntry:
         node = self._directory.table.node(f"{slot}/{incarnation}")
         if node is None or node.region != self._directory.region:
-            raise RefusedError("not-found", f"no node {slot}/{incarnation} in region {self._directory.region}")
+            raise NotYetError("no-node", f"no node {slot}/{incarnation} in region {self._directory.region}")
         return node
 
     async def _between_nodes(self, call: Call, node: NodeEntry, path: str) -> Answer:

@@ -136,7 +136,7 @@ async def test_a_relay_is_for_nodes_with_the_join_token(region: BareCdn, origin:
         (origin, node | {"Authorization": "Bearer wrong"}, 401, "unauthorized"),
         (edge, node | bearer, 403, "wrong-role"),
         (origin, bearer, 400, "bad-request"),
-        (origin, node | bearer, 404, "not-found"),
+        (origin, node | bearer, 403, "not-here"),
     )
     for where, headers, status, problem in cases:
         answer = request("POST", f"{where}/relay/never_was", body="v=0", headers=SDP | headers)
