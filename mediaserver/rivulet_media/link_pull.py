@@ -97,10 +97,8 @@ class LinkPull:
         """How much comes by each link; call at a steady pace."""
         sessions = stats["sessions"]
         legs = {each["session"]: LegReading(each["link"], each["bytes"]) for each in sessions if each["link"]}
-        silence = {
-            each["session"]: (each["media_age_ms"] or 0) / 1000 for each in sessions if each["kind"] == "link_in"
-        }
-        self._links.read(legs, silence, self._clock())
+        self._links.read(legs, self._clock())
+        self._links.heard(_silence(stats), self._clock())
 
     # The engine's events; False: the session is no link of ours
 
@@ -126,6 +124,8 @@ class LinkPull:
 
     def _link_to(self, parent: Parent) -> "OpenLink":
         now = self._clock()
+        if self._links.in_doubt(parent.node.ref, now):
+            self._links.heard(_silence(self.pull.engine.stats()), now)
         known = self._links.choose(parent.node.ref, now)
         if known is not None:
             return self._open_links[known]
@@ -143,6 +143,12 @@ class LinkPull:
         for link in self._links.due(self._clock()):
             self.drop(link)
         self._alarm.set(self._links.deadline)
+
+
+def _silence(stats: "_engine.EngineStats") -> dict[str, float]:
+    """How long (s) each link has heard nothing of its peer."""
+    links = (each for each in stats["sessions"] if each["kind"] == "link_in")
+    return {each["session"]: (each["media_age_ms"] or 0) / 1000 for each in links}
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from rivulet_media._engine import UnknownSessionError
 from rivulet_media.link_pull import WARM_SECONDS, Leg, LinkPull
 from rivulet_media.links_in import WITHOUT_SECONDS, LinksIn
 from rivulet_media.node_table import NodeTable
+from rivulet_media.relay import Open, Relay
 from rivulet_media.route import Parent
 from rivulet_media.table import NodeEntry, Pod, StreamEntry, Track
 from rivulet_media.upstream import ParentLink, StreamOverError, UpstreamError
 from rivulet_media.whep_pull import WhepPull
+from rivulet_media.wire import BEAT_SECONDS
 
 if TYPE_CHECKING:
     from rivulet_media._engine import Engine
@@ -61,6 +63,13 @@ class StandInEngine:
         self.legs: dict[str, str] = {}
         self.answered: list[str] = []
         self.closed: list[str] = []
+        self.silence: dict[str, float] = {}
+
+    def stats(self) -> dict[str, Any]:
+        links = [link for link in self.links if link not in self.closed]
+        row = {"kind": "link_in", "link": None, "bytes": 0}
+        ages = [(link, round(1000 * self.silence.get(link, 0.0))) for link in links]
+        return {"sessions": [{**row, "session": link, "media_age_ms": age} for link, age in ages]}
 
     def open_link(self) -> tuple[str, dict[str, Any]]:
         self.links.append(f"link-{len(self.links)}")
@@ -328,6 +337,52 @@ async def test_a_link_that_the_engine_has_ended_unheard_of_is_opened_anew(scene:
     scene.engine.closed.append("link-0")
     await scene.subscribe().answered()
     assert scene.engine.legs["leg-1"] == "link-1"
+
+
+CHECK_SECONDS, SILENCE_SECONDS, READ_SECONDS = 3.0, 3.0, BEAT_SECONDS
+
+
+def retried_after() -> float:
+    """When the relay of a path that died at 0 is opened again."""
+    relay = Relay(idle_seconds=10.0, hold_seconds=30.0)
+    relay.parent_is(parent(), -20.0)
+    relay.viewers_are(1, -20.0)
+    relay.connected(1, -19.0)
+    relay.active(1)
+    relay.silent(1, SILENCE_SECONDS)
+    while (now := relay.deadline) is not None:
+        if any(isinstance(output, Open) for output in relay.tick(now)):
+            return now
+    raise AssertionError("it is not opened again")
+
+
+@pytest.mark.parametrize("last_check", [0.0, 1.5, CHECK_SECONDS])
+@pytest.mark.parametrize("last_read", [0.0, 0.5, 1.0, 1.5])
+async def test_a_relay_whose_path_has_died_is_opened_again_by_another_link_at_the_first_try(
+    scene: Scene, last_check: float, last_read: float
+) -> None:
+    """Whenever the last check came before that, and whenever silence was last read."""
+    await scene.subscribe().answered()
+    again_at = retried_after()
+    scene.clock.now = again_at - last_read
+    scene.engine.silence["link-0"] = scene.clock.now + last_check
+    scene.pull.read(cast("Any", scene.engine.stats()))
+    scene.clock.now = again_at
+    scene.engine.silence["link-0"] = again_at + last_check
+    assert scene.engine.legs[scene.subscribe().session] == "link-1"
+
+
+@pytest.mark.parametrize("last_check", [0.0, 1.5, CHECK_SECONDS, CHECK_SECONDS + 0.5])
+@pytest.mark.parametrize("last_read", [0.0, READ_SECONDS / 2, READ_SECONDS])
+async def test_a_relay_goes_by_the_link_that_is_there_as_long_as_its_parents_checks_come(
+    scene: Scene, last_check: float, last_read: float
+) -> None:
+    await scene.subscribe().answered()
+    scene.engine.silence["link-0"] = CHECK_SECONDS
+    scene.pull.read(cast("Any", scene.engine.stats()))
+    scene.clock.now += last_read
+    scene.engine.silence["link-0"] = last_check
+    assert scene.engine.legs[scene.subscribe("t").session] == "link-0"
 
 
 @pytest.mark.parametrize(
