@@ -124,7 +124,8 @@ def check_patches(url: str, tag: str, offer: str) -> None:
     assert (answer.status, answer.body, answer.headers["ETag"]) == (204, "", None)
     for fragment in (trickle, restart):
         assert slug(patch(fragment)) == "if-match-required"
-        assert slug(patch(fragment, If_Match='"stale"')) == "stale-etag"
+        stale = patch(fragment, If_Match='"stale"')
+        assert (slug(stale), stale.headers["ETag"]) == ("stale-etag", tag)
 
 
 async def test_a_relay_is_for_nodes_with_the_join_token(region: BareCdn, origin: str, edge: str) -> None:
