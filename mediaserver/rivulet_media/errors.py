@@ -4,6 +4,7 @@ RivuletError
 ├── DefectError          our bug: a state that cannot be
 ├── SettingsError        whoever started this process said something that cannot work
 └── RefusedError         the peer's fault: asking the same again will not help (4xx)
+    ├── StaleTagError    another entity tag than the one that the peer knows stands now (412)
     └── NotYetError      not now: ask again after `retry_after` seconds (409 not-live, 429, 503)
 """
 
@@ -83,6 +84,20 @@ class RefusedError(RivuletError):
         status, title = PROBLEMS[self.slug]
         problem = {"type": PROBLEM_BASE + self.slug, "title": title, "status": status, "detail": str(self)}
         return json.dumps({**problem, **self.members}).encode()
+
+
+class StaleTagError(RefusedError):
+    """The peer means what was replaced; the answer carries the present ETag."""
+
+    def __init__(self, detail: str, etag: str) -> None:
+        """`etag`: with its quotes, as the header has it."""
+        super().__init__("stale-etag", detail)
+        self.etag = etag
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that go with the problem."""
+        return {**super().headers, "ETag": self.etag}
 
 
 class NotYetError(RefusedError):

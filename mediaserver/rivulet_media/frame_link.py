@@ -115,7 +115,9 @@ class Link:
     async def close(self, code: int, reason: str) -> None:
         """Close within a bounded time, whatever the peer does."""
         with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
-            await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()[:120]), 2 * CLOSE_SECONDS)
+            await asyncio.wait_for(
+                self._socket.close(code=code, message=reason.encode(errors="replace")[:120]), 2 * CLOSE_SECONDS
+            )
 
     async def _parse(self, text: str) -> Frame:
         try:
@@ -147,12 +149,18 @@ class Link:
 
 
 async def keep_dialling(attempt: Callable[[], Awaitable[None]]) -> None:
-    """Call `attempt` for ever; it returns when its link has ended. The pauses grow while it fails at once."""
+    """Call `attempt` for ever; it returns when its link has ended. The pauses grow while it fails at once.
+
+    A defect in it is logged and does not end the dialling: that would cost the link until this process ends.
+    """
     clock = asyncio.get_running_loop().time
     delay = FIRST_DELAY
     while True:
         started = clock()
-        await attempt()
+        try:
+            await attempt()
+        except Exception:
+            log.exception("a link has died of a defect")
         delay = FIRST_DELAY if clock() - started > SILENT_SECONDS else min(2 * delay, LONGEST_DELAY)
         spread = random.uniform(0.8, 1.2)  # noqa: S311 - only to keep peers apart
         await asyncio.sleep(delay * spread)

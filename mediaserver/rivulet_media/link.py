@@ -159,9 +159,7 @@ class DirectorLinks:
     def _dial(self) -> None:
         wanted = {url for urls in self._named.values() for url in urls}
         for url in wanted - self._dialling.keys():
-            task = asyncio.create_task(keep_dialling(partial(self._attempt, url)), name=f"dial {url}")
-            task.add_done_callback(_report_defect)
-            self._dialling[url] = task
+            self._dialling[url] = asyncio.create_task(keep_dialling(partial(self._attempt, url)), name=f"dial {url}")
         for url in self._dialling.keys() - wanted - self._links.keys():
             self._dialling.pop(url).cancel()
 
@@ -271,9 +269,3 @@ class DirectorLinks:
         heard.refs -= {item.ref for item in entries.gone}
         heard.publications |= publications(entries.streams)
         self._table.hear(nodes=entries.nodes, streams=entries.streams, gone=entries.gone)
-
-
-def _report_defect(task: asyncio.Task[None]) -> None:
-    """Dialling never ends by itself."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("a link has died of a defect", exc_info=task.exception())

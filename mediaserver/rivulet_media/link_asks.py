@@ -11,12 +11,16 @@ import aiohttp
 
 from rivulet_media.link_words import LegAnswer, LegWish, LinkAnswer, LinkEnd, LinkWish
 from rivulet_media.route import Parent
-from rivulet_media.upstream import StreamOverError, UpstreamError
+from rivulet_media.upstream import StreamOverError, StreamRefusedError, UpstreamError, read_answer
 from rivulet_media.whep_pull import DIRECT_TIMEOUT, LEAVE_TIMEOUT, PASSED_TIMEOUT, WhepPull
 from rivulet_media.wire import parse_body, render_body
 from rivulet_media.wire_codec import WireError
 
 NO_LINKS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+# Problems of one stream: the parent has links, and may have other streams.
+OF_STREAM = ("not-here", "not-live", "not-playable", "tcp-only")
+# What fails before a byte of the request has left.
+_UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 T = TypeVar("T")
 
@@ -31,6 +35,10 @@ class NoLinkError(UpstreamError):
 
 class LinkWornError(UpstreamError):
     """The parent refuses an SSRC of ours on this link."""
+
+
+class UnsureError(UpstreamError):
+    """Nobody knows whether the parent has heard the request."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +75,18 @@ class LinkAsks:
             raise UpstreamError(f"the parent's answer is of no use: {error}") from error
 
     async def _request(self, method: str, path: str, body: str | None) -> str:
-        error = UpstreamError("no director is linked")
+        error, unsure = UpstreamError("no director is linked"), False
         for base, _ in self._bases():
             try:
                 return await self._ask_at(method, f"{base}{path}", body)
-            except (StreamOverError, NoLinksError, NoLinkError, LinkWornError):
+            except LinkWornError as worn:
+                if unsure:  # the parent has these SSRCs from the try before
+                    raise UpstreamError(str(worn)) from worn
+                raise
+            except (StreamRefusedError, NoLinksError, NoLinkError):
                 raise
             except UpstreamError as failed:
-                error = failed
+                error, unsure = failed, unsure or isinstance(failed, UnsureError)
         raise error
 
     async def _ask_at(self, method: str, url: str, body: str | None) -> str:
@@ -84,11 +96,13 @@ class LinkAsks:
             async with self.pull.http.request(
                 method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                text = await response.text()
+                text = await read_answer(response)
                 _check(response.status, text, url)
                 return text
-        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError) as error:
-            raise UpstreamError(f"{url}: {error or type(error).__name__}") from error
+        except _UNSENT as error:
+            raise UpstreamError(f"{url}: {error}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UnsureError(f"{url}: {error or type(error).__name__}") from error
 
     def _bases(self) -> Iterator[tuple[str, str]]:
         """(Where the link is asked for, what goes before the path of a session), at each who may be asked."""
@@ -111,7 +125,11 @@ def _check(status: int, body: str, url: str) -> None:
         raise NoLinkError(said)
     if kind == "ssrc-used":
         raise LinkWornError(said)
-    raise NoLinksError(said) if status in NO_LINKS else UpstreamError(said)
+    if kind in OF_STREAM:
+        raise StreamRefusedError(said)
+    if status in NO_LINKS:
+        raise NoLinksError(said)
+    raise UnsureError(said) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else UpstreamError(said)
 
 
 def _member(body: str, name: str) -> str:

@@ -19,7 +19,7 @@ from rivulet_media.links_in import LegReading, LinksIn
 from rivulet_media.route import Parent
 from rivulet_media.table import Transport
 from rivulet_media.tracks import to_engine
-from rivulet_media.upstream import ParentLink, Subscription, UpstreamError
+from rivulet_media.upstream import ParentLink, StreamRefusedError, Subscription, UpstreamError
 from rivulet_media.whep_pull import WhepPull
 
 if TYPE_CHECKING:
@@ -97,10 +97,8 @@ class LinkPull:
         """How much comes by each link; call at a steady pace."""
         sessions = stats["sessions"]
         legs = {each["session"]: LegReading(each["link"], each["bytes"]) for each in sessions if each["link"]}
-        silence = {
-            each["session"]: (each["media_age_ms"] or 0) / 1000 for each in sessions if each["kind"] == "link_in"
-        }
-        self._links.read(legs, silence, self._clock())
+        self._links.read(legs, self._clock())
+        self._links.heard(_silence(stats), self._clock())
 
     # The engine's events; False: the session is no link of ours
 
@@ -126,6 +124,8 @@ class LinkPull:
 
     def _link_to(self, parent: Parent) -> "OpenLink":
         now = self._clock()
+        if self._links.in_doubt(parent.node.ref, now):
+            self._links.heard(_silence(self.pull.engine.stats()), now)
         known = self._links.choose(parent.node.ref, now)
         if known is not None:
             return self._open_links[known]
@@ -143,6 +143,12 @@ class LinkPull:
         for link in self._links.due(self._clock()):
             self.drop(link)
         self._alarm.set(self._links.deadline)
+
+
+def _silence(stats: "_engine.EngineStats") -> dict[str, float]:
+    """How long (s) each link has heard nothing of its peer."""
+    links = (each for each in stats["sessions"] if each["kind"] == "link_in")
+    return {each["session"]: (each["media_age_ms"] or 0) / 1000 for each in links}
 
 
 @dataclass(frozen=True)
@@ -167,16 +173,18 @@ class OpenLink:
         self.asks = LinkAsks(links.pull, parent)
         self.connected = False
         self._end = end
-        self._opening: asyncio.Task[LegAnswer] | None = None
+        self._opening = asyncio.Lock()
+        self._waiting = 0
+        self._over = False
         self._remote = ""
         self._warming: asyncio.Task[None] | None = None
 
     async def ask(self, wish: LegWish) -> LegAnswer:
-        """Ask for a leg; the first ask opens the link. UpstreamError."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open(wish))
-            return await asyncio.shield(self._opening)
-        await asyncio.shield(self._opening)
+        """Ask for a leg; the first ask opens the link, or the next if that one's stream is refused. UpstreamError."""
+        if not self._remote:
+            answer = await self._ask_in_turn(wish)
+            if answer is not None:
+                return answer
         try:
             return await self.asks.leg(self._remote, wish)
         except NoLinkError:
@@ -188,13 +196,29 @@ class OpenLink:
 
     def stop(self) -> None:
         """Ask no more."""
+        self._over = True
         if self._warming is not None:
             self._warming.cancel()
+
+    async def _ask_in_turn(self, wish: LegWish) -> LegAnswer | None:
+        """Open the link; None: another ask has."""
+        self._waiting += 1
+        try:
+            async with self._opening:
+                if self._over:
+                    raise UpstreamError("the link has ended before it was open")
+                return None if self._remote else await self._open(wish)
+        finally:
+            self._waiting -= 1
 
     async def _open(self, wish: LegWish) -> LegAnswer:
         try:
             answer = await self.asks.open(self._end, wish)
             self.links.pull.engine.answer_link(self.link, end_to_engine(answer.end))
+        except StreamRefusedError:
+            if self._waiting == 1:
+                self.links.drop(self.link)
+            raise
         except UpstreamError as error:
             if isinstance(error, NoLinksError):
                 self.links.without_links(self.parent)

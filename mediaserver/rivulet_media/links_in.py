@@ -14,8 +14,11 @@ MOST_LEGS = 4_096
 # One link is one flow of UDP: one queue of a network card and one data thread at either end, good for some Gbit/s.
 # Above a part of that new legs get another link, and with it another flow.
 SPLIT_BPS = 400e6
-# Both sides check each 3 s: after this nothing comes through, and new legs try another link.
-SILENT_SECONDS = 5.0
+# Both sides check each 3 s, so a second more means that checks get lost, and new legs try another link. A relay whose
+# media have stopped is opened again after 4.5 s (3 of silence, 1 of grace, a delay of 0.5) and has to know by then.
+SILENT_SECONDS = 4.0
+# What was read so lately needs no reading again.
+FRESH_SECONDS = 0.1
 # A parent that has no links, or to which none comes about, is asked for single relays for so long.
 WITHOUT_SECONDS = 60.0
 
@@ -29,7 +32,11 @@ class _Kept:
     bps: float = 0.0
     unused_since: float | None = None
     worn: bool = False
-    silent: bool = False
+    heard_at: float | None = None
+
+    def silent(self, now: float) -> bool:
+        """Whether its peer may have proved nothing for too long: it may have been heard since that was read."""
+        return self.heard_at is not None and now - self.heard_at > SILENT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class LinksIn:
         self._without: dict[str, float] = {}
         self._readings: dict[str, LegReading] = {}
         self._read_at: float | None = None
+        self._heard_at = float("-inf")
 
     @property
     def count(self) -> int:
@@ -59,6 +67,11 @@ class LinksIn:
         """The link by which a new leg from this parent goes; None: a new one."""
         fitting = (name for name, link in self._links.items() if link.parent == parent and _takes_more(link, now))
         return min(fitting, key=lambda name: self._links[name].bps, default=None)
+
+    def in_doubt(self, parent: str, now: float) -> bool:
+        """Whether `heard` may bring back a link to this parent; else `choose` knows enough."""
+        links = (link for link in self._links.values() if link.parent == parent)
+        return now - self._heard_at > FRESH_SECONDS and any(link.silent(now) for link in links)
 
     def opened(self, link: str, parent: str, now: float) -> None:
         """There is a new one."""
@@ -98,12 +111,17 @@ class LinksIn:
         """Whether it is worth asking this parent for a link."""
         return self._without.get(parent, now) <= now
 
-    def read(self, legs: Mapping[str, LegReading], silence: Mapping[str, float], now: float) -> None:
-        """How much has come, and how long (s) each link has heard nothing of its peer; call at a steady pace."""
+    def heard(self, silence: Mapping[str, float], now: float) -> None:
+        """How long (s) each link has heard nothing of its peer."""
+        self._heard_at = now
+        for name in silence.keys() & self._links.keys():
+            self._links[name].heard_at = now - silence[name]
+
+    def read(self, legs: Mapping[str, LegReading], now: float) -> None:
+        """How much has come; call at a steady pace."""
         seconds = max(now - self._read_at, 0.001) if self._read_at is not None else None
-        for name, link in self._links.items():
+        for link in self._links.values():
             link.bps = 0.0
-            link.silent = silence.get(name, 0.0) > SILENT_SECONDS
         for name, reading in legs.items():
             before = self._readings.get(name)
             kept = self._links.get(reading.link)
@@ -128,4 +146,4 @@ class LinksIn:
 
 def _takes_more(link: _Kept, now: float) -> bool:
     fresh = now - link.opened_at < LIFE_SECONDS and link.begun < MOST_LEGS and not link.worn
-    return fresh and not link.silent and link.bps < SPLIT_BPS
+    return fresh and not link.silent(now) and link.bps < SPLIT_BPS

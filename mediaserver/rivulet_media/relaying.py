@@ -191,8 +191,9 @@ class Relaying:
         try:
             await attempt.subscription.answered()
         except StreamOverError as over:
+            asked_for = attempt.subscription.session in self._by_session
             self._failed(attempt, str(over))
-            if attempt.stream in self._relays:
+            if asked_for and attempt.stream in self._relays:
                 self._end(attempt.stream, over.reason)
         except NoTcpError as error:
             self.without_tcp += 1

@@ -21,6 +21,8 @@ ANY_STREAM: Final = "*"
 _ALGORITHM: Final = "EdDSA"
 # A subject travels in a header and stands in tables.
 _LONGEST_SUBJECT: Final = 256
+# JSON can say numbers that no clock reaches and no float holds, and what is no number at all.
+_LATEST: Final = 1e12
 # What PyJWT would hold against its own clock is held here against `now`; the shape of the claims is parsed here too.
 _OURS_TO_CHECK: "Final[Options]" = {
     "verify_exp": False,
@@ -154,6 +156,8 @@ def _signed_payload(token: str, issuers: Sequence[Issuer]) -> Mapping[str, Any]:
         raise UnauthorizedError("the token's signature does not fit the issuer's public key") from error
     except jwt.PyJWTError as error:
         raise UnauthorizedError(f"the token cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:  # bytes that are no text, numbers and depths beyond all reason
+        raise UnauthorizedError("the token cannot be read") from error
     return payload
 
 
@@ -205,6 +209,8 @@ def _time(payload: Mapping[str, Any], claim: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnauthorizedError(f"the token's `{claim}` is no number of seconds")
+    if not abs(value) < _LATEST:
+        raise UnauthorizedError(f"the token's `{claim}` is beyond all time")
     return float(value)
 
 

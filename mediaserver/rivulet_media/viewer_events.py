@@ -31,6 +31,8 @@ class Event:
 
 ACTIVE, INACTIVE, RECONNECT = Event("active"), Event("inactive"), Event("reconnect")
 _EVENT_OF = {"live": ACTIVE, "lost": INACTIVE}
+# What is said of a stream that had layers and has come back without.
+NO_LAYERS: Mapping[str, Any] = {"video": {"active": [], "inactive": [], "current": None, "chosen": None}}
 
 
 class EventStream:
@@ -42,7 +44,7 @@ class EventStream:
         self._news = asyncio.Event()
         self._over = False
         self._state: Event | None = None
-        self._layers: Mapping[str, Any] | None = None
+        self._layers = NO_LAYERS
 
     def put(self, event: Event) -> None:
         """For the reader, when it is one of those it wants. Never waits."""
@@ -58,7 +60,7 @@ class EventStream:
             self.put(state)
 
     def layers_are(self, layers: Mapping[str, Any] | None) -> None:
-        """The stream's layers and the viewer's are said when they have changed."""
+        """The stream's layers and the viewer's are said when they have changed; None: they are not known now."""
         if layers is not None and layers != self._layers:
             self._layers = layers
             self.put(Event("layers", layers))
@@ -145,8 +147,10 @@ class ViewerEvents:
 
     # Inside
 
-    def _layers(self, session: Session) -> dict[str, Any] | None:
-        return layers_of(session, self._table.table.stream(session.stream))
+    def _layers(self, session: Session) -> Mapping[str, Any] | None:
+        entry = self._table.table.stream(session.stream)
+        known = entry is not None and entry.tracks
+        return layers_of(session, entry) or (NO_LAYERS if known else None)
 
     def _state(self, stream: str) -> Event | None:
         entry = self._table.table.stream(stream)

@@ -15,7 +15,7 @@ from rivulet_media.errors import PROBLEM_BASE
 from rivulet_media.node_table import NodeTable
 from rivulet_media.route import Parent
 from rivulet_media.tracks import to_engine
-from rivulet_media.upstream import NoTcpError, StreamOverError, UpstreamError
+from rivulet_media.upstream import NoTcpError, StreamOverError, UpstreamError, read_answer
 
 log = logging.getLogger(__name__)
 
@@ -129,11 +129,11 @@ class PulledStream:
             async with pull.http.post(
                 url, data=self._offer, headers=headers, timeout=self._way.timeout, allow_redirects=False
             ) as response:
-                body = await response.text()
+                body = await read_answer(response)
                 _check(response.status, body, url)
                 self._session_url = _session_url(response.headers, base)
                 return body
-        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UpstreamError(f"{url}: {error or type(error).__name__}") from error
 
     async def _delete(self) -> None:

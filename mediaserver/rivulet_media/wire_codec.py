@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
 
 class WireError(ValueError):
     """The peer sent something that does not parse; the message names the key."""
@@ -143,11 +145,31 @@ _COMPOUND: dict[Any, Callable[[tuple[Any, ...], Any, str], Any]] = {
 
 
 def _scalar(hint: type, data: Any, path: str) -> Any:
-    if hint is float and isinstance(data, int | float) and not isinstance(data, bool) and math.isfinite(data):
-        return float(data)
-    if hint is not float and isinstance(data, hint) and not (hint is int and isinstance(data, bool)):
-        return data
+    if not isinstance(data, bool) or hint is bool:
+        if hint is float and isinstance(data, int | float):
+            return _finite(data, path)
+        if hint is str and isinstance(data, str):
+            return _text(data, path)
+        if hint in (int, bool) and isinstance(data, hint):
+            return data
     raise WireError(path, f"must be {_NAMES[hint]}, not {_name(data)}")
+
+
+def _finite(number: float, path: str) -> float:
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise WireError(path, "must be a number within bounds")
+    return value
+
+
+def _text(text: str, path: str) -> str:
+    """JSON can spell half of a surrogate pair, which could never be said on."""
+    if not text.isascii() and _HALF_PAIR.search(text):
+        raise WireError(path, "must be text")
+    return text
 
 
 _NAMES: dict[type, str] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -11,13 +12,15 @@ import pytest
 from offers import Offer, offer
 from rivulet_scene.bare import BareCdn, resource
 from rivulet_scene.clients import camera
-from rivulet_scene.http import Answer, request
+from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 DIRECTION = {"whip": "sendonly", "whep": "recvonly"}
 PLAYED, TRIED, SILENT, VIDEO_ONLY = "played_eu", "tried_eu", "silent_eu", "video_eu"
+STREAMS: dict[str, dict[str, Any]] = {name: {"region": "eu"} for name in (PLAYED, TRIED, SILENT, VIDEO_ONLY)}
+REQUESTS_PER_SECOND = 20
 
 
 @dataclass(frozen=True)
@@ -173,13 +176,12 @@ def foreign(whip: str | None, whep: str | None, token: str) -> Target:
 @contextlib.contextmanager
 def own_cdn(directory: Path) -> Iterator[BareCdn]:
     """Region eu: two directors (the second knows TURN), an origin, an edge, a full edge. Region us: a director."""
-    streams = {name: {"region": "eu"} for name in (PLAYED, TRIED, SILENT, VIDEO_ONLY)}
     with BareCdn(directory, {"eu": 2, "us": 1}, {}) as cdn:
         slot = {"name": "turn-eu-0", "address": "192.0.2.7", "port": 3478, "ready": True}
         turn = resource("CDNNode", "turn-eu", {"role": "turn", "region": "eu"})
         cdn.more = [{**turn, "status": {"slots": [slot]}}]
         for region in cdn.regions.values():
-            cdn.write_file(region, streams)
+            cdn.write_file(region, STREAMS)
         cdn.director("eu", 0, ready=False)
         cdn.director("eu", 1, "--turn-secret", "shared", ready=False)
         cdn.director("us", 0, ready=False)
@@ -189,6 +191,25 @@ def own_cdn(directory: Path) -> Iterator[BareCdn]:
         for region_name, number in (("eu", 0), ("eu", 1), ("us", 0)):
             cdn.settled(region_name, number)
         yield cdn
+
+
+@contextlib.contextmanager
+def limited(cdn: BareCdn) -> Iterator[None]:
+    """Region eu with a limit of requests of one address."""
+    region = cdn.regions["eu"]
+    url = f"{region.public()}/v1/streams/{PLAYED}"
+
+    def refuses() -> bool:
+        return any(get(url).status == 429 for _ in range(10 * REQUESTS_PER_SECOND))
+
+    cdn.write_file(region, STREAMS, limits={"requestsPerSecond": REQUESTS_PER_SECOND})
+    try:
+        until(refuses, "the limit holds", seconds=20)
+        until(lambda: get(url).status != 429, "some requests are taken again", seconds=5)
+        yield
+    finally:
+        cdn.write_file(region, STREAMS)
+        until(lambda: not refuses(), "there is no limit", seconds=20)
 
 
 def through(cdn: BareCdn, door: str, media: Media) -> Target:

@@ -8,7 +8,7 @@ from live import Live
 from offers import Answered
 from protocol import line
 from rivulet_scene.http import Answer
-from target import FRAGMENT, SDP, Endpoint, Session
+from target import FRAGMENT, SDP, Endpoint, Session, Target
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -28,6 +28,12 @@ def trickled(answer: Answer) -> bool:
 
 def restart(session: Session, if_match: str | None = '"*"') -> Answer:
     return session.patch(session.offer.restarted().fragment(CANDIDATE), if_match)
+
+
+def skip_without_restarts(answer: Answer, target: Target) -> None:
+    """A server that only trickles says 422 to a restart (RFC 9725, 4.3.1); ours does both."""
+    if answer.status == 422 and target.cdn is None:
+        pytest.skip("ICE restarts are not supported")
 
 
 @line("M", "the 201 has a strong entity tag", whip="4.3.1", whep="4.5.1")
@@ -87,13 +93,14 @@ def test_stale_tags_are_refused(endpoint: Endpoint) -> None:
     whep="4.5.3",
 )
 @pytest.mark.parametrize("any_tag", ['"*"', "*"])
-def test_a_restart_is_answered_with_new_credentials(endpoint: Endpoint, any_tag: str) -> None:
+def test_a_restart_is_answered_with_new_credentials(endpoint: Endpoint, target: Target, any_tag: str) -> None:
     with endpoint.session() as session:
-        before = Answered.read(session.answer.body)
+        before, tag = Answered.read(session.answer.body), session.tag
         answer = restart(session, any_tag)
+        skip_without_restarts(answer, target)
         assert (answer.status, answer.headers.get_content_type()) == (200, FRAGMENT)
         assert answer.headers["ETag"].startswith('"')
-        assert answer.headers["ETag"] != session.tag
+        assert answer.headers["ETag"] != tag
         after = Answered.read(answer.body)
         for name in ("ice-ufrag", "ice-pwd"):
             assert after.value(name)
@@ -104,10 +111,12 @@ def test_a_restart_is_answered_with_new_credentials(endpoint: Endpoint, any_tag:
 
 
 @line("M", "after a restart only the new tag is the session's", whip="4.3.1", whep="4.5.1")
-def test_a_restart_changes_the_tag(endpoint: Endpoint) -> None:
+def test_a_restart_changes_the_tag(endpoint: Endpoint, target: Target) -> None:
     with endpoint.session() as session:
         old, offer = session.tag, session.offer.restarted()
-        new = session.patch(offer.fragment(CANDIDATE), '"*"').headers["ETag"]
+        restarted = session.patch(offer.fragment(CANDIDATE), '"*"')
+        skip_without_restarts(restarted, target)
+        new = restarted.headers["ETag"]
         assert session.patch(offer.fragment(CANDIDATE), old).status == 412
         assert trickled(session.patch(offer.fragment(CANDIDATE), new))
 
@@ -130,13 +139,12 @@ def test_half_a_restart_changes_nothing(endpoint: Endpoint) -> None:
     whep="4.5.3",
     doors=LIVE_DOORS,
 )
-async def test_media_pass_through_a_restart(endpoint: Endpoint) -> None:
+async def test_media_pass_through_a_restart(endpoint: Endpoint, target: Target) -> None:
     async with Live(endpoint) as client:
         await client.more("old")
         new, fragment = await client.begin_restart()
         answer = await asyncio.to_thread(client.session.patch, fragment, '"*"')
-        if answer.status == 422:
-            pytest.skip("ICE restarts are not supported")
+        skip_without_restarts(answer, target)
         assert answer.status == 200, answer.body
         await client.more("old")
         await client.finish_restart(new, answer.body)

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import itertools
 import os
 import random
 import re
@@ -275,6 +276,71 @@ def test_an_authorization_that_is_none_is_refused_in_words(playing: BareCdn) -> 
         headers = {"Content-Type": SDP, **({"Authorization": text} if text else {})}
         answer = request("POST", url, body=body, headers=headers)
         assert_refused(answer, 401, "unauthorized")
+
+
+RAW = {
+    "no UTF-8": b"\xff",
+    "no UTF-8 in a token": b"Bearer \xff.b.c",
+    "one word that is no UTF-8": b"Bearer \xff",
+    "a NUL": b"Bearer a\0b",
+    "much": b"Bearer " + b"\xc3\xa9" * 2000,
+}
+NAMES = (
+    "Authorization", "Rivulet-Join", "Rivulet-Client", "Rivulet-Subject", "Rivulet-Node", "Rivulet-Layer",
+    "Rivulet-Region", "Rivulet-Stream-Policy", "Content-Type", "If-Match", "Accept", "Origin", "X-Forwarded-For",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_headers_of_any_bytes_are_answered_or_refused(entrance: Entrance, playing: BareCdn, name: str) -> None:
+    """S5: never a 5xx, by nobody who listens."""
+    ref = playing.table("edge-eu-0")["self"]
+    session = f"/session/{ref}/{NEVER}"
+    asked = [
+        *(("POST", url, SDP) for url in (f"{entrance.whip}/whip/second_eu", f"{entrance.whep}/whep/test_eu")),
+        ("PATCH", f"{entrance.whep}{session}", FRAGMENT),
+        ("GET", f"{entrance.whep}{session}/events", SDP),
+    ]
+    if entrance.name == "node":
+        asked += [("POST", f"{entrance.whip}/relay/test_eu", SDP), ("POST", f"{entrance.whip}/links", SDP)]
+    else:
+        inside = playing.regions["eu"].internal()
+        asked += [("GET", f"{inside}/v1/table", SDP), ("GET", f"{inside}/v1/mesh", SDP)]
+        asked += [("POST", f"{playing.regions['us'].public()}/whip/second_eu", SDP)]
+    wrong = {}
+    for (method, url, content_type), (what, value) in itertools.product(asked, RAW.items()):
+        status = raw_status(method, url, {b"Content-Type": content_type.encode(), name.encode(): value})
+        if not 200 <= status < 500:
+            wrong[f"{method} {url} {what}"] = status
+    assert not wrong
+
+
+def raw_status(method: str, url: str, headers: Mapping[bytes, bytes]) -> int:
+    """The status that answers a request with these bytes in its headers, and `v=0` as its body."""
+    to = urlsplit(url)
+    path = to.path + (f"?{to.query}" if to.query else "")
+    lines = [b"%s: %s\r\n" % pair for pair in {b"Host": b"x", b"Content-Length": b"3", **headers}.items()]
+    with socket.create_connection((to.hostname, to.port), timeout=10) as connection:
+        connection.sendall(f"{method} {path} HTTP/1.1\r\n".encode() + b"".join(lines) + b"Connection: close\r\n\r\nv=0")
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+def test_queries_of_any_characters_are_answered_or_refused(entrance: Entrance, playing: BareCdn) -> None:
+    """S5: what stands in a query may go on as a header."""
+    session = f"/session/{playing.table('edge-eu-0')['self']}/{NEVER}"
+    values = ("%0Aa", "%0D%0ARivulet-Join:x", "%00", "%ff", "%ED%A0%80", "%C3%A9" * 2000, "&&==", "%")
+    urls = [
+        *(f"{entrance.whep}/whep/test_eu?layer={value}" for value in values),
+        *(f"{entrance.whip}/whip/second_eu?token={value}" for value in values),
+        *(f"{playing.regions['us'].public()}/whip/second_eu?token={value}" for value in values),
+        *(f"{entrance.whep}{session}/events?events={value}" for value in values),
+    ]
+    statuses = {
+        url: raw_status("GET" if "/events" in url else "POST", url, {b"Content-Type": SDP.encode()}) for url in urls
+    }
+    assert {url: status for url, status in statuses.items() if not 200 <= status < 500} == {}
+    refused = request("POST", f"{playing.regions['eu'].public()}/whep/test_eu?layer=%0Aa", body="v=0")
+    assert_refused(refused, 400, "bad-request")
 
 
 def test_a_subject_of_any_characters_is_let_in_or_refused(playing: BareCdn) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.resources
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -49,7 +50,22 @@ async def read_call(request: web.Request, *, authorization: str, client: str, pa
     call = Call.of(request.method, request.headers, body)
     if layer := request.query.get("layer"):
         call = replace(call, headers={**call.headers, "Rivulet-Layer": layer[:16]})
+    _check_words(call.headers, authorization)
     return Call(call.method, call.headers, body, authorization, client, passed)
+
+
+def _check_words(headers: Mapping[str, str], authorization: str) -> None:
+    """What is passed on becomes a header again, which not every query or every byte of a client's header may be."""
+    if not _fits_header(authorization):
+        raise RefusedError("unauthorized", "the token has characters that no token has")
+    for name, text in headers.items():
+        if not _fits_header(text):
+            what = "?layer=" if name == "Rivulet-Layer" else f"header {name}"
+            raise RefusedError("bad-request", f"{what} has characters that no header may have")
+
+
+def _fits_header(text: str) -> bool:
+    return text.replace("\t", " ").isprintable()
 
 
 def session_place(request: web.Request, part: SessionPart = "") -> SessionPlace:
@@ -167,7 +183,7 @@ class FrontDoor:
             self._check_rate(request.remote or "", per_second)
         if self._in_flight >= MOST_IN_FLIGHT:
             raise NotYetError("full", f"this director is busy with {MOST_IN_FLIGHT} requests; ask again")
-        if request.path.endswith("/events"):  # these stay open and have a limit of their own
+        if request.match_info.handler == self._events:  # these stay open and have a limit of their own
             return await handler(request)
         self._in_flight += 1
         try:

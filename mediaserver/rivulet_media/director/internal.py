@@ -1,10 +1,10 @@
 """The internal listener (docs/contract.md §6): nodes, siblings, other regions' directors and the operator."""
 
-import hmac
 from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from rivulet_media import shared_secret
 from rivulet_media.director.answers import json_answer, refusals, response
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.event_streams import EventStreams, Reader
@@ -219,8 +219,7 @@ class Internal:
 def _require(request: web.Request, token: str) -> None:
     """The bearer token, compared in constant time; where none is set, none fits."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    fits = hmac.compare_digest(given.strip().encode(), token.encode())
-    if not token or scheme.lower() != "bearer" or not fits:
+    if not token or scheme.lower() != "bearer" or not shared_secret.fits(given.strip(), token):
         raise RefusedError("unauthorized", f"{request.path} needs its token as `Authorization: Bearer …`")
 
 

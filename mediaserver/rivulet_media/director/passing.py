@@ -12,8 +12,9 @@ from rivulet_media.director.mesh import Peer, mesh_headers
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.table import NodeEntry
 
-# An edge waits up to 2 s for a stream's codecs, a relay over an ocean needs a few round trips.
-NODE_TIMEOUT = ClientTimeout(total=10.0, connect=2.0, sock_connect=2.0)
+# A relay over an ocean needs a few round trips.
+NODE_SECONDS = 10.0
+CONNECT_SECONDS = 2.0
 PEER_TIMEOUT = ClientTimeout(total=15.0, connect=3.0, sock_connect=3.0)
 ANSWER_BYTES = 1024 * 1024
 
@@ -68,10 +69,19 @@ class Passing:
     region: str
     join_token: str
 
-    async def to_node(self, node: NodeEntry, path: str, call: Call, extra: Mapping[str, str] | None = None) -> Answer:
-        """What the node answers, with its session's URL made ours. NoAnswerError."""
+    async def to_node(
+        self,
+        node: NodeEntry,
+        path: str,
+        call: Call,
+        extra: Mapping[str, str] | None = None,
+        *,
+        seconds: float = NODE_SECONDS,
+    ) -> Answer:
+        """What the node answers within so many seconds, with its session's URL made ours. NoAnswerError."""
         headers = {"Rivulet-Join": self.join_token, "Rivulet-Client": call.client, **(extra or {})}
-        answer = await self._send(f"http://{node.http}{path}", call, headers, NODE_TIMEOUT)
+        timeout = ClientTimeout(total=seconds, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
+        answer = await self._send(f"http://{node.http}{path}", call, headers, timeout)
         return _with_session_path(answer, node)
 
     async def to_peer(self, peer: Peer, path: str, call: Call) -> Answer:

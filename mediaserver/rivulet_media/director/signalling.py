@@ -27,6 +27,9 @@ from rivulet_media.wire import render_body
 STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SESSION = re.compile(r"[0-9a-f]{16}")
 MOST_TRIES = 3
+# OBS waits 8 s for an answer, which may come from another region. An edge waits up to 2 s for a stream's codecs.
+ANSWER_SECONDS = 7.0
+TRY_SECONDS = 2.5
 OK_STATUSES = range(200, 300)
 CREATED = 201
 UNAVAILABLE = 503
@@ -82,6 +85,7 @@ class Signalling:
     async def publish(self, call: Call, stream: str, slot: str | None = None) -> Answer:
         """WHIP. `slot`: on this node and no other."""
         self._check_settled()
+        until = self._directory.now + ANSWER_SECONDS
         if not STREAM_NAME.fullmatch(stream):
             raise self._unknown(stream)
         elsewhere = self._slot_region(slot) if slot else self._publishing_region(stream)
@@ -93,21 +97,22 @@ class Signalling:
             "Rivulet-Stream-Policy": render_body(declared.policy),
         }
         nodes = self._origins(stream, slot)
-        return await self._first_answer(nodes, f"/whip/{stream}", call, headers)
+        return await self._first_answer(nodes, f"/whip/{stream}", call, headers, until)
 
     async def play(self, call: Call, stream: str, slot: str | None = None) -> Answer:
         """WHEP. `slot`: on this node and no other."""
         self._check_settled()
+        until = self._directory.now + ANSWER_SECONDS
         elsewhere = self._slot_region(slot) if slot else None
         if elsewhere is not None:
             return await self._to_region(elsewhere, _path("whep", stream, slot), call)
         entry = self._playable(stream)
         if slot:
-            return await self._first_answer([self._slot(slot)], f"/whep/{stream}", call, {})
+            return await self._first_answer([self._slot(slot)], f"/whep/{stream}", call, {}, until)
         edges = self._edges(entry)
         if not edges:
             return await self._play_elsewhere(call, stream)
-        return await self._first_answer(edges, f"/whep/{stream}", call, {})
+        return await self._first_answer(edges, f"/whep/{stream}", call, {}, until)
 
     async def session(self, call: Call, place: SessionPlace) -> Answer:
         """What is asked of one session, its events or its layer, at the node that has it."""
@@ -155,7 +160,7 @@ class Signalling:
     def _own_node(self, slot: str, incarnation: str) -> NodeEntry:
         node = self._directory.table.node(f"{slot}/{incarnation}")
         if node is None or node.region != self._directory.region:
-            raise RefusedError("not-found", f"no node {slot}/{incarnation} in region {self._directory.region}")
+            raise NotYetError("no-node", f"no node {slot}/{incarnation} in region {self._directory.region}")
         return node
 
     async def _between_nodes(self, call: Call, node: NodeEntry, path: str) -> Answer:
@@ -350,23 +355,28 @@ class Signalling:
         return peer
 
     async def _first_answer(
-        self, nodes: Iterable[NodeEntry], path: str, call: Call, headers: Mapping[str, str]
+        self, nodes: Iterable[NodeEntry], path: str, call: Call, headers: Mapping[str, str], until: float
     ) -> Answer:
-        """The node has the last word: one that is full or does not answer is followed by the next."""
+        """The node has the last word: one that is full or does not answer is followed by the next, `until` then."""
         last: Answer | None = None
-        for node in list(nodes)[:MOST_TRIES]:
-            answer = await self._ask(node, path, call, headers)
+        tried = list(nodes)[:MOST_TRIES]
+        for others, node in zip(reversed(range(len(tried))), tried, strict=True):
+            left = max(until - self._directory.now, 0.0)
+            seconds = min(TRY_SECONDS, left / 2) if others else left
+            answer = await self._ask(node, path, call, headers, seconds)
             if answer is not None and answer.status != UNAVAILABLE:
                 return self._with_ice(answer)
             last = answer or last
         nobody = f"no node of region {self._directory.region} can take this now"
         return last or refusal(NotYetError("no-node", nobody))
 
-    async def _ask(self, node: NodeEntry, path: str, call: Call, headers: Mapping[str, str]) -> Answer | None:
+    async def _ask(
+        self, node: NodeEntry, path: str, call: Call, headers: Mapping[str, str], seconds: float
+    ) -> Answer | None:
         self.placements.begin(node.ref)
         placed = False
         try:
-            answer = await self._passing.to_node(node, path, call, headers)
+            answer = await self._passing.to_node(node, path, call, headers, seconds=seconds)
             placed = answer.status in OK_STATUSES
         except NoAnswerError:
             return None

@@ -61,7 +61,7 @@ class RelayOut:
         """The publication, if it is this node's and stands. RefusedError otherwise."""
         entry = self._desk.table.table.stream(stream)
         if entry is None:
-            raise RefusedError("not-found", f"{stream} is not published here")
+            raise RefusedError("not-here", f"{stream} is not published here")
         if entry.origin != ref:
             raise RefusedError("not-here", f"{stream} is published on {entry.origin}, not here")
         if entry.state == "ended":

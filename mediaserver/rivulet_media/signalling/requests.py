@@ -1,12 +1,12 @@
 """Reading requests: bodies with bounds, tokens, names; refusals as problem JSON; CORS."""
 
 import asyncio
-import hmac
 import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
+from rivulet_media import shared_secret
 from rivulet_media._engine import (
     EngineError,
     LimitError,
@@ -95,7 +95,7 @@ async def read_text(request: web.Request, media_type: str) -> str:
 
 def check_token(given: str | None, token: str, what: str) -> None:
     """Compare in constant time. RefusedError `unauthorized`."""
-    if not hmac.compare_digest((given or "").encode(), token.encode()):
+    if not shared_secret.fits(given or "", token):
         raise RefusedError("unauthorized", f"{what} needs the region's join token")
 
 
@@ -108,7 +108,7 @@ def bearer(request: web.Request) -> str:
 def is_ours(request: web.Request, join_token: str) -> bool:
     """Whether a director or node of the region asks."""
     given = request.headers.get("Rivulet-Join", ""), bearer(request)
-    return any(hmac.compare_digest(each.encode(), join_token.encode()) for each in given)
+    return any(shared_secret.fits(each, join_token) for each in given)
 
 
 def client_of(request: web.Request, join_token: str) -> str:

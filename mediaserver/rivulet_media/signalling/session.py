@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 
-from rivulet_media.errors import RefusedError
+from rivulet_media.errors import RefusedError, StaleTagError
 from rivulet_media.sessions import Ended, Session
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.signalling.requests import SDP_FRAGMENT, preflight, read_text
@@ -88,4 +88,4 @@ def _check_tag(given: Sequence[str], session: Session) -> None:
             "if-match-required", 'PATCH needs If-Match: the session\'s ETag, or "*" to restart ICE (RFC 9725 §4.3.1)'
         )
     if not set(tags) & {*_ANY_TAG, session.etag}:
-        raise RefusedError("stale-etag", "If-Match names an ICE session that was replaced; its new tag is in the ETag")
+        raise StaleTagError("If-Match names an ICE session that was replaced; its new tag is in the ETag", session.etag)

@@ -28,6 +28,7 @@ class PlayedNode:
         self.frames: list[Frame] = []
         self.requests: list[web.Request] = []
         self.status = 201
+        self.frozen = False
         self.viewers = 0
         self.relays_in: tuple[RelayIn, ...] = ()
         self.version = 1
@@ -194,6 +195,8 @@ class PlayedNode:
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.append(request)
         await request.read()
+        if self.frozen:
+            await asyncio.Event().wait()
         if request.method != "POST":
             return web.Response(status=200 if request.method != "PATCH" else 204)
         if self.status != 201:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from director.played_node import PlayedNode
-from director.scene import PlayedRegions, resource, token, until
+from director.scene import Answer, PlayedRegions, resource, token, until
 
 pytestmark = pytest.mark.timeout(90)
 SDP = {"Content_Type": "application/sdp"}
@@ -137,6 +137,30 @@ async def test_a_node_that_is_full_or_gone_is_followed_by_the_next(eu: Region) -
         return (await one.ask("POST", "/whep/test_eu", data="v=0", **SDP)).problem == "no-node"
 
     await until(refused, 2)
+
+
+async def test_a_publisher_is_answered_in_time_although_an_origin_has_frozen(eu: Region) -> None:
+    """OBS waits 8 s: a node that takes the request and never answers costs a part of that."""
+    one, two = eu.regions.directors["eu"]
+    clock = asyncio.get_running_loop().time
+
+    async def publish() -> Answer:
+        return await one.ask("POST", "/whip/test_eu", data="v=0", Authorization=token("test_eu"), **SDP)
+
+    eu.origin.frozen = True
+    started = clock()
+    alone = await publish()
+    assert (alone.status, alone.problem) == (503, "no-node")
+    assert clock() - started < 8
+    eu.origin.frozen = False
+    async with PlayedNode("origin-eu-1", "origin") as second:
+        await second.link(one.url, two.url)
+        chosen = (await publish()).headers["Location"]
+        first, other = sorted((eu.origin, second), key=lambda node: node.ref not in chosen)
+        first.frozen = True
+        started = clock()
+        assert (await publish()).headers["Location"].startswith(f"/session/{other.ref}/")
+        assert 2 < clock() - started < 4
 
 
 async def test_the_balancer_alternates_and_leaves_out_a_dead_edge(eu: Region) -> None:

@@ -1,7 +1,7 @@
 """S5: over a limit there is an answer that says when to come again, and everybody else is served as before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from http import HTTPStatus
 
 import aiohttp
@@ -76,3 +76,35 @@ async def test_one_client_cannot_take_all_handshakes(region: BareCdn, door: str,
         assert (await other.post(f"{edge}/whep/third_eu", join)).status == 201
         await other.connect()
         await asyncio.to_thread(request, "DELETE", session_url(origin, camera.posted))
+
+
+async def test_a_publisher_is_told_to_come_again_when_its_origin_has_no_room(
+    region: BareCdn, http: aiohttp.ClientSession
+) -> None:
+    """The engine's limit of sessions, straight and through the front door; a session that ends makes room."""
+    full = region.node("origin-eu-1", "origin", "eu")
+    through_door = f"{region.regions['eu'].public()}/n/origin-eu-1/whip/other_eu"
+    token = {"Authorization": f"Bearer {region.token('other_eu')}"}
+    try:
+        async with publisher() as camera:
+
+            async def post(url: str, headers: dict[str, str]) -> tuple[int, Mapping[str, str]]:
+                async with http.post(url, data=camera.offer, headers={**SDP, **headers}) as answer:
+                    return answer.status, answer.headers
+
+            made = []
+            for number in range(2 * MOST_PENDING + 1):
+                status, headers = await post(f"{full.http}/whip/held-{number}", let_in(region))
+                if status != HTTPStatus.CREATED:
+                    break
+                made.append(headers["Location"])
+            assert len(made) == 2 * MOST_PENDING
+            for asked in (post(f"{full.http}/whip/late", let_in(region)), post(through_door, token)):
+                status, headers = await asked
+                assert status == HTTPStatus.SERVICE_UNAVAILABLE
+                assert headers["Content-Type"] == "application/problem+json"
+                assert int(headers["Retry-After"]) >= 1
+            assert (await asyncio.to_thread(request, "DELETE", full.http + made[0])).status == HTTPStatus.OK
+            assert (await post(f"{full.http}/whip/late", let_in(region)))[0] == HTTPStatus.CREATED
+    finally:
+        await asyncio.to_thread(full.stop)

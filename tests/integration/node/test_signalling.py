@@ -124,7 +124,8 @@ def check_patches(url: str, tag: str, offer: str) -> None:
     assert (answer.status, answer.body, answer.headers["ETag"]) == (204, "", None)
     for fragment in (trickle, restart):
         assert slug(patch(fragment)) == "if-match-required"
-        assert slug(patch(fragment, If_Match='"stale"')) == "stale-etag"
+        stale = patch(fragment, If_Match='"stale"')
+        assert (slug(stale), stale.headers["ETag"]) == ("stale-etag", tag)
 
 
 async def test_a_relay_is_for_nodes_with_the_join_token(region: BareCdn, origin: str, edge: str) -> None:
@@ -136,7 +137,7 @@ async def test_a_relay_is_for_nodes_with_the_join_token(region: BareCdn, origin:
         (origin, node | {"Authorization": "Bearer wrong"}, 401, "unauthorized"),
         (edge, node | bearer, 403, "wrong-role"),
         (origin, bearer, 400, "bad-request"),
-        (origin, node | bearer, 404, "not-found"),
+        (origin, node | bearer, 403, "not-here"),
     )
     for where, headers, status, problem in cases:
         answer = request("POST", f"{where}/relay/never_was", body="v=0", headers=SDP | headers)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rivulet_media.errors import PROBLEMS, NotYetError, RefusedError
+from rivulet_media.errors import PROBLEMS, NotYetError, RefusedError, StaleTagError
 
 
 def test_a_refusal_is_a_problem_object_with_its_members() -> None:
@@ -24,6 +24,11 @@ def test_not_yet_says_when_to_ask_again() -> None:
 
 def test_a_missing_token_names_the_scheme() -> None:
     assert RefusedError("unauthorized", "no token").headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_stale_tag_is_answered_by_the_present_one() -> None:
+    refused = StaleTagError("it was replaced", '"2"')
+    assert (refused.status, refused.headers["ETag"]) == (412, '"2"')
 
 
 @pytest.mark.parametrize("slug", sorted(PROBLEMS))

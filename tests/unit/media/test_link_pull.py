@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -13,10 +14,12 @@ from rivulet_media._engine import UnknownSessionError
 from rivulet_media.link_pull import WARM_SECONDS, Leg, LinkPull
 from rivulet_media.links_in import WITHOUT_SECONDS, LinksIn
 from rivulet_media.node_table import NodeTable
+from rivulet_media.relay import Open, Relay
 from rivulet_media.route import Parent
 from rivulet_media.table import NodeEntry, Pod, StreamEntry, Track
 from rivulet_media.upstream import ParentLink, StreamOverError, UpstreamError
 from rivulet_media.whep_pull import WhepPull
+from rivulet_media.wire import BEAT_SECONDS
 
 if TYPE_CHECKING:
     from rivulet_media._engine import Engine
@@ -60,6 +63,13 @@ class StandInEngine:
         self.legs: dict[str, str] = {}
         self.answered: list[str] = []
         self.closed: list[str] = []
+        self.silence: dict[str, float] = {}
+
+    def stats(self) -> dict[str, Any]:
+        links = [link for link in self.links if link not in self.closed]
+        row = {"kind": "link_in", "link": None, "bytes": 0}
+        ages = [(link, round(1000 * self.silence.get(link, 0.0))) for link in links]
+        return {"sessions": [{**row, "session": link, "media_age_ms": age} for link, age in ages]}
 
     def open_link(self) -> tuple[str, dict[str, Any]]:
         self.links.append(f"link-{len(self.links)}")
@@ -79,6 +89,9 @@ class StandInEngine:
     def answer_leg(self, leg: str) -> None:
         self.answered.append(leg)
 
+    def pull(self, *_: object, tcp: bool) -> tuple[str, str]:
+        return "whep-0", f"an offer, tcp={tcp}"
+
     def close(self, session: str) -> None:
         if session in self.closed:
             raise UnknownSessionError
@@ -86,13 +99,18 @@ class StandInEngine:
 
 
 class StandInAnswer:
-    def __init__(self, status: int, body: str) -> None:
+    """An answer whose body comes in two parts."""
+
+    def __init__(self, url: str, status: int, body: str | bytes) -> None:
+        self.url = url
         self.status = status
         self.headers: dict[str, str] = {}
-        self._body = body
+        self.content = self
+        self._body = body.encode() if isinstance(body, str) else body
 
-    async def text(self) -> str:
-        return self._body
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        for part in (self._body[:100], self._body[100:]):
+            yield part
 
 
 def problem(slug: str, **members: Any) -> str:
@@ -105,13 +123,17 @@ class StandInParent:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
-        self.statuses: dict[str, tuple[int, str]] = {}
+        self.statuses: dict[str, tuple[int, str | bytes]] = {}
+        self.refused_streams: dict[str, tuple[int, str]] = {}
         self.held: asyncio.Future[None] | None = None
-        self.unreachable: set[str] = set()
+        self.failing: dict[str, Exception] = {}
         self._legs = itertools.count(1)
 
     def delete(self, url: str, **more: Any) -> Any:
         return self.request("DELETE", url, **more)
+
+    def post(self, url: str, **more: Any) -> Any:
+        return self.request("POST", url, **{**more, "data": json.dumps(more["data"])})
 
     @asynccontextmanager
     async def request(
@@ -119,19 +141,22 @@ class StandInParent:
     ) -> AsyncIterator[StandInAnswer]:
         self.asked.append((method, url))
         self.bodies.append(None if data is None else json.loads(data))
-        if any(url.startswith(each) for each in self.unreachable):
-            raise aiohttp.ClientConnectionError
+        for each, error in self.failing.items():
+            if url.startswith(each):
+                raise error
         if self.held is not None:
             await self.held
         yield self._answer(method, url, data)
 
     def _answer(self, method: str, url: str, data: str | None) -> StandInAnswer:
         if url in self.statuses:
-            return StandInAnswer(*self.statuses[url])
+            return StandInAnswer(url, *self.statuses[url])
         if method != "POST" or data is None:
-            return StandInAnswer(200, "{}")
+            return StandInAnswer(url, 200, "{}")
         asked = json.loads(data)
         wish = asked.get("leg", asked)
+        if wish["stream"] in self.refused_streams:
+            return StandInAnswer(url, *self.refused_streams[wish["stream"]])
         entry = {
             "stream": wish["stream"],
             "incarnation": wish["incarnation"],
@@ -141,7 +166,8 @@ class StandInParent:
             "state": "live",
         }
         leg = {"session": f"{next(self._legs):016x}", "stream": entry}
-        return StandInAnswer(201, json.dumps(leg if "end" not in asked else {"link": LINK, "end": END, "leg": leg}))
+        answer = leg if "end" not in asked else {"link": LINK, "end": END, "leg": leg}
+        return StandInAnswer(url, 201, json.dumps(answer))
 
 
 class StandInClock:
@@ -212,6 +238,40 @@ async def test_a_relay_that_comes_while_the_link_is_being_opened_waits_for_that(
     assert len(scene.engine.links) == 1
 
 
+GONE = (410, problem("ended", reason="superseded"))
+ELSEWHERE = (403, problem("not-here"))
+
+
+@pytest.mark.parametrize("refused", [GONE, ELSEWHERE, (409, problem("not-live")), (422, problem("tcp-only"))])
+async def test_a_stream_that_is_refused_while_its_leg_opens_the_link_leaves_the_opening_to_the_next(
+    scene: Scene, refused: tuple[int, str]
+) -> None:
+    """What the parent says of one stream is no news of the others that wait for the link."""
+    scene.parent.refused_streams["s"] = refused
+    scene.parent.held = asyncio.get_running_loop().create_future()
+    legs = [scene.subscribe(stream) for stream in ("s", "t", "u")]
+    asked = [asyncio.create_task(leg.answered()) for leg in legs]
+    await settle(lambda: len(scene.parent.asked) == 1)
+    scene.parent.held.set_result(None)
+    first, *others = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(first, UpstreamError)
+    assert others == [None, None]
+    assert scene.parent.asked == [("POST", BASE), ("POST", BASE), ("POST", f"{BASE}/{LINK}/legs")]
+    assert (scene.engine.links, scene.engine.closed) == (["link-0"], [])
+
+
+async def test_relays_that_wait_for_a_link_which_does_not_come_about_hear_only_that(scene: Scene) -> None:
+    scene.parent.failing[BASE] = TimeoutError()
+    scene.parent.refused_streams["s"] = GONE
+    asked = [scene.subscribe(stream).answered() for stream in ("s", "t")]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(error, UpstreamError) and not isinstance(error, StreamOverError) for error in outcomes)
+    assert (len(scene.parent.asked), scene.engine.closed) == (1, ["link-0"])
+    scene.parent.failing.clear()
+    await scene.subscribe("t").answered()
+    assert scene.engine.links == ["link-0", "link-1"]
+
+
 async def test_a_relay_that_is_given_up_while_it_is_asked_for_is_taken_back_and_the_link_stays(scene: Scene) -> None:
     scene.parent.held = asyncio.get_running_loop().create_future()
     leg = scene.subscribe()
@@ -279,6 +339,52 @@ async def test_a_link_that_the_engine_has_ended_unheard_of_is_opened_anew(scene:
     assert scene.engine.legs["leg-1"] == "link-1"
 
 
+CHECK_SECONDS, SILENCE_SECONDS, READ_SECONDS = 3.0, 3.0, BEAT_SECONDS
+
+
+def retried_after() -> float:
+    """When the relay of a path that died at 0 is opened again."""
+    relay = Relay(idle_seconds=10.0, hold_seconds=30.0)
+    relay.parent_is(parent(), -20.0)
+    relay.viewers_are(1, -20.0)
+    relay.connected(1, -19.0)
+    relay.active(1)
+    relay.silent(1, SILENCE_SECONDS)
+    while (now := relay.deadline) is not None:
+        if any(isinstance(output, Open) for output in relay.tick(now)):
+            return now
+    raise AssertionError("it is not opened again")
+
+
+@pytest.mark.parametrize("last_check", [0.0, 1.5, CHECK_SECONDS])
+@pytest.mark.parametrize("last_read", [0.0, 0.5, 1.0, 1.5])
+async def test_a_relay_whose_path_has_died_is_opened_again_by_another_link_at_the_first_try(
+    scene: Scene, last_check: float, last_read: float
+) -> None:
+    """Whenever the last check came before that, and whenever silence was last read."""
+    await scene.subscribe().answered()
+    again_at = retried_after()
+    scene.clock.now = again_at - last_read
+    scene.engine.silence["link-0"] = scene.clock.now + last_check
+    scene.pull.read(cast("Any", scene.engine.stats()))
+    scene.clock.now = again_at
+    scene.engine.silence["link-0"] = again_at + last_check
+    assert scene.engine.legs[scene.subscribe().session] == "link-1"
+
+
+@pytest.mark.parametrize("last_check", [0.0, 1.5, CHECK_SECONDS, CHECK_SECONDS + 0.5])
+@pytest.mark.parametrize("last_read", [0.0, READ_SECONDS / 2, READ_SECONDS])
+async def test_a_relay_goes_by_the_link_that_is_there_as_long_as_its_parents_checks_come(
+    scene: Scene, last_check: float, last_read: float
+) -> None:
+    await scene.subscribe().answered()
+    scene.engine.silence["link-0"] = CHECK_SECONDS
+    scene.pull.read(cast("Any", scene.engine.stats()))
+    scene.clock.now += last_read
+    scene.engine.silence["link-0"] = last_check
+    assert scene.engine.legs[scene.subscribe("t").session] == "link-0"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
@@ -304,9 +410,11 @@ async def test_a_refused_leg_fails_alone(scene: Scene, status: int, body: str, e
     assert scene.engine.legs[again.session] == ("link-1" if new else "link-0")
 
 
-@pytest.mark.parametrize(("status", "body"), [(201, "{}"), (503, ""), (410, problem("ended"))])
+@pytest.mark.parametrize(
+    ("status", "body"), [(201, "{}"), (201, b"\xff"), (201, " " * 1024 * 1025), (503, ""), GONE, ELSEWHERE]
+)
 async def test_a_link_that_is_refused_is_forgotten_and_the_parent_asked_again(
-    scene: Scene, status: int, body: str
+    scene: Scene, status: int, body: str | bytes
 ) -> None:
     scene.parent.statuses[BASE] = (status, body)
     with pytest.raises(UpstreamError):
@@ -318,7 +426,7 @@ async def test_a_link_that_is_refused_is_forgotten_and_the_parent_asked_again(
 async def test_a_parent_of_another_region_is_asked_through_the_directors_in_turn() -> None:
     directors = ("http://192.0.2.8:7443", "http://192.0.2.9:7443")
     scene = Scene(directors)
-    scene.parent.unreachable.add(directors[0])
+    scene.parent.failing[directors[0]] = aiohttp.ClientConnectionError()
     leg = scene.subscribe("s", "directors")
     await leg.answered()
     await leg.leave()
@@ -327,6 +435,37 @@ async def test_a_parent_of_another_region_is_asked_through_the_directors_in_turn
     both = [(method, each + to) for method, to in (("POST", path), ("DELETE", session)) for each in directors]
     assert scene.parent.asked == both
     scene.close()
+
+
+PORT = SimpleNamespace(host="192.0.2.8", port=7443, ssl=False)
+UNREACHED = aiohttp.ClientConnectorError(cast("Any", PORT), OSError("refused"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "next_link"),
+    [(TimeoutError(), "link-0"), (aiohttp.ServerDisconnectedError(), "link-0"), (UNREACHED, "link-1")],
+    ids=["timeout", "lost", "not reached"],
+)
+async def test_a_link_is_not_worn_by_ssrcs_that_its_parent_may_have_from_a_try_before(
+    failure: Exception, next_link: str
+) -> None:
+    directors = ("http://192.0.2.8:7443", "http://192.0.2.9:7443")
+    scene = Scene(directors)
+    await scene.subscribe("s", "directors").answered()
+    scene.parent.failing[directors[0]] = failure
+    legs = f"{directors[1]}/v1/links/eu/{ORIGIN.ref}/{LINK}/legs"
+    scene.parent.statuses[legs] = (409, problem("ssrc-used"))
+    with pytest.raises(UpstreamError):
+        await scene.subscribe("t", "directors").answered()
+    assert scene.engine.legs[scene.subscribe("t", "directors").session] == next_link
+    scene.close()
+
+
+async def test_a_parents_endless_answer_by_whep_is_not_read_to_its_end(scene: Scene) -> None:
+    by_tcp = dataclasses.replace(parent(), entry=dataclasses.replace(parent().entry, transport="tcp"))
+    scene.parent.statuses["http://192.0.2.1:8080/relay/s"] = (201, "v" * 1024 * 1025)
+    with pytest.raises(UpstreamError, match="larger than"):
+        await scene.pull.open(by_tcp).subscribe().answered()
 
 
 async def test_a_link_is_looked_at_now_and_then_and_dropped_when_the_parent_has_lost_it(

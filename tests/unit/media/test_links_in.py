@@ -12,7 +12,7 @@ def links(*names: str, keep: float = 60.0) -> LinksIn:
 
 
 def read(made: LinksIn, now: float, **legs: tuple[str, int]) -> None:
-    made.read({name: LegReading(link, size) for name, (link, size) in legs.items()}, {}, now)
+    made.read({name: LegReading(link, size) for name, (link, size) in legs.items()}, now)
 
 
 def test_all_relays_from_a_parent_go_by_one_link() -> None:
@@ -86,10 +86,24 @@ def test_a_fast_link_splits_in_two_and_the_slower_one_gets_the_next_leg() -> Non
 
 def test_a_link_whose_peer_is_silent_takes_no_new_legs_until_it_is_heard_again() -> None:
     made = links("a")
-    made.read({}, {"a": 5.1}, 6.0)
+    made.heard({"a": 4.1}, 6.0)
     assert made.choose(PARENT, 6.0) is None
-    made.read({}, {"a": 0.2}, 8.0)
+    made.heard({"a": 0.2}, 8.0)
     assert made.choose(PARENT, 8.0) == "a"
+
+
+def test_what_is_known_of_a_links_silence_grows_with_the_time_and_is_read_anew_when_that_matters() -> None:
+    made = links("a")
+    assert not made.in_doubt(PARENT, 60.0), "it was never read"
+    made.heard({"a": 2.5, "unknown": 9.0}, 6.0)
+    assert (made.choose(PARENT, 7.5), made.in_doubt(PARENT, 7.5)) == ("a", False)
+    assert (made.choose(PARENT, 7.6), made.in_doubt(PARENT, 7.6)) == (None, True)
+    assert not made.in_doubt(OTHER, 7.6), "it has no link there"
+    made.heard({"a": 4.2}, 7.6)
+    assert (made.choose(PARENT, 7.65), made.in_doubt(PARENT, 7.65)) == (None, False), (
+        "for many streams at once: one reading"
+    )
+    assert made.in_doubt(PARENT, 7.8)
 
 
 def test_a_parent_without_links_is_asked_for_one_again_after_a_while() -> None:

@@ -145,6 +145,18 @@ async def test_a_refused_relay_is_waited_for_and_viewers_stay(scene: Scene) -> N
     assert scene.relaying.carries("s")
 
 
+async def test_what_is_said_of_a_publication_that_was_replaced_meanwhile_ends_nobody(scene: Scene) -> None:
+    """The parent's 410 is for the publication that was asked for; the viewers wait for the next one by then."""
+    scene.viewer(0)
+    again = dataclasses.replace(STREAM, incarnation="bbbbbbbbbbbb", since=STREAM.since + 1, transport="tcp")
+    scene.table.hear(streams=[again])
+    await settle()
+    first, _ = scene.upstream.made
+    first.answer.set_exception(StreamOverError("superseded"))
+    await settle()
+    assert (first.left, scene.state, scene.reason(0)) == (True, [(ORIGIN.ref, "connecting")], None)
+
+
 async def test_another_transport_opens_the_relay_anew_and_counts_say_which(scene: Scene) -> None:
     """N8: `transport` is a live setting; viewers stay."""
     scene.viewer(1)

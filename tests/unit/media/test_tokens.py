@@ -67,6 +67,13 @@ def test_the_named_issuer_s_key_is_the_one_that_counts() -> None:
         pytest.param(raw(exp=NOW - 3600), [STUDIO], "expired 3600 s ago", id="expired"),
         pytest.param(raw(exp=...), [STUDIO], "no expiry", id="never expires"),
         pytest.param(raw(exp="tomorrow"), [STUDIO], "`exp`", id="expiry in words"),
+        pytest.param(raw(exp=10**400), [STUDIO], "`exp`", id="expiry that no float holds"),
+        pytest.param(raw(exp=float("nan")), [STUDIO], "`exp`", id="expiry that is no number"),
+        pytest.param(raw(exp=float("inf")), [STUDIO], "`exp`", id="expiry at no time"),
+        pytest.param(raw(nbf=-(10**400)), [STUDIO], "`nbf`", id="a beginning that no float holds"),
+        pytest.param(
+            b"\xff.b.c".decode(errors="surrogateescape"), [STUDIO], "cannot be read", id="bytes that are no text"
+        ),
         pytest.param(raw(nbf=NOW + 10), [STUDIO], "in 10 s", id="not valid yet"),
         pytest.param(raw(sub=...), [STUDIO], "`sub`", id="no subject"),
         pytest.param(raw(action="record"), [STUDIO], "`action`", id="an action that does not exist"),

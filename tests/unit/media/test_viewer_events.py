@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,9 @@ class Scene:
         self.table.hear(nodes=[ORIGIN])
         self.stream_is("live")
 
-    def stream_is(self, state: StreamState, *layers: Layer) -> None:
+    def stream_is(self, state: StreamState, *layers: Layer, tracks: bool = True) -> None:
         self._version += 1
+        track = Track(kind="video", codec="vp8", clock_rate=90_000, layers=layers)
         entry = StreamEntry(
             stream="s",
             incarnation="aaaaaaaaaaaa",
@@ -52,7 +54,7 @@ class Scene:
             origin=ORIGIN.ref,
             region="eu",
             state=state,
-            tracks=(Track(kind="video", codec="vp8", clock_rate=90_000, layers=layers),),
+            tracks=(track,) if tracks else (),
         )
         self.table.hear(streams=[entry])
 
@@ -111,6 +113,21 @@ async def test_layers_are_said_with_what_is_known_of_them_and_when_something_cha
     scene.stream_is("live", high, dataclasses.replace(low, live=True))
     (event,) = await read(stream) or ()
     assert (event.data["video"]["active"], event.data["video"]["inactive"]) == ([described, {"id": "l"}], [])
+
+
+async def test_a_stream_that_comes_back_without_layers_has_none_once_that_is_known(scene: Scene) -> None:
+    """A player would offer a choice that nobody can take."""
+    scene.stream_is("live", Layer(rid="h", live=True), Layer(rid="l", live=True))
+    stream = scene.events.open(scene.viewer(), EVENT_NAMES)
+    await read(stream)
+    scene.stream_is("lost", Layer(rid="h"), Layer(rid="l"))
+    await read(stream)
+    scene.stream_is("live", tracks=False)
+    assert await read(stream) == (ACTIVE,), "its tracks are not known yet"
+    scene.stream_is("live")
+    scene.stream_is("live")
+    none: dict[str, Any] = {"active": [], "inactive": [], "current": None, "chosen": None}
+    assert await read(stream) == (Event("layers", {"video": none}),)
 
 
 async def test_the_end_is_said_with_its_reason_and_is_the_last(scene: Scene) -> None:
