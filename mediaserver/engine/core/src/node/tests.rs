@@ -1,5 +1,6 @@
 //! Two nodes talk in memory: no sockets, no wall time.
 
+mod addresses;
 mod connections;
 mod dial;
 mod lossy;
