@@ -248,6 +248,11 @@ impl Session {
     }
 
     #[cfg(test)]
+    pub fn say(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    #[cfg(test)]
     pub fn known_addresses(&self) -> usize {
         self.ices().map(Ice::known_addresses).sum()
     }
