@@ -216,6 +216,9 @@ class Engine:
 
     @property
     def port(self) -> int: ...
+    def short_buffers(self) -> list[tuple[str, int, int]]:
+        """Buffers of the UDP sockets that the kernel has made smaller than wanted: (sysctl that limits it, bytes wanted, bytes got)."""
+
     def event_fd(self) -> int:
         """An eventfd that becomes readable when `drain_events` has something."""
 

@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
@@ -307,7 +307,7 @@ class Node:
 
 def _bind_engine(node_settings: NodeSettings) -> Engine:
     try:
-        return Engine(
+        engine = Engine(
             node_settings.bind,
             node_settings.media_port,
             gather_ms=node_settings.gather_ms,
@@ -319,6 +319,16 @@ def _bind_engine(node_settings: NodeSettings) -> Engine:
         )
     except OSError as error:
         raise SettingsError(f"cannot bind media port {node_settings.media_port}: {error}") from error
+    mind_buffers(engine.short_buffers())
+    return engine
+
+
+def mind_buffers(short: Sequence[tuple[str, int, int]]) -> None:
+    """Say which socket buffers the kernel has cut: (sysctl, bytes wanted, bytes got)."""
+    if short:
+        cuts = ", ".join(f"{got} bytes where {wanted} are wanted ({sysctl})" for sysctl, wanted, got in short)
+        raised = " ".join(f"{sysctl}={wanted}" for sysctl, wanted, _ in short)
+        log.warning("small socket buffers: %s; bursts may be lost. On the host: sysctl -w %s", cuts, raised)
 
 
 async def _listen(runner: web.AppRunner, node_settings: NodeSettings) -> int:

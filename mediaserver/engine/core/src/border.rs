@@ -203,6 +203,8 @@ pub enum ForwarderEvent {
     TooLossy { viewer: ViewerId },
     /// A defect of ours came to light over this viewer.
     Failed { viewer: ViewerId },
+    /// The same of a source, which is gone.
+    SourceFailed { source: SourceId },
 }
 
 /// Counters since the viewer joined; `None`: not known (yet).

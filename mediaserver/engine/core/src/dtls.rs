@@ -106,17 +106,17 @@ impl Crypto {
         if sealed { self.sealed.clone() } else { self.open.clone() }
     }
 
-    /// What STUN messages are signed with.
-    #[must_use]
-    pub fn hmac(&self) -> &'static dyn Sha1HmacProvider {
-        self.open.sha1_hmac_provider
-    }
-
     /// The sha-256 fingerprint of our certificate, hex pairs with colons.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+/// What STUN messages are signed with.
+#[must_use]
+pub fn hmac() -> &'static dyn Sha1HmacProvider {
+    str0m_aws_lc_rs::default_provider().sha1_hmac_provider
 }
 
 fn sha256_fingerprint(crypto: &CryptoProvider, certificate: &DtlsCert) -> String {

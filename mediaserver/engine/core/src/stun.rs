@@ -86,7 +86,7 @@ impl<'a> Message<'a> {
         hmac::verify(&key, &covered, tag).is_ok()
     }
 
-    /// The same answer with the XOR-MAPPED-ADDRESS (RFC 8489, 14.2) that it lacks, sealed with `password` again.
+    /// The same answer with this XOR-MAPPED-ADDRESS (RFC 8489, 14.2) and nothing else, sealed with `password` again.
     #[must_use]
     pub fn mapped_to(&self, address: SocketAddr, password: &str) -> Vec<u8> {
         let mut xored = Vec::with_capacity(20);

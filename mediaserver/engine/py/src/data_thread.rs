@@ -112,7 +112,9 @@ impl DataThread {
 
     pub fn run(mut self) {
         while !self.stopping {
-            self.turn();
+            // The node ends whom a panic is about; of any other the rest of the turn is lost. A turn that never gets to its end
+            // ticks no more, and that is what the liveness asks for.
+            drop(catch_unwind(AssertUnwindSafe(|| self.turn())));
         }
         self.events.wake();
         let done = self.done.take();

@@ -82,6 +82,10 @@ impl Engine {
         self.handle.local.port()
     }
 
+    fn short_buffers(&self) -> Vec<(&'static str, usize, usize)> {
+        self.handle.cuts.iter().map(|cut| (cut.sysctl, cut.wanted, cut.got)).collect()
+    }
+
     fn event_fd(&self) -> i32 {
         self.handle.events.fd()
     }

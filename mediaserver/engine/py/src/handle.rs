@@ -14,7 +14,7 @@ use rivulet_core::node::{Limits, NewPull, NewSession, Node, SessionId, TraceRead
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
 use rivulet_core::trace::Bounds;
-use rivulet_udp::{Buffers, bind, bind_group, listen};
+use rivulet_udp::{Buffers, Cut, bind, bind_group, listen};
 
 use crate::crew::Crew;
 use crate::errors::Failure;
@@ -51,6 +51,8 @@ pub struct Handle {
     pub events: Arc<EventQueue>,
     pub local: SocketAddr,
     pub(crate) buffers: Buffers,
+    /// Of the shared sockets: what they lack of `buffers`.
+    pub cuts: Vec<Cut>,
     tcp: bool,
     publisher_mbps: u32,
     pub(crate) crypto: Crypto,
@@ -69,6 +71,7 @@ impl Handle {
         let (sockets, listener) = sockets(settings, threads)?;
         let tcp = listener.is_some();
         let local = sockets[0].local_addr()?;
+        let cuts = settings.buffers.cuts(&sockets[0])?;
         let events = Arc::new(EventQueue::new()?);
         let config = ForwarderConfig {
             gather_publisher: settings.gather,
@@ -82,7 +85,7 @@ impl Handle {
         let crew =
             Crew::start(sockets, (listener, settings.limits.connections(), &settings.congestion), &events, node)?;
         let (buffers, publisher_mbps) = (settings.buffers, settings.publisher_mbps);
-        Ok(Self { events, local, buffers, tcp, publisher_mbps, crypto, candidates: Mutex::default(), crew })
+        Ok(Self { events, local, buffers, cuts, tcp, publisher_mbps, crypto, candidates: Mutex::default(), crew })
     }
 
     pub fn set_candidates(&self, candidates: Vec<SocketAddr>) {

@@ -10,5 +10,5 @@ mod tcp;
 pub use poll::{Poller, Ready, Waker};
 pub use receive::Receiver;
 pub use send::{Outgoing, Progress, SendCounters, Sender};
-pub use socket::{Buffers, bind, bind_group, connect, same_family};
+pub use socket::{Buffers, Cut, bind, bind_group, connect, same_family};
 pub use tcp::{accept, dial, listen, use_congestion_control};

@@ -17,6 +17,8 @@ use crate::socket::same_family;
 const BATCH: usize = 64;
 /// How long a destination that refused a segmented message gets single datagrams.
 const REFUSAL: Duration = Duration::from_mins(1);
+/// Destinations that may be remembered in vain.
+const FEW: usize = 1_024;
 /// Most datagrams that one segmented message carries (the kernel's own limit).
 const MAX_SEGMENTS: usize = 64;
 /// Most bytes of one segmented message.
@@ -56,6 +58,8 @@ pub struct SendCounters {
 #[derive(Debug, Default)]
 pub struct Sender {
     unsegmented_until: HashMap<SocketAddr, Instant>,
+    /// With so many of them those that are over are looked for.
+    sweep_at: usize,
     pub counters: SendCounters,
 }
 
@@ -153,6 +157,15 @@ impl Sender {
         Ok(taken)
     }
 
+    /// Viewers that have gone are sent to no more: theirs go when there are many.
+    fn note_refusal(&mut self, to: SocketAddr, now: Instant) {
+        if self.unsegmented_until.len() >= self.sweep_at {
+            self.unsegmented_until.retain(|_, until| *until > now);
+            self.sweep_at = (self.unsegmented_until.len() * 2).max(FEW);
+        }
+        self.unsegmented_until.insert(to, now + REFUSAL);
+    }
+
     /// The kernel refused the first message of a batch.
     fn refused(
         &mut self,
@@ -170,9 +183,7 @@ impl Sender {
             // ECONNREFUSED tells of an earlier datagram and is gone with the telling.
             Some(libc::EINTR | libc::ECONNREFUSED) => {}
             // No segmentation on this route (EINVAL) or device (EIO).
-            Some(libc::EINVAL | libc::EIO) if piece.segmented => {
-                self.unsegmented_until.insert(outgoing[piece.message].to, now + REFUSAL);
-            }
+            Some(libc::EINVAL | libc::EIO) if piece.segmented => self.note_refusal(outgoing[piece.message].to, now),
             _ => {
                 self.counters.failed += 1;
                 advance(progress, outgoing, std::slice::from_ref(piece));
@@ -267,6 +278,19 @@ mod tests {
         assert_eq!((sender.counters.segmented_messages, lengths(&to)), (0, vec![100; 3]));
         sender.send(&from, &[out], now + Duration::from_secs(61));
         assert_eq!((sender.counters.segmented_messages, lengths(&to)), (1, vec![100; 3]));
+    }
+
+    #[test]
+    fn refusals_of_those_who_are_gone_are_forgotten() {
+        let mut sender = Sender::default();
+        let start = Instant::now();
+        for refusal in 0..20_000_u16 {
+            let to = SocketAddr::from(([192, 0, 2, 1], refusal));
+            sender.note_refusal(to, start + Duration::from_secs(refusal.into()));
+        }
+        assert!(sender.unsegmented_until.len() <= FEW, "{}", sender.unsegmented_until.len());
+        let last = SocketAddr::from(([192, 0, 2, 1], 19_999));
+        assert!(!sender.segments_to(last, start + Duration::from_secs(20_000)));
     }
 
     #[test]

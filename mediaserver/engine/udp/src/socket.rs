@@ -16,6 +16,36 @@ pub struct Buffers {
     pub receive: Option<usize>,
 }
 
+/// A buffer that the kernel has made smaller than wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// What limits it.
+    pub sysctl: &'static str,
+    /// Bytes.
+    pub wanted: usize,
+    pub got: usize,
+}
+
+impl Buffers {
+    /// What `socket` lacks of them. (The kernel cuts without a word.)
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn cuts(self, socket: &UdpSocket) -> io::Result<Vec<Cut>> {
+        let send = ("net.core.wmem_max", libc::SO_SNDBUF, self.send);
+        let receive = ("net.core.rmem_max", libc::SO_RCVBUF, self.receive);
+        let mut cuts = Vec::new();
+        for (sysctl, option, size) in [send, receive] {
+            let wanted = size.unwrap_or(DEFAULT_BUFFER);
+            let got = buffer(socket.as_raw_fd(), option)?;
+            if got < wanted {
+                cuts.push(Cut { sysctl, wanted, got });
+            }
+        }
+        Ok(cuts)
+    }
+}
+
 /// A non-blocking socket bound to `address` (IPv6 unspecified takes IPv4 too).
 ///
 /// # Errors
@@ -109,6 +139,14 @@ fn set_buffer(fd: RawFd, (plain, forced): (i32, i32), size: Option<usize>) -> io
     set_option(fd, (libc::SOL_SOCKET, plain), bytes)
 }
 
+/// How large a buffer is, bytes. The kernel doubles what it grants, for its own records, and says so (socket(7)).
+fn buffer(fd: RawFd, name: i32) -> io::Result<usize> {
+    let (mut value, mut length) = (0_i32, size_of_u32::<i32>());
+    // SAFETY: the descriptor is open, and the option writes an int of `length` bytes.
+    let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length) };
+    if result == 0 { Ok(usize::try_from(value).unwrap_or(0) / 2) } else { Err(io::Error::last_os_error()) }
+}
+
 /// `option`: level and name of one that takes an int.
 pub(crate) fn set_option(fd: RawFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open and the option takes an int.
@@ -151,6 +189,25 @@ mod tests {
         let counts: Vec<usize> = group.iter().map(heard).collect();
         assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
         assert_eq!(counts.iter().sum::<usize>(), 64, "each peer comes to one socket only");
+    }
+
+    fn limit(sysctl: &str) -> usize {
+        let path = format!("/proc/sys/{}", sysctl.replace('.', "/"));
+        std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    }
+
+    /// Sizes that are named are not forced past the limit.
+    #[test]
+    fn what_the_kernel_cuts_of_a_buffer_is_known() {
+        let wanted = 1 << 30;
+        let buffers = Buffers { send: Some(wanted), receive: Some(wanted) };
+        let socket = bind("127.0.0.1:0".parse().unwrap(), buffers).unwrap();
+        let sysctls = ["net.core.wmem_max", "net.core.rmem_max"];
+        let cuts = sysctls.map(|sysctl| Cut { sysctl, wanted, got: limit(sysctl) });
+        assert_eq!(buffers.cuts(&socket).unwrap(), cuts);
+        let small = Buffers { send: Some(65_536), receive: Some(65_536) };
+        let socket = bind("127.0.0.1:0".parse().unwrap(), small).unwrap();
+        assert_eq!(small.cuts(&socket).unwrap(), []);
     }
 
     /// How many peers a socket has heard.

@@ -1,6 +1,7 @@
 //! What happens without a packet: held frames, silence, key frames to be asked for, reports, replays.
 
 use std::cmp::Reverse;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::Forwarder;
@@ -28,12 +29,20 @@ impl Forwarder {
     }
 
     fn release_held(&mut self, now: Instant) {
-        for id in self.sources.due(now) {
-            if let Some(source) = self.sources.get_mut(id) {
-                source.expire(SourceId(id), now, false, &mut self.bursts);
+        for source in self.sources.due(now).into_iter().map(SourceId) {
+            // A panic over one source is its end, and nobody else's.
+            if catch_unwind(AssertUnwindSafe(|| self.release(source, now))).is_err() {
+                self.forget_source(source);
+                self.events.push_back(ForwarderEvent::SourceFailed { source });
             }
         }
-        self.distribute();
+    }
+
+    fn release(&mut self, source: SourceId, now: Instant) {
+        if let Some(entry) = self.sources.get_mut(source.0) {
+            entry.expire(source, now, false, &mut self.bursts);
+            self.distribute();
+        }
     }
 
     fn notice_silence(&mut self, now: Instant) {

@@ -1,7 +1,6 @@
 //! Whose a datagram is: STUN by our user name, the rest by address (RFC 7983).
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Node, SessionId, Socket};
@@ -27,9 +26,11 @@ const ADDRESSES: usize = 8;
 impl Node {
     /// A datagram from the network. Whatever is in it, nothing of ours breaks.
     pub fn on_datagram(&mut self, socket: Socket, from: SocketAddr, datagram: &[u8], now: Instant) {
-        let known =
-            self.read(socket, from, datagram, now) || socket == Socket::Shared && self.pass_on(from, datagram, now);
-        if !known {
+        // Who sent it need not be who is said to have sent it: a panic over it ends nobody.
+        let known = self.spare(|node| {
+            node.read(socket, from, datagram, now) || socket == Socket::Shared && node.pass_on(from, datagram, now)
+        });
+        if known != Some(true) {
             self.unknown_datagrams += 1;
         }
     }
@@ -108,10 +109,7 @@ impl Node {
 
     /// A panic over it ends the session `id`, and only it.
     pub(super) fn on_viewer_feedback(&mut self, id: SessionId, viewer: ViewerId, datagram: &[u8], now: Instant) {
-        let forwarder = &mut self.forwarder;
-        if catch_unwind(AssertUnwindSafe(|| forwarder.on_viewer_datagram(viewer, datagram, now))).is_err() {
-            self.fail(id, now);
-        }
+        self.guard(id, now, |node| node.forwarder.on_viewer_datagram(viewer, datagram, now));
     }
 
     /// A valid request came from `from`: it leads to `id` from now on, unless it leads to somebody else, who keeps it until

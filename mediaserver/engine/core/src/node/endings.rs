@@ -52,14 +52,6 @@ impl Node {
         }
     }
 
-    /// A mistake of ours in a session's work ends that session.
-    pub(super) fn fail(&mut self, id: SessionId, now: Instant) {
-        self.end_legs(id, CloseReason::Failed, now);
-        self.tell(id, Fact::Closed(CloseReason::Failed));
-        self.remove_leg(id, now, false);
-        self.remove(id, now, false);
-    }
-
     pub(super) fn goodbye(&mut self, id: SessionId, now: Instant) {
         self.part(id, now);
         self.settle(now);
@@ -68,8 +60,7 @@ impl Node {
     fn part(&mut self, id: SessionId, now: Instant) {
         // The forwarder's BYE first: after DTLS is closed nobody listens.
         if let Some(viewer) = self.sessions.get_mut(&id).and_then(|entry| entry.viewer.take()) {
-            self.by_viewer.remove(&viewer);
-            self.forwarder.remove_viewer(viewer, true, now);
+            self.leave_forwarder((Some(viewer), None), true, now);
         }
         self.turn(id, now, Session::close);
         self.remove(id, now, false);
@@ -99,14 +90,7 @@ impl Node {
             self.forget_address(*address, id);
         }
         self.hang_ups.extend(entry.addresses.iter().filter(|address| tcp::number(**address).is_some()));
-        if let Some(viewer) = entry.viewer {
-            self.by_viewer.remove(&viewer);
-            self.forwarder.remove_viewer(viewer, say_bye, now);
-        }
-        if let Some(source) = entry.source {
-            self.by_source.remove(&source);
-            self.forwarder.end_source(source, now);
-        }
+        self.leave_forwarder((entry.viewer, entry.source), say_bye, now);
         self.directory.gone(id);
         self.ended.push(id);
     }

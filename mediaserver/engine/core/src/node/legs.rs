@@ -6,7 +6,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::{CloseReason, Fact, Full, Node, SessionId, Transmit};
@@ -239,16 +238,15 @@ impl Node {
         true
     }
 
-    /// Let a leg's receiver do something and take what comes of it. A panic in it ends the leg, and only it.
+    /// Let a leg's receiver do something and take what comes of it. A panic over it ends the leg, and only it.
     pub(super) fn turn_leg(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Receiver)) {
-        let Some(receiver) = self.legs.get_mut(&id).and_then(Leg::receiver) else { return };
-        if catch_unwind(AssertUnwindSafe(|| action(receiver))).is_err() {
-            self.fail(id, now);
-            return;
-        }
-        while let Some(received) = self.legs.get_mut(&id).and_then(Leg::receiver).and_then(Receiver::poll_output) {
-            self.take_received(id, received, now);
-        }
+        self.guard(id, now, |node| {
+            let Some(receiver) = node.legs.get_mut(&id).and_then(Leg::receiver) else { return };
+            action(receiver);
+            while let Some(received) = node.legs.get_mut(&id).and_then(Leg::receiver).and_then(Receiver::poll_output) {
+                node.take_received(id, received, now);
+            }
+        });
         self.wake_leg(id);
     }
 
@@ -357,14 +355,7 @@ impl Node {
         if let Some((_, link)) = self.link_mut(leg.link) {
             link.release(id);
         }
-        if let Some(viewer) = leg.viewer {
-            self.by_viewer.remove(&viewer);
-            self.forwarder.remove_viewer(viewer, say_bye, now);
-        }
-        if let Some(source) = leg.source {
-            self.by_source.remove(&source);
-            self.forwarder.end_source(source, now);
-        }
+        self.leave_forwarder((leg.viewer, leg.source), say_bye, now);
         self.directory.gone(id);
     }
 }

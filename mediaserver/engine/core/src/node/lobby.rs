@@ -1,8 +1,9 @@
 //! Handshakes wait while media have the thread: datagrams of sessions that are not connected queue here, in order.
 //!
-//! Invariant: what waits is bounded, in all and for each session; peers repeat what is left out.
+//! Invariant: what waits is bounded, in all and for each session, and the fuller it is the less of one; so those of whom little
+//! waits get in whatever others send. Peers repeat what is left out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Datagrams in all, and of one session (a flight of DTLS is four; checks come from several addresses).
 const MOST: usize = 4_096;
 const MOST_OF_ONE: usize = 32;
+/// And of one not more than this part of the room that is left: a hundred sessions that send all they can leave a third of it.
+const SHARE: usize = 64;
 
 #[derive(Debug)]
 pub struct Waiting {
@@ -29,6 +32,8 @@ pub struct Waiting {
 #[derive(Debug, Default)]
 pub struct Lobby {
     waiting: VecDeque<Waiting>,
+    /// How much of it is of whom.
+    of_one: HashMap<SessionId, usize>,
 }
 
 impl Lobby {
@@ -43,23 +48,43 @@ impl Lobby {
 
     /// All that waits for `id`.
     pub fn take(&mut self, id: SessionId) -> VecDeque<Waiting> {
+        if self.of_one.remove(&id).is_none() {
+            return VecDeque::new();
+        }
         let (of_it, others) = std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.id == id);
         self.waiting = others;
         of_it
     }
 
     pub fn push(&mut self, waiting: Waiting) {
-        let of_one = self.waiting.iter().filter(|other| other.id == waiting.id).count();
-        if self.waiting.len() < MOST && of_one < MOST_OF_ONE {
+        let room = MOST - self.waiting.len();
+        if room == 0 {
+            return;
+        }
+        let of_one = self.of_one.entry(waiting.id).or_default();
+        // One gets in as long as there is room at all.
+        if *of_one < (room / SHARE).clamp(1, MOST_OF_ONE) {
+            *of_one += 1;
             self.waiting.push_back(waiting);
         }
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        if let Some(of_one) = self.of_one.get_mut(&waiting.id) {
+            *of_one -= 1;
+            if *of_one == 0 {
+                self.of_one.remove(&waiting.id);
+            }
+        }
+        Some(waiting)
     }
 }
 
 impl Node {
     /// Let sessions that are not connected get on, those first that came first, for as long as `go_on` says (once at least).
     pub fn on_handshakes(&mut self, now: Instant, go_on: &mut dyn FnMut() -> bool) {
-        while let Some(waiting) = self.lobby.waiting.pop_front() {
+        while let Some(waiting) = self.lobby.pop() {
             let Waiting { id, from, arrival, datagram, .. } = waiting;
             self.arrival = arrival;
             self.deliver(id, from, &datagram, now);
@@ -106,18 +131,41 @@ mod tests {
     use super::*;
     use crate::negotiation::relay;
 
+    fn push(lobby: &mut Lobby, id: SessionId, count: usize) -> usize {
+        let before = lobby.waiting.len();
+        for _ in 0..count {
+            let (from, since) = ("192.0.2.1:1".parse().unwrap(), Instant::now());
+            lobby.push(Waiting { id, from, arrival: Arrival::default(), datagram: vec![], since });
+        }
+        lobby.waiting.len() - before
+    }
+
     #[test]
     fn a_queue_is_bounded_in_all_and_for_each_session() {
-        let now = Instant::now();
         let mut lobby = Lobby::default();
-        let from = "192.0.2.1:1".parse().unwrap();
-        for id in 0..200 {
-            for _ in 0..50 {
-                lobby.push(Waiting { id, from, arrival: Arrival::default(), datagram: vec![], since: now });
-            }
+        assert_eq!(push(&mut lobby, 3, 50), MOST_OF_ONE);
+        for id in 100..10_000 {
+            push(&mut lobby, id, 50);
         }
         assert_eq!(lobby.waiting.len(), MOST);
-        assert_eq!(lobby.waiting.iter().filter(|waiting| waiting.id == 3).count(), MOST_OF_ONE);
+        assert_eq!(lobby.of_one.values().sum::<usize>(), MOST);
+        assert_eq!(lobby.take(3).len(), MOST_OF_ONE);
+        while lobby.pop().is_some() {}
+        assert!(lobby.of_one.is_empty());
+    }
+
+    #[test]
+    fn who_has_little_waiting_gets_in_beside_a_client_that_fills_all_it_may() {
+        let mut lobby = Lobby::default();
+        for _ in 0..50 {
+            for id in 0..500 {
+                push(&mut lobby, id, 1);
+            }
+        }
+        let flight = 4;
+        for id in 1_000..1_050 {
+            assert_eq!(push(&mut lobby, id, flight), flight, "{id}");
+        }
     }
 
     /// Checks and flights of the child reach the parent, which has no time for them.

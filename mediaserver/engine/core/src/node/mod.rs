@@ -7,6 +7,7 @@ mod demux;
 mod dial;
 mod directory;
 mod endings;
+mod guard;
 mod inlet;
 mod legs;
 mod links;
@@ -23,7 +24,6 @@ mod words;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::border::{ForwarderConfig, ForwarderEvent, SourceId, SourceKind, StreamKey, ViewerId, WallClock};
@@ -200,7 +200,7 @@ impl Node {
         self.drop_unanswered_pulls(now);
         self.drop_unanswered_links(now);
         if self.forwarder.next_deadline().is_some_and(|at| at <= now) {
-            self.forwarder.on_timeout(now);
+            self.spare(|node| node.forwarder.on_timeout(now));
         }
         self.settle(now);
     }
@@ -263,17 +263,16 @@ impl Node {
         Some(self.forwarder.start_source(stream, incarnation.unwrap_or_default(), kind, &receiver.specs(), now))
     }
 
-    /// Let a session do something and take what comes of it. A panic in it ends it, and only it.
+    /// Let a session do something and take what comes of it. A panic over it ends it, and only it.
     fn turn(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Session)) {
-        let Some(entry) = self.sessions.get_mut(&id) else { return };
-        if catch_unwind(AssertUnwindSafe(|| action(&mut entry.session))).is_err() {
-            self.fail(id, now);
-            return;
-        }
-        self.take_outputs(id, now);
-        if let Some((id, to)) = self.leaving.take() {
-            self.hand_over(id, to, now);
-        }
+        self.guard(id, now, |node| {
+            let Some(entry) = node.sessions.get_mut(&id) else { return };
+            action(&mut entry.session);
+            node.take_outputs(id, now);
+            if let Some((id, to)) = node.leaving.take() {
+                node.hand_over(id, to, now);
+            }
+        });
         if let Some(entry) = self.sessions.get(&id) {
             let deadline = entry.session.next_deadline();
             self.wake_by(id, deadline);
@@ -354,6 +353,12 @@ impl Node {
                 }
                 ForwarderEvent::Failed { viewer } => {
                     self.end_viewer(viewer, CloseReason::Failed, now);
+                    continue;
+                }
+                ForwarderEvent::SourceFailed { source } => {
+                    if let Some(id) = self.by_source.get(&source).copied() {
+                        self.fail(id, now);
+                    }
                     continue;
                 }
             };

@@ -1,7 +1,6 @@
 //! What sessions say, taken: datagrams are sent, media go to the forwarder, the rest changes maps and is told.
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Fact, Node, SessionId, Socket, Transmit};
@@ -83,8 +82,7 @@ impl Node {
     pub(super) fn forward(&mut self, id: SessionId, now: Instant, action: impl FnOnce(&mut Forwarder, SourceId)) {
         let of_leg = self.legs.get(&id).and_then(|leg| leg.source);
         let Some(source) = self.sessions.get(&id).and_then(|entry| entry.source).or(of_leg) else { return };
-        let forwarder = &mut self.forwarder;
-        if catch_unwind(AssertUnwindSafe(|| action(forwarder, source))).is_err() {
+        if self.spare(|node| action(&mut node.forwarder, source)).is_none() {
             self.forwarder.forget_source(source);
             self.fail(id, now);
         }

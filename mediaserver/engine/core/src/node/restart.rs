@@ -37,7 +37,6 @@ impl Node {
             peer: IceCreds { ufrag, pass },
             addresses: local.candidates,
             tcp: local.tcp,
-            hmac: self.crypto.hmac(),
         };
         let mut begun = false;
         self.turn(id, now, |session| begun = session.restart(restart, now));
@@ -114,7 +113,7 @@ mod tests {
 
         /// The client begins to use its new credentials.
         fn client_checks(&mut self) {
-            let mut agent = IceAgent::with_hmac(credentials(THEIRS), self.parent.crypto.hmac());
+            let mut agent = IceAgent::with_hmac(credentials(THEIRS), crate::dtls::hmac());
             agent.set_controlling(true);
             agent.set_remote_credentials(credentials(OURS));
             agent.add_local_candidate(Candidate::host(address(MOVED), "udp").unwrap());
@@ -203,6 +202,56 @@ mod tests {
         scene.run(Duration::from_secs(35));
         assert_eq!(facts(&mut scene.parent), vec![Fact::Closed(crate::session::CloseReason::ConsentExpired)]);
         assert!(scene.parent.by_ufrag.is_empty() && scene.parent.by_address.is_empty());
+    }
+
+    /// Who has lost the session's old way only has to go on asking for restarts, and the old address gets the media for ever.
+    #[test]
+    fn to_ask_for_restarts_is_no_consent() {
+        for is_broken in [false, true] {
+            let mut scene = Scene::connected();
+            scene.old_way = false;
+            if is_broken {
+                scene.parent.on_connection_closed(address(CHILD), scene.now);
+            }
+            for name in ['e', 'f', 'g', 'h'] {
+                let ours = local(&scene.parent, name.to_ascii_uppercase(), &[PARENT]);
+                let _ = scene.parent.patch(2, &fragment(name), ours, scene.now);
+                scene.run(Duration::from_secs(10));
+            }
+            let expired = vec![Fact::Closed(crate::session::CloseReason::ConsentExpired)];
+            assert_eq!(facts(&mut scene.parent), expired, "{is_broken}");
+        }
+    }
+
+    #[test]
+    fn without_consent_on_the_old_way_media_go_to_where_the_new_one_is_proved() {
+        let mut scene = Scene::connected();
+        scene.old_way = false;
+        scene.restart();
+        scene.client_checks();
+        // Then the parent's agent is the one that nominates; a peer's word that is not.
+        let client = scene.client.as_mut().unwrap();
+        client.set_controlling(false);
+        client.set_control_tie_breaker(u64::MAX);
+        scene.run(Duration::from_secs(25));
+        assert_eq!(scene.remote(), Some(address(CHILD)), "nobody has nominated the new one");
+        scene.run(Duration::from_secs(10));
+        assert_eq!((facts(&mut scene.parent), scene.remote()), (vec![], Some(address(MOVED))));
+    }
+
+    /// A phone that leaves the Wi-Fi: its connection breaks before it asks for a restart.
+    #[test]
+    fn a_session_whose_way_is_broken_goes_on_by_a_restart() {
+        let mut scene = Scene::connected();
+        scene.old_way = false;
+        scene.run(Duration::from_secs(5));
+        scene.parent.on_connection_closed(address(CHILD), scene.now);
+        assert_eq!(scene.remote(), None);
+        scene.restart();
+        scene.client_checks();
+        scene.run(Duration::from_secs(40));
+        assert_eq!((facts(&mut scene.parent), scene.remote()), (vec![], Some(address(MOVED))));
+        assert_eq!(scene.ufrags(), vec!["qqqqqqqq"]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Two nodes talk in memory: no sockets, no wall time.
 
+mod addresses;
 mod connections;
 mod dial;
 mod lossy;
+mod panics;
 
 use super::*;
 use crate::border::{
@@ -214,32 +216,6 @@ fn closing_tells_the_other_side_and_not_ours() {
     run(&mut child, &mut parent, &mut now, Duration::from_millis(50), true);
     assert_eq!(facts(&mut child), vec![Fact::Closed(CloseReason::PeerClosed)]);
     assert_eq!(facts(&mut parent), vec![]);
-}
-
-#[test]
-fn a_panic_in_a_session_ends_it_and_nothing_else() {
-    let mut now = Instant::now();
-    let (mut child, mut parent) = pulled(now);
-    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
-    facts(&mut parent);
-    parent.turn(2, now, |_| panic!("a test's own panic"));
-    assert_eq!(facts(&mut parent), vec![Fact::Closed(CloseReason::Failed)]);
-    assert_eq!(parent.ended, vec![2]);
-    let offer = relay::offer(&local(&child, 'x', &[]), &tracks()).unwrap();
-    assert!(serve(&mut parent, 3, &offer, now).is_ok());
-}
-
-#[test]
-fn a_panic_over_what_a_source_sent_ends_its_session_and_nothing_else() {
-    let mut now = Instant::now();
-    let (mut child, mut parent) = pulled(now);
-    run(&mut child, &mut parent, &mut now, Duration::from_millis(300), true);
-    facts(&mut child);
-    child.forward(1, now, |_, _| panic!("a test's own panic"));
-    assert_eq!(facts(&mut child), vec![Fact::Closed(CloseReason::Failed)]);
-    assert_eq!(child.ended, vec![1]);
-    assert!(child.by_source.is_empty() && child.forwarder.stream_stats(now).is_empty());
-    child.forward(1, now, |_, _| unreachable!("it is gone"));
 }
 
 #[test]

@@ -82,11 +82,14 @@ impl Node {
 
     /// Take what the other threads have said.
     pub fn on_words(&mut self, now: Instant) {
-        self.forwarder.on_words(now);
+        self.spare(|node| node.forwarder.on_words(now));
         for word in self.inboxes.take() {
             match word {
                 SessionWord::Datagram { arrival, from, datagram } => self.on_passed_on(arrival, from, &datagram, now),
-                SessionWord::HandOver(handed) => self.take_in(*handed, now),
+                SessionWord::HandOver(handed) => {
+                    let id = handed.id;
+                    self.guard(id, now, |node| node.take_in(*handed, now));
+                }
             }
         }
         self.settle(now);
@@ -99,9 +102,7 @@ impl Node {
 
     fn on_passed_on(&mut self, arrival: Arrival, from: SocketAddr, datagram: &[u8], now: Instant) {
         self.arrival = arrival;
-        if !self.read(Socket::Shared, from, datagram, now) && !self.pass_on(from, datagram, now) {
-            self.unknown_datagrams += 1;
-        }
+        self.on_datagram(Socket::Shared, from, datagram, now);
         self.arrival = Arrival { by: self.me(), hops: 0 };
     }
 

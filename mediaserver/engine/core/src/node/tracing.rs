@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Node, SessionId};
@@ -97,28 +98,20 @@ impl Traces {
     }
 
     pub fn datagram(&mut self, id: SessionId, way: Direction, peer: SocketAddr, datagram: &[u8], now: Instant) {
-        if let Some(trace) = self.get(id) {
-            trace.datagram(way, tcp::plain(peer), datagram, now);
-        }
+        self.write(id, |trace| trace.datagram(way, tcp::plain(peer), datagram, now));
     }
 
     pub fn connected(&mut self, id: SessionId, keys: &SrtpKeys, now: Instant) {
-        if let Some(trace) = self.get(id) {
-            trace.connected(keys, now);
-        }
+        self.write(id, |trace| trace.connected(keys, now));
     }
 
     pub fn event(&mut self, id: SessionId, name: &str, detail: &dyn Display, now: Instant) {
-        if let Some(trace) = self.get(id) {
-            trace.event(name, &detail.to_string(), now);
-        }
+        self.write(id, |trace| trace.event(name, &detail.to_string(), now));
     }
 
     /// The last line waits for its reader.
     pub fn session_ended(&mut self, id: SessionId, now: Instant) {
-        if let Some(trace) = self.get(id) {
-            trace.end("session-ended", now);
-        }
+        self.write(id, |trace| trace.end("session-ended", now));
     }
 
     /// `egress`, with an eye on what leaves by it.
@@ -131,8 +124,15 @@ impl Traces {
         Watched { egress, viewers, traces: self, now }
     }
 
-    fn get(&mut self, id: SessionId) -> Option<&mut Trace> {
-        if self.of.is_empty() { None } else { self.of.get_mut(&id) }
+    /// A panic over a trace is its end, and not the session's.
+    fn write(&mut self, id: SessionId, what: impl FnOnce(&mut Trace)) {
+        if self.of.is_empty() {
+            return;
+        }
+        let Some(trace) = self.of.get_mut(&id) else { return };
+        if catch_unwind(AssertUnwindSafe(|| what(trace))).is_err() {
+            self.of.remove(&id);
+        }
     }
 }
 
@@ -147,11 +147,10 @@ impl Egress for Watched<'_> {
     fn send(&mut self, messages: &[Message], bytes: &[u8]) -> usize {
         let done = self.egress.send(messages, bytes).min(messages.len());
         for message in &messages[..done] {
-            let Some(trace) = self.viewers.get(&message.viewer).and_then(|id| self.traces.get(*id)) else { continue };
-            for datagram in
-                bytes[message.start..message.start + message.len].chunks(usize::from(message.segment).max(1))
-            {
-                trace.datagram(Direction::Out, tcp::plain(message.destination), datagram, self.now);
+            let Some(id) = self.viewers.get(&message.viewer) else { continue };
+            let whole = &bytes[message.start..message.start + message.len];
+            for datagram in whole.chunks(usize::from(message.segment).max(1)) {
+                self.traces.datagram(*id, Direction::Out, message.destination, datagram, self.now);
             }
         }
         done

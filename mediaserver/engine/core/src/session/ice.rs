@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use is::stun::{StunMessage, StunPacket};
-use is::{IceAgent, IceCreds, Protocol, Sha1HmacProvider};
+use is::{Candidate, IceAgent, IceCreds, Protocol};
+use str0m::net::TcpType;
 
 use super::agent::hosts;
+use super::callers::Callers;
 use super::path::Path;
+use crate::dtls;
 use crate::stun::{Class, Message};
 use crate::tcp::{self, Connections};
 
@@ -27,6 +30,7 @@ pub struct Ice {
     pub tcp: bool,
     pub connections: Connections,
     pub began: Instant,
+    callers: Callers,
     /// None: str0m's own runs it.
     agent: Option<Box<IceAgent>>,
 }
@@ -41,27 +45,63 @@ impl Ice {
         follows: bool,
         now: Instant,
     ) -> Self {
-        let (path, connections) = (Path::new(follows, now), Connections::default());
-        Self { local, peer, path, addresses, tcp, connections, began: now, agent: None }
+        let (path, connections, callers) = (Path::new(follows, now), Connections::default(), Callers::default());
+        Self { local, peer, path, addresses, tcp, connections, began: now, callers, agent: None }
     }
 
-    /// A restarted one: it answers checks and goes only where valid ones came from, as str0m's does.
+    /// A restarted one: it answers checks and goes only where valid ones came from, as str0m's does. `heard`: when the peer last
+    /// consented.
     #[must_use]
     pub fn restarted(
         local: IceCreds,
         peer: IceCreds,
         (addresses, tcp): (Vec<SocketAddr>, bool),
-        hmac: &'static dyn Sha1HmacProvider,
+        heard: Instant,
         now: Instant,
     ) -> Self {
-        let mut agent = IceAgent::with_hmac(local.clone(), hmac);
-        agent.set_remote_credentials(peer.clone());
-        for candidate in addresses.iter().flat_map(|address| hosts(*address, (true, tcp))) {
+        let (path, connections, callers) = (Path::restarted(heard, now), Connections::default(), Callers::default());
+        let mut ice = Self { local, peer, path, addresses, tcp, connections, began: now, callers, agent: None };
+        ice.renew(now);
+        ice
+    }
+
+    /// A valid request came from `from`. False: the agent is shown no more addresses. `renewable`: another agent of our own may
+    /// take its place.
+    pub fn admit(&mut self, from: SocketAddr, bytes: usize, renewable: bool, now: Instant) -> bool {
+        if self.callers.admit(from, bytes) {
+            return true;
+        }
+        if renewable {
+            self.callers.clear();
+            self.renew(now);
+        }
+        renewable && self.callers.admit(from, bytes)
+    }
+
+    /// Whether so many bytes may go to `to`. A peer that we have called is who its answer to our offer says, and a connection has
+    /// proved its address by its handshake.
+    pub fn may_send(&mut self, to: SocketAddr, bytes: usize) -> bool {
+        !self.path.follows() || tcp::number(to).is_some() || self.path.has_proved(to) || self.callers.charge(to, bytes)
+    }
+
+    /// How many addresses our own agent remembers.
+    #[cfg(test)]
+    pub fn known_addresses(&self) -> usize {
+        self.agent.as_ref().map_or(0, |agent| agent.remote_candidates().count())
+    }
+
+    /// Begin with an agent of our own that has heard of nobody but the peer where it is.
+    fn renew(&mut self, now: Instant) {
+        let mut agent = IceAgent::with_hmac(self.local.clone(), dtls::hmac());
+        agent.set_remote_credentials(self.peer.clone());
+        for candidate in self.addresses.iter().flat_map(|address| hosts(*address, (true, self.tcp))) {
             agent.add_local_candidate(candidate);
         }
+        if let Some(candidate) = self.path.nominated().and_then(of_peer) {
+            agent.add_remote_candidate(candidate);
+        }
         agent.handle_timeout(now);
-        let (path, connections) = (Path::new(true, now), Connections::default());
-        Self { local, peer, path, addresses, tcp, connections, began: now, agent: Some(Box::new(agent)) }
+        self.agent = Some(Box::new(agent));
     }
 
     #[must_use]
@@ -94,10 +134,11 @@ impl Ice {
         }
     }
 
-    /// `FFmpeg` leaves the mapped address out of its answers, and agents drop those: the answer with it. None: nothing is left out.
+    /// An answer with the mapped address that we know. `FFmpeg` leaves it out, and agents drop what lacks it; and of each other one
+    /// that a peer likes to name they make a candidate that they never forget. None: it is no answer.
     #[must_use]
     pub fn completed(&self, message: &Message<'_>, from: SocketAddr) -> Option<Vec<u8>> {
-        let mapped = self.local_for(from).filter(|_| message.class == Class::Success && !message.is_mapped)?;
+        let mapped = self.local_for(from).filter(|_| message.class == Class::Success)?;
         Some(message.mapped_to(mapped, &self.peer.pass))
     }
 
@@ -133,6 +174,9 @@ impl Ice {
             let transmit = agent.poll_transmit()?;
             let Some(to) = self.peer(transmit.proto, transmit.destination) else { continue };
             let datagram: Vec<u8> = transmit.contents.into();
+            if !self.may_send(to, datagram.len()) {
+                continue;
+            }
             self.path.on_sent(&datagram, to, now);
             return Some((to, datagram));
         }
@@ -161,6 +205,15 @@ impl Ice {
         let from = tcp::plain(from);
         self.addresses.iter().copied().find(|address| address.is_ipv4() == from.is_ipv4())
     }
+}
+
+fn of_peer(address: SocketAddr) -> Option<Candidate> {
+    let plain = tcp::plain(address);
+    match protocol(address) {
+        Protocol::Tcp => Candidate::builder().tcp().host(plain).tcptype(TcpType::Active).build(),
+        _ => Candidate::builder().udp().host(plain).build(),
+    }
+    .ok()
 }
 
 /// By what an agent is told that a datagram came.

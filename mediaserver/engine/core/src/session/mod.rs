@@ -4,6 +4,7 @@
 //! peer sends media, the forwarder where we do.
 
 pub mod agent;
+mod callers;
 mod ice;
 mod media;
 mod path;
@@ -20,7 +21,7 @@ use str0m::{Candidate, IceCreds, Input, Rtc};
 
 use crate::dtls::KeyTap;
 use crate::negotiation::{LocalTransport, PeerTransport, Setup};
-use crate::stun::Message;
+use crate::stun::{Class, Message};
 use crate::tcp;
 use ice::Ice;
 pub use ice::RESTART_TIMEOUT;
@@ -122,9 +123,19 @@ impl Session {
 
     /// A STUN message that the session vouches for.
     pub fn on_stun(&mut self, message: &Message<'_>, datagram: &[u8], from: SocketAddr, now: Instant) {
+        // Until DTLS has its keys str0m needs its own agent.
+        let renewable = self.phase == Phase::Connected && !self.role.is_ours();
         let mut ices = std::iter::once(&mut self.ice).chain(&mut self.restarted);
         let Some(ice) = ices.find(|ice| ice.vouches_for(message)) else { return };
-        if let Some(round_trip) = ice.on_stun(message, from, now) {
+        if message.class == Class::Request && !ice.admit(from, datagram.len(), renewable, now) {
+            return;
+        }
+        let round_trip = ice.on_stun(message, from, now);
+        if message.class == Class::Success && round_trip.is_none() {
+            // From elsewhere than asked: it proves nothing, and the agent would remember the address.
+            return;
+        }
+        if let Some(round_trip) = round_trip {
             self.outputs.push_back(Output::Proved(from));
             match &mut self.media {
                 Media::Inbound(receiver) => receiver.note_round_trip(round_trip),
@@ -175,7 +186,7 @@ impl Session {
         }
         if !self.is_connected() && now >= self.created + HANDSHAKE_TIMEOUT {
             self.end(CloseReason::HandshakeTimeout);
-        } else if self.is_connected() && now >= self.last_consent() + CONSENT_TIMEOUT {
+        } else if self.is_connected() && now >= self.last_consent() + CONSENT_TIMEOUT && !self.fall_back(now) {
             self.end(CloseReason::ConsentExpired);
         } else {
             self.turn_ices(now);
@@ -234,6 +245,16 @@ impl Session {
     #[must_use]
     pub fn has_proved(&self, address: SocketAddr) -> bool {
         self.ices().any(|ice| ice.path.has_proved(address))
+    }
+
+    #[cfg(test)]
+    pub fn say(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    #[cfg(test)]
+    pub fn known_addresses(&self) -> usize {
+        self.ices().map(Ice::known_addresses).sum()
     }
 
     /// Say goodbye (DTLS `close_notify`, RTCP BYE where we report) and be closed.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::CONSENT_TIMEOUT;
 use crate::stun::{Class, Message, Transaction};
 
 /// Checks of ours that may still be answered.
@@ -18,9 +19,16 @@ const PROVED: usize = 8;
 pub const NOMINATED_SILENT: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
+struct Proved {
+    address: SocketAddr,
+    /// When a check of ours was last answered from there.
+    answered: Instant,
+}
+
+#[derive(Debug)]
 pub struct Path {
     open_checks: VecDeque<(Transaction, SocketAddr, Instant)>,
-    proved: VecDeque<SocketAddr>,
+    proved: VecDeque<Proved>,
     /// The peer asked for this address; it counts once it is proved.
     wanted: Option<SocketAddr>,
     nominated: Option<SocketAddr>,
@@ -52,16 +60,29 @@ impl Path {
         }
     }
 
+    /// Of a restart. It is no consent: what was last heard from the peer stays what it was.
+    #[must_use]
+    pub fn restarted(heard: Instant, now: Instant) -> Self {
+        Self { last_valid_check: heard, last_answer: heard, ..Self::new(true, now) }
+    }
+
+    /// Whether the peer nominates.
+    #[must_use]
+    pub const fn follows(&self) -> bool {
+        self.follows
+    }
+
     /// The address that media goes to; None: none is proved and nominated yet.
     #[must_use]
     pub const fn nominated(&self) -> Option<SocketAddr> {
         self.nominated
     }
 
-    /// When the peer last answered a check of ours. (Who has once seen its own requests can send them again from anywhere.)
+    /// When the peer last answered a check of ours where media go; while they go nowhere: anywhere. (Who has once seen its own
+    /// requests can send them again from anywhere.)
     #[must_use]
-    pub const fn last_answer(&self) -> Instant {
-        self.last_answer
+    pub fn last_answer(&self) -> Instant {
+        self.nominated.and_then(|nominated| self.answered(nominated)).unwrap_or(self.last_answer)
     }
 
     /// When the peer last asked or answered.
@@ -78,7 +99,7 @@ impl Path {
 
     #[must_use]
     pub fn has_proved(&self, address: SocketAddr) -> bool {
-        self.proved.contains(&address)
+        self.answered(address).is_some()
     }
 
     /// We are sending `datagram`; where we nominate, what is no STUN shows the pair that we chose.
@@ -112,12 +133,7 @@ impl Path {
         let (.., sent) = self.open_checks.remove(index)?;
         self.note_alive(from, now);
         self.last_answer = now;
-        if !self.has_proved(from) {
-            self.proved.push_back(from);
-            if self.proved.len() > PROVED {
-                self.proved.pop_front();
-            }
-        }
+        self.note_proved(from, now);
         self.settle(now);
         Some(now.saturating_duration_since(sent))
     }
@@ -126,10 +142,36 @@ impl Path {
     pub fn forget(&mut self, address: SocketAddr) {
         // A peer that nominated once need not say it again on its next way.
         self.lost |= self.follows && self.nominated == Some(address);
-        self.proved.retain(|proved| *proved != address);
+        self.proved.retain(|proved| proved.address != address);
         self.open_checks.retain(|(_, to, _)| *to != address);
         for choice in [&mut self.wanted, &mut self.nominated, &mut self.asking] {
             *choice = choice.filter(|chosen| *chosen != address);
+        }
+    }
+
+    /// The nominated address consents no more: on to another one that does. False: there is none.
+    pub fn fall_back(&mut self, now: Instant) -> bool {
+        let consenting = self.proved.iter().filter(|proved| proved.consents(now));
+        let Some(address) = consenting.max_by_key(|proved| proved.answered).map(|proved| proved.address) else {
+            return false;
+        };
+        self.nominate(address, now);
+        true
+    }
+
+    fn answered(&self, address: SocketAddr) -> Option<Instant> {
+        self.proved.iter().find(|proved| proved.address == address).map(|proved| proved.answered)
+    }
+
+    fn note_proved(&mut self, address: SocketAddr, now: Instant) {
+        if let Some(proved) = self.proved.iter_mut().find(|proved| proved.address == address) {
+            proved.answered = now;
+            return;
+        }
+        self.proved.push_back(Proved { address, answered: now });
+        if self.proved.len() > PROVED {
+            let oldest = self.proved.iter().position(|proved| Some(proved.address) != self.nominated);
+            self.proved.remove(oldest.unwrap_or(0));
         }
     }
 
@@ -145,12 +187,25 @@ impl Path {
         if self.follows && (silent || self.lost) {
             self.wanted = self.asking.or(self.wanted);
         }
-        let Some(wanted) = self.wanted.filter(|address| self.has_proved(*address)) else { return };
-        if self.nominated != Some(wanted) {
-            self.nominated = Some(wanted);
-            self.nominated_alive = now;
-            self.lost = false;
+        let consents = |address: &SocketAddr| self.proved.iter().any(|p| p.address == *address && p.consents(now));
+        if let Some(wanted) = self.wanted.filter(consents)
+            && self.nominated != Some(wanted)
+        {
+            self.nominate(wanted, now);
         }
+    }
+
+    fn nominate(&mut self, address: SocketAddr, now: Instant) {
+        self.nominated = Some(address);
+        self.nominated_alive = now;
+        self.lost = false;
+    }
+}
+
+impl Proved {
+    /// RFC 7675, 5.1: consent is given for the address that answers, and for no other.
+    fn consents(&self, now: Instant) -> bool {
+        now < self.answered + CONSENT_TIMEOUT
     }
 }
 
@@ -224,6 +279,40 @@ mod tests {
         assert_eq!(path.nominated(), Some(address(1)), "a second pair that is kept warm moves nothing");
         proved(&mut path, 2, start + NOMINATED_SILENT);
         assert_eq!(path.nominated(), Some(address(2)));
+    }
+
+    #[test]
+    fn consent_is_given_by_the_answers_of_the_address_that_media_go_to() {
+        let start = Instant::now();
+        let mut path = Path::new(true, start);
+        proved(&mut path, 1, start);
+        path.on_request(&Message::parse(&message(REQUEST, 79, true)).unwrap(), address(1), start);
+        let ask = |path: &mut Path, now| {
+            path.on_request(&Message::parse(&message(REQUEST, 79, true)).unwrap(), address(1), now);
+        };
+        let mut now = start;
+        while now < start + CONSENT_TIMEOUT {
+            ask(&mut path, now);
+            proved(&mut path, 2, now);
+            now += Duration::from_secs(1);
+        }
+        assert_eq!((path.nominated(), path.last_answer()), (Some(address(1)), start), "it asks and answers no more");
+        assert!(path.fall_back(now));
+        ask(&mut path, now);
+        assert_eq!(path.nominated(), Some(address(2)), "who asks without answering is not gone back to");
+        assert!(path.last_answer() > start);
+        assert!(!path.fall_back(now + CONSENT_TIMEOUT), "none is alive");
+    }
+
+    #[test]
+    fn many_other_proved_addresses_do_not_push_the_nominated_one_out() {
+        let now = Instant::now();
+        let mut path = Path::new(true, now);
+        proved(&mut path, 1, now);
+        path.on_request(&Message::parse(&message(REQUEST, 79, true)).unwrap(), address(1), now);
+        (2..50).for_each(|port| proved(&mut path, port, now));
+        assert!(path.has_proved(address(1)) && path.has_proved(address(49)) && !path.has_proved(address(2)));
+        assert_eq!(path.proved.len(), PROVED);
     }
 
     #[test]

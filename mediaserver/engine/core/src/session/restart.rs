@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use is::{IceCreds, Sha1HmacProvider};
+use is::IceCreds;
 
 use super::ice::{Ice, RESTART_TIMEOUT};
-use super::{Media, Output, Role, Session};
+use super::{Media, Output, Phase, Role, Session};
 use crate::negotiation::fragment::Tagged;
 
 /// What a restart is made of.
@@ -16,7 +16,6 @@ pub struct Restart {
     pub peer: IceCreds,
     pub addresses: Vec<SocketAddr>,
     pub tcp: bool,
-    pub hmac: &'static dyn Sha1HmacProvider,
 }
 
 impl Session {
@@ -34,16 +33,17 @@ impl Session {
     /// Begin an ICE session with new credentials on both sides; one that was begun before and led nowhere is forgotten.
     /// False: not on a session that we opened, where we restart or nobody.
     pub fn restart(&mut self, restart: Restart, now: Instant) -> bool {
-        let Restart { local, peer, mut addresses, tcp, hmac } = restart;
+        let Restart { local, peer, mut addresses, tcp } = restart;
         if self.role.is_ours() {
             return false;
         }
         if self.role == Role::RelayOut {
             addresses.clone_from(&self.ice.addresses);
         }
+        let heard = self.last_consent();
         self.forget_restart();
-        if self.nominated.is_some() {
-            self.restarted = Some(Ice::restarted(local, peer, (addresses, tcp), hmac, now));
+        if self.has_begun() {
+            self.restarted = Some(Ice::restarted(local, peer, (addresses, tcp), heard, now));
             self.drain_ices(now);
         } else {
             // Nothing flows yet that could go on: str0m begins anew.
@@ -54,6 +54,11 @@ impl Session {
             self.outputs.push_back(Output::Forgotten { ufrag: old.local.ufrag });
         }
         true
+    }
+
+    /// Whether str0m's agent has found a way, which may be broken by now. (It would hold on to it with new credentials as well.)
+    fn has_begun(&self) -> bool {
+        self.nominated.is_some() || self.ice_connected || self.phase != Phase::Handshaking || !self.ice.is_of_str0m()
     }
 
     /// Addresses to be told to the peer, and the media section that stands for all (RFC 9143: the tagged one).
@@ -75,11 +80,23 @@ impl Session {
         std::iter::once(&self.ice).chain(&self.restarted)
     }
 
-    /// When the peer last consented, on the old way or the new one: by its answers where it is sent media (RFC 7675, 5.1). Who
-    /// sends them to us consents by asking as well: `FFmpeg` asks and does not answer any more.
+    /// When the peer last consented: by its answers where it is sent media (RFC 7675, 5.1). Who sends them to us consents by asking
+    /// as well, on the old way or the new one: `FFmpeg` asks and does not answer any more.
     pub(super) fn last_consent(&self) -> Instant {
-        let of = |ice: &Ice| if self.role.receives() { ice.path.last_valid_check() } else { ice.path.last_answer() };
-        self.ices().map(of).fold(of(&self.ice), Instant::max)
+        let receives = self.role.receives();
+        let of = |ice: &Ice| if receives { ice.path.last_valid_check() } else { ice.path.last_answer() };
+        let new = self.restarted.as_ref().filter(|_| receives || self.nominated.is_none());
+        new.map(of).into_iter().fold(of(&self.ice), Instant::max)
+    }
+
+    /// Where media go there is no consent any more: on to where there is, on the old way or the new one. False: nowhere.
+    pub(super) fn fall_back(&mut self, now: Instant) -> bool {
+        let mut ices = std::iter::once(&mut self.ice).chain(&mut self.restarted);
+        let found = ices.any(|ice| ice.path.fall_back(now));
+        if found {
+            self.note_path();
+        }
+        found
     }
 
     pub(super) fn turn_ices(&mut self, now: Instant) {

@@ -66,7 +66,7 @@ impl Session {
             return;
         }
         let to = if is_check || self.role.is_ours() { to } else { self.nominated.or(to) };
-        let Some(to) = to else { return };
+        let Some(to) = to.filter(|to| self.ice.may_send(*to, datagram.len())) else { return };
         if let Some(now) = now {
             self.ice.path.on_sent(&datagram, to, now);
         }
