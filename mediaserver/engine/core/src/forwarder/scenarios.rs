@@ -5,6 +5,7 @@
 mod connections;
 mod continuity;
 pub mod layers;
+mod reports;
 mod start;
 mod turns;
 
