@@ -7,6 +7,7 @@ mod demux;
 mod dial;
 mod directory;
 mod endings;
+mod handshake_time;
 mod inlet;
 mod legs;
 mod links;
