@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from rivulet_media._engine import Track
 
 FMTP = {"h264": "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1"}
+# Of a viewer's media and of a relay's that goes by TCP alone, on `m=` lines.
+ANY_WAY, BY_TCP = "UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF"
 ASK_SECONDS = aiohttp.ClientTimeout(total=10)
 
 
 class LightViewers:
     """Any number of viewers of one engine; leaving the `async with` block closes them by DTLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tcp: bool = False) -> None:
+        """`tcp`: their media come by connections that they open."""
+        self.tcp = tcp
         self.engine = Engine("127.0.0.1", 0)
         self.sessions: dict[str, str] = {}
         self._numbers = itertools.count()
@@ -35,11 +39,13 @@ class LightViewers:
             await asyncio.gather(*(self._join(http, url, door, tracks) for _ in range(count)))
 
     async def _join(self, http: aiohttp.ClientSession, url: str, door: str, tracks: "list[Track]") -> None:
-        session, offer = self.engine.pull(f"watched-{next(self._numbers)}", "000000000000", tracks)
+        session, offer = self.engine.pull(f"watched-{next(self._numbers)}", "000000000000", tracks, tcp=self.tcp)
+        offer = offer.replace(BY_TCP, ANY_WAY)
         async with http.post(url, data=offer, headers={"Content-Type": "application/sdp"}) as answer:
             text = await answer.text()
             assert answer.status == 201, text
-            self.engine.pull_answer(session, text)
+            # Its candidates of TCP are dialled.
+            self.engine.pull_answer(session, text.replace(ANY_WAY, BY_TCP) if self.tcp else text)
             location = answer.headers["Location"]
         self.sessions[session] = location if location.startswith("http") else door + location
 

@@ -8,16 +8,19 @@ from pathlib import Path
 KIB = 1024
 # Parts of the run whose medians are compared: after the warm-up, and at the end.
 EARLY, LATE = (0.2, 0.45), (0.75, 1.0)
+# From the middle of one to the middle of the other, of the whole run.
+BETWEEN = sum(LATE) / 2 - sum(EARLY) / 2
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at a process: seconds since the soak began, resident memory, open files, UDP sockets among them."""
+    """One look at a process: seconds since the soak began, resident memory, UDP and TCP sockets, other open files."""
 
     at: float
     rss: int
-    files: int
     udp: int
+    tcp: int
+    files: int
 
 
 @dataclass
@@ -40,9 +43,9 @@ class Account:
         return (early, late)
 
     def growth(self) -> float:
-        """Late memory as a multiple of early memory."""
+        """What it grows in a run as long as this one, in MiB: by the slope between the two medians."""
         early, late = self.memory()
-        return late / early if early else 1.0
+        return (late - early) / BETWEEN
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,25 @@ class Verdict:
 def look(pid: int, at: float) -> Sample:
     """The process as it is now. OSError when it has gone."""
     status = Path(f"/proc/{pid}/status").read_text()
-    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    rss = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
     links = [_target(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
-    tables = (Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("udp", "udp6"))
-    udp = {f"socket:[{line.split()[9]}]" for table in tables for line in table}
-    return Sample(at, rss * KIB, len(links), sum(link in udp for link in links))
+    udp, tcp = (sum(link in sockets for link in links) for sockets in (_sockets("udp"), _sockets("tcp")))
+    return Sample(at, rss * KIB, udp, tcp, len(links) - udp - tcp)
 
 
-def flat(account: Account, limit: float) -> Verdict:
-    """Memory late is not above `limit` times memory early."""
+def udp_ports(pid: int) -> set[int]:
+    """Local ports of the process's UDP sockets."""
+    sockets = _sockets("udp")
+    links = (_target(path) for path in Path(f"/proc/{pid}/fd").iterdir())
+    return {sockets[link] for link in links if link in sockets}
+
+
+def flat(account: Account, share: float, constant: float) -> Verdict:
+    """In a run as long as this one memory grows by no more than `share` of itself and `constant` MiB."""
     early, late = account.memory()
-    seen = f"{early:.1f} → {late:.1f} MiB, x {account.growth():.3f}"
-    return Verdict(f"memory of {account.name}", seen, early > 0 and account.growth() <= limit)
+    allowed = early * share + constant
+    seen = f"{early:.1f} → {late:.1f} MiB: {account.growth():+.1f} in a run, of {allowed:.1f}"
+    return Verdict(f"memory of {account.name}", seen, early > 0 and account.growth() <= allowed)
 
 
 def agree(name: str, got: float, said: float, least: float, most: float) -> Verdict:
@@ -92,6 +102,13 @@ def table(verdicts: Sequence[Verdict]) -> str:
 def all_hold(verdicts: Iterable[Verdict]) -> bool:
     """Whether the soak has passed."""
     return all(verdict.holds for verdict in verdicts)
+
+
+def _sockets(protocol: str) -> dict[str, int]:
+    """Of this network's sockets: what /proc/PID/fd calls them, and their local ports."""
+    tables = (Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in (protocol, f"{protocol}6"))
+    rows = (line.split() for table in tables for line in table)
+    return {f"socket:[{row[9]}]": int(row[1].rsplit(":", 1)[1], 16) for row in rows}
 
 
 def _target(path: Path) -> str:

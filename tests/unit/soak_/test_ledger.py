@@ -1,28 +1,35 @@
 import os
+import socket
 
 import pytest
 
-from ledger import Account, Sample, agree, all_hold, equal, flat, look, table
+from ledger import Account, Sample, agree, all_hold, equal, flat, look, table, udp_ports
 
 MIB = 1024 * 1024
 
 
 def account(*rss: float) -> Account:
-    samples = [Sample(10.0 * at, int(size * MIB), 10, 1) for at, size in enumerate(rss)]
+    samples = [Sample(10.0 * at, int(size * MIB), 1, 2, 10) for at, size in enumerate(rss)]
     return Account("edge", samples)
 
 
 def test_memory_that_grows_in_the_warm_up_only_is_flat() -> None:
-    seen = flat(account(10, 30, 50, 50, 50, 50, 50, 50, 50, 50, 51), 1.1)
-    assert (seen.holds, seen.seen) == (True, "50.0 → 50.0 MiB, x 1.000")
+    seen = flat(account(10, 30, 50, 50, 50, 50, 50, 50, 50, 50, 51), 0.05, 1)
+    assert (seen.holds, seen.seen) == (True, "50.0 → 50.0 MiB: +0.0 in a run, of 3.5")
 
 
-def test_memory_that_goes_on_growing_is_not() -> None:
-    assert not flat(account(*(50 + 3 * at for at in range(11))), 1.1).holds
+@pytest.mark.parametrize("size", [30, 60, 500])
+def test_a_leak_of_a_tenth_in_a_run_is_none(size: float) -> None:
+    assert not flat(account(*(size * (1 + 0.1 * at / 20) for at in range(21))), 0.05, 1).holds
+
+
+@pytest.mark.parametrize("size", [30, 60, 500])
+def test_a_tide_is_no_leak(size: float) -> None:
+    assert flat(account(*(size + size * 0.04 * (at % 3) for at in range(21))), 0.05, 1).holds
 
 
 def test_what_was_never_seen_proves_nothing() -> None:
-    assert not flat(Account("edge"), 1.1).holds
+    assert not flat(Account("edge"), 0.05, 1).holds
 
 
 @pytest.mark.parametrize(("got", "holds"), [(960, False), (970, True), (1000, True), (1050, True), (1060, False)])
@@ -42,7 +49,13 @@ def test_one_broken_promise_breaks_the_soak_and_is_shown() -> None:
 
 
 def test_a_process_is_looked_at_through_proc() -> None:
-    seen = look(os.getpid(), 3.0)
-    assert (seen.at, seen.udp) == (3.0, 0)
+    before = look(os.getpid(), 3.0)
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        seen = look(os.getpid(), 4.0)
+        assert udp.getsockname()[1] in udp_ports(os.getpid())
+    assert (seen.at, seen.udp - before.udp, seen.tcp - before.tcp, seen.files) == (4.0, 1, 1, before.files)
     assert seen.rss > MIB
     assert seen.files > 2

@@ -76,6 +76,8 @@ impl Estimator for RembAndLoss {
         match feedback {
             Feedback::Remb(rate) => self.on_remb(rate, sent, now),
             Feedback::Loss(lost) if lost > HEAVY_LOSS => self.cut(sent as f64 * (1.0 - lost.min(0.6)), now),
+            // A queue loses nothing: the report that told of it by its round trip does not take that back.
+            Feedback::Loss(lost) if lost < LIGHT_LOSS && self.has_just_been_congested(now) => {}
             Feedback::Loss(lost) if lost < LIGHT_LOSS => {
                 self.bound = self.bound.map(|bound| bound.max(sent as f64 * HEADROOM));
                 let before = self.carried.map_or(0, |(_, last, _)| last);
@@ -140,6 +142,10 @@ impl RembAndLoss {
         }
     }
 
+    fn has_just_been_congested(&self, now: Instant) -> bool {
+        self.congested.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_CUTS)
+    }
+
     fn cut(&mut self, bound: f64, now: Instant) {
         self.congested = Some(now);
         self.carried = None;
@@ -185,6 +191,7 @@ mod tests {
             ("a round trip", 7000, Feedback::RoundTrip(Duration::from_millis(40)), SENT, Some(850_000)),
             ("a hiccup", 8000, Feedback::RoundTrip(Duration::from_millis(400)), SENT, Some(850_000)),
             ("a queue", 9000, Feedback::RoundTrip(Duration::from_millis(400)), SENT, Some(800_000)),
+            ("whose report tells of no loss", 9000, Feedback::Loss(0.0), SENT, Some(800_000)),
             ("remb a little below", 9500, Feedback::Remb(850_000), SENT, Some(800_000)),
             ("remb that rises", 9700, Feedback::Remb(860_000), 2 * SENT, Some(800_000)),
             ("remb again", 10_000, Feedback::Remb(500_000), SENT, Some(500_000)),

@@ -174,3 +174,22 @@ impl Deadline for Stream {
         self.budgets.iter().filter_map(|(_, budget)| budget.deadline()).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::Slots;
+
+    #[test]
+    fn every_viewer_is_the_first_in_its_turn_and_none_is_left_out() {
+        let mut slots = Slots::default();
+        let mut stream = Stream::new("s".into());
+        assert_eq!(stream.turns().count(), 0);
+        stream.viewers = (0..3).map(|_| ViewerId(slots.insert(()))).collect();
+        let [a, b, c] = [0, 1, 2].map(|at| stream.viewers[at]);
+        let rounds: Vec<Vec<ViewerId>> = (0..4).map(|_| stream.turns().collect()).collect();
+        assert_eq!(rounds, [[b, c, a], [c, a, b], [a, b, c], [b, c, a]]);
+        stream.viewers.truncate(1);
+        assert_eq!(stream.turns().collect::<Vec<_>>(), [a], "others have gone");
+    }
+}

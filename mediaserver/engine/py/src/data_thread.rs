@@ -27,8 +27,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(250);
 /// Datagrams a call, and calls a turn: then what is to be sent comes first again.
 const BATCH: usize = 64;
 const BATCHES: usize = 8;
-/// What handshakes may take of a turn with hardly any media in it: all that media wait for them.
-const LEAST_FOR_HANDSHAKES: Duration = Duration::from_millis(1);
 /// Datagrams of ICE and DTLS that wait for a full socket; more are dropped (they are repeated anyway).
 const WAITING: usize = 4_096;
 
@@ -200,15 +198,11 @@ impl DataThread {
         dialling.on_timeout(poller, connections, node, now);
     }
 
-    /// Handshakes have a fifth of the turn, after the media.
     fn let_handshakes_on(&mut self, now: Instant) {
-        if !self.node.has_handshakes() {
-            return;
+        if self.node.has_handshakes() {
+            self.node.on_handshakes_in_turn(now, &mut Instant::now);
+            self.send(now);
         }
-        let began = Instant::now();
-        let time = (began.saturating_duration_since(now) / 4).max(LEAST_FOR_HANDSHAKES);
-        self.node.on_handshakes(now, &mut || began.elapsed() < time);
-        self.send(now);
     }
 
     fn wake_others(&mut self) {

@@ -11,10 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mutate::{Dice, Mutator};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use rivulet_core::fuzz::{Ground, TARGETS, Target};
 
 /// Of one message so many inputs are shown.
 const SHOWN: usize = 1;
+/// What no input may take of a processor: none is longer than some kilobytes.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// One target's inputs so far.
 #[derive(Default)]
@@ -84,19 +88,26 @@ impl<'a> Runner<'a> {
         let (target, mutator, _) = &self.targets[at];
         let input = mutator.input(&mut self.dice);
         let ground = &mut self.ground;
-        let began = Instant::now();
+        let (began, spent_before) = (Instant::now(), spent());
         let held = panic::catch_unwind(AssertUnwindSafe(|| (target.check)(ground, &input))).is_ok();
         self.tallies[at].note(began.elapsed());
+        let name = target.name;
         if !held {
             // What it was kept in may be half done.
             self.ground = Ground::default();
             let words = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let place = words.lines().next().unwrap_or_default().to_owned();
-            let inputs = self.findings.entry((target.name, place)).or_default();
-            if inputs.len() < SHOWN {
-                eprintln!("{}: {words}", target.name);
-                inputs.push(input);
-            }
+            self.find(name, &words, input);
+        } else if spent().saturating_sub(spent_before) > LONGEST {
+            self.find(name, "it takes too long", input);
+        }
+    }
+
+    fn find(&mut self, target: &'static str, words: &str, input: Vec<u8>) {
+        let place = words.lines().next().unwrap_or_default().to_owned();
+        let inputs = self.findings.entry((target, place)).or_default();
+        if inputs.len() < SHOWN {
+            eprintln!("{target}: {words}");
+            inputs.push(input);
         }
     }
 
@@ -122,6 +133,13 @@ impl<'a> Runner<'a> {
         }
         text
     }
+}
+
+/// Of a processor by this thread, to some milliseconds: what else the machine does is nobody's fault here.
+fn spent() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return Duration::ZERO };
+    let of = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
+    of(usage.user_time()) + of(usage.system_time())
 }
 
 impl Tally {

@@ -1,5 +1,7 @@
 //! Well-formed inputs of each target of `rivulet_core::fuzz`.
 
+mod peers;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -21,6 +23,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "rtcp" => reports(),
         "payload" => payloads(),
         "framing" => streams(),
+        "inlet" => peers::inlets(),
         "address" => addresses(),
         "dtls" => flights().iter().flat_map(|flight| flight.datagrams.clone()).collect(),
         "handshake" => flights().iter().map(|flight| joined(&[flight.role], &flight.datagrams)).collect(),
@@ -28,9 +31,12 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "trace" | "node" => [stun(), rtp_packets(), reports(), of("dtls")].concat(),
         "sdp" => offers(),
         "fragment" => fragments(),
+        "link" => peers::links(),
         "refragment" => cut(),
         "receive" => received(),
         "forward" => forwarded(),
+        "legs" => peers::legs(),
+        "checks" => peers::checks(),
         _ => Vec::new(),
     }
 }
@@ -66,7 +72,12 @@ fn addresses() -> Vec<Vec<u8>> {
 
 /// A binding request as a client sends it, `attributes` before its integrity.
 fn binding_request(transaction: u8, attributes: &[u8]) -> Vec<u8> {
-    let username = "pppppppp:cccccccc";
+    request("pppppppp", transaction, attributes)
+}
+
+/// The same for the session of that user name, whose password is its letter.
+fn request(ufrag: &str, transaction: u8, attributes: &[u8]) -> Vec<u8> {
+    let (username, password) = (format!("{ufrag}:cccccccc"), ufrag.repeat(3));
     let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     bytes.extend([transaction; 12]);
     bytes.extend([0, 6, 0, 17]);
@@ -75,7 +86,7 @@ fn binding_request(transaction: u8, attributes: &[u8]) -> Vec<u8> {
     bytes.extend(attributes);
     let length = u16::try_from(bytes.len() - 20 + 24).unwrap_or(0).to_be_bytes();
     bytes.splice(2..4, length);
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, PASSWORD.as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
     let tag = hmac::sign(&key, &bytes);
     bytes.extend([0, 8, 0, 20]);
     bytes.extend(tag.as_ref());
@@ -299,13 +310,17 @@ fn offers() -> Vec<Vec<u8>> {
         candidates: vec![SocketAddr::from(([198, 51, 100, 1], 7000))],
         tcp: true,
     };
-    let tracks = [Codec::Vp9, Codec::Opus].map(|codec| Track {
-        kind: codec.kind(),
-        format: Format { codec, fmtp: "profile-id=0".to_owned() },
-        layers: vec![],
-    });
-    let ours = relay::offer(&local, &tracks).unwrap_or_default();
-    samples.iter().map(|text| text.as_bytes().to_vec()).chain([ours.into_bytes()]).collect()
+    let ours = |layers: &[&str]| {
+        let tracks = [(Codec::Vp9, layers), (Codec::Opus, &[])].map(|(codec, layers)| Track {
+            kind: codec.kind(),
+            format: Format { codec, fmtp: "profile-id=0".to_owned() },
+            layers: layers.iter().map(|rid| (*rid).to_owned()).collect(),
+        });
+        relay::offer(&local, &tracks).unwrap_or_default()
+    };
+    let layered = peers::layered(include_str!("../../../core/src/negotiation/samples/chromium-publish.sdp"));
+    let more = [ours(&[]), ours(&["h", "m", "l"]), layered];
+    samples.iter().map(|text| (*text).to_owned()).chain(more).map(String::into_bytes).collect()
 }
 
 fn fragments() -> Vec<Vec<u8>> {

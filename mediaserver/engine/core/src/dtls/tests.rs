@@ -1,5 +1,7 @@
 //! Handshakes between two instances of ours in memory. Peers with RSA certificates of their own make are in tests/interop.
 
+mod without_gcm;
+
 use super::*;
 
 /// `handle_packet` and `poll_output` until neither side says anything: what went over the wire, ours and theirs in turn.

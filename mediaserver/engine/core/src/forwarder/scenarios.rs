@@ -6,6 +6,7 @@ mod beginnings;
 mod connections;
 mod continuity;
 pub mod layers;
+mod reports;
 mod start;
 mod turns;
 

@@ -2,7 +2,11 @@
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use super::Ground;
+use super::peer::{accepted, local, node};
+use super::{Ground, parts};
+use crate::inboxes::Inboxes;
+use crate::negotiation::link::LinkTransport;
+use crate::node::{Course, Directory, Inlet, Node, SessionId};
 use crate::tcp::{self, Connections, Deframer, MAX_FRAME, Oversized};
 
 /// Datagrams of a byte stream that comes in these pieces.
@@ -54,4 +58,52 @@ pub fn address(_: &mut Ground, data: &[u8]) {
             assert_ne!(connections.with(peer), Some(name));
         }
     }
+}
+
+/// Threads of a node; the session that a connection is for begins on the last.
+const THREADS: usize = 3;
+const SESSION: SessionId = 1;
+
+fn threads(ground: &Ground) -> Vec<Node> {
+    let (crypto, directory) = (ground.crypto(), Directory::default());
+    let inboxes = Inboxes::mesh(THREADS, 100).into_iter().zip(Inboxes::mesh(THREADS, 100));
+    let linked = |(sessions, streams)| node(&crypto, 9, ground.start).linked(sessions, streams, directory.clone());
+    let mut threads: Vec<Node> = inboxes.map(linked).collect();
+    let puller = LinkTransport::of(&local(&crypto, 'c', vec![]));
+    accepted(&mut threads[THREADS - 1], &crypto, SESSION, &puller, ground.start).expect("our own end");
+    threads
+}
+
+/// The first byte says on which thread the connection begins; each part is what is read of it in one go. All of it is read until the
+/// connection is garbage, it comes to rest on one thread, and when it is closed nobody knows it.
+pub fn inlet(ground: &mut Ground, data: &[u8]) {
+    let Some((first, stream)) = data.split_first() else { return };
+    let (mut threads, now) = (threads(ground), ground.start);
+    let name = tcp::named(77, ([203, 0, 113, 9], 5000).into());
+    let (mut inlet, mut at) = (Inlet::new(name), usize::from(*first) % THREADS);
+    let (mut counted, mut whole, mut course) = (0, Deframer::default(), Course::Here);
+    for piece in parts(stream) {
+        let mut framed = 0;
+        let broken = whole.read(piece, |_| framed += 1).is_err();
+        let before = counted;
+        course = inlet.read(piece, &mut threads[at], &mut |_| counted += 1, now);
+        assert!(counted - before == framed && (!broken || course != Course::Here));
+        for _ in 0..THREADS {
+            let Course::To(to) = course else { break };
+            assert!(to != at && to < THREADS);
+            at = to;
+            course = inlet.arrive(&mut threads[at], now);
+        }
+        threads[at].on_handshakes(now, &mut || true);
+        let only = threads.iter_mut().flat_map(|thread| thread.transmits.drain(..)).all(|sent| sent.to == name);
+        assert!(only, "an answer goes elsewhere");
+        assert!(!inlet.is_proved() || course != Course::Here || threads[at].knows(name));
+        if course != Course::Here {
+            break;
+        }
+    }
+    assert!(!matches!(course, Course::To(_)), "it never comes to rest");
+    threads[at].on_connection_closed(name, now);
+    assert!(threads.iter().all(|thread| !thread.knows(name)));
+    assert_eq!(threads.iter().map(|thread| thread.stats(now).sessions.len()).sum::<usize>(), 1);
 }

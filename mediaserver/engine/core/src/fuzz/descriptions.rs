@@ -2,7 +2,9 @@
 
 use super::Ground;
 use crate::negotiation::fragment::{self, Fragment, Tagged};
-use crate::negotiation::{Codec, Format, Kind, LocalSources, LocalTransport, Offer, Track, relay, whep, whip};
+use crate::negotiation::{
+    Codec, Format, Kind, LocalSources, LocalTransport, Offer, Track, relay, simulcast, whep, whip,
+};
 
 fn local() -> LocalTransport {
     LocalTransport {
@@ -28,10 +30,12 @@ pub fn sdp(_: &mut Ground, data: &[u8]) {
         for (media, wanted) in read.media.iter().zip(&receiving.media) {
             assert_eq!((media.kind, &media.mid), (Some(wanted.kind), &wanted.mid));
             assert_eq!(media.payloads[0].payload_type, wanted.payload.payload_type);
+            layers(&answer, &wanted.layers);
         }
     }
     for codec in [Codec::H264, Codec::Vp8, Codec::Av1] {
-        play(&offer, codec, bound);
+        play(&offer, codec, &[], bound);
+        play(&offer, codec, &["h", "m", "l"], bound);
     }
     if let Ok(receiving) = relay::accept(&offer) {
         assert!(!receiving.media.is_empty());
@@ -42,9 +46,24 @@ pub fn sdp(_: &mut Ground, data: &[u8]) {
     }
 }
 
-fn play(offer: &Offer, codec: Codec, bound: usize) {
-    let track =
-        |codec: Codec| Track { kind: codec.kind(), format: Format { codec, fmtp: String::new() }, layers: vec![] };
+/// A publisher's layers are two or three, and the answer names each.
+fn layers(answer: &str, layers: &[String]) {
+    assert!([0, 2, 3].contains(&layers.len()) && layers.iter().all(|rid| simulcast::is_rid(rid)), "{layers:?}");
+    let twice = |at: usize| layers[..at].contains(&layers[at]);
+    assert!(!(0..layers.len()).any(twice), "{layers:?}");
+    let list = format!("a=simulcast:recv {}\r\n", layers.join(";"));
+    assert!(layers.is_empty() || answer.contains(&list));
+    assert!(layers.iter().all(|rid| answer.contains(&format!("a=rid:{rid} recv\r\n"))));
+}
+
+/// `layers`: of the published video.
+fn play(offer: &Offer, codec: Codec, layers: &[&str], bound: usize) {
+    let named = |codec: Codec| layers.iter().filter(move |_| codec.kind() == Kind::Video);
+    let track = |codec: Codec| Track {
+        kind: codec.kind(),
+        format: Format { codec, fmtp: String::new() },
+        layers: named(codec).map(|rid| (*rid).to_owned()).collect(),
+    };
     let sources = LocalSources { cname: "us".to_owned(), ssrcs: [11, 12, 13, 14, 15, 16, 17, 18] };
     let Ok(sending) = whep::negotiate(offer, &[track(codec), track(Codec::Opus)], &sources) else { return };
     let answer = whep::answer(&local(), &sources, offer, &sending);
@@ -54,6 +73,12 @@ fn play(offer: &Offer, codec: Codec, bound: usize) {
     let played: Vec<(Option<Kind>, &str)> =
         read.media.iter().filter(|m| m.kind.is_some()).map(|m| (m.kind, m.mid.as_str())).collect();
     assert_eq!(played, sending.media.iter().map(|m| (Some(m.kind), m.mid.as_str())).collect::<Vec<_>>());
+    let mut rids: Vec<&String> = sending.media.iter().filter_map(|media| media.rid.as_ref()).collect();
+    assert!(rids.iter().all(|rid| layers.contains(&rid.as_str())), "{rids:?}");
+    let count = rids.len();
+    rids.sort_unstable();
+    rids.dedup();
+    assert_eq!(rids.len(), count, "a layer twice");
 }
 
 /// New credentials come out as they went in.

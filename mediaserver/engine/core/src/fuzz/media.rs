@@ -105,7 +105,7 @@ fn receiving(layered: bool) -> Receiving {
 }
 
 /// `packet` sealed by its peer; None where nobody could seal it.
-fn sealed(sealer: &mut Sealer, highest: &mut HashMap<u32, u64>, packet: &[u8]) -> Option<Vec<u8>> {
+pub fn sealed(sealer: &mut Sealer, highest: &mut HashMap<u32, u64>, packet: &[u8]) -> Option<Vec<u8>> {
     let mut packet = packet.get(..packet.len().min(LARGEST))?.to_vec();
     if !is_rtp(&packet) {
         return (packet.len() >= 8 && sealer.seal_rtcp(&mut packet, 0)).then_some(packet);
@@ -188,9 +188,11 @@ fn spec(rich: bool) -> ViewerSpec {
 
 /// What has left: under one number of one viewer's SSRC one string of bytes.
 #[derive(Default)]
-struct Wire {
+pub struct Wire {
     sent: HashMap<(ViewerId, Vec<u8>), Vec<u8>>,
-    bytes: usize,
+    pub bytes: usize,
+    /// The number of the last packet.
+    pub newest: [u8; 2],
 }
 
 impl Egress for Wire {
@@ -201,6 +203,7 @@ impl Egress for Wire {
                 self.bytes += datagram.len();
                 assert!(datagram.len() <= LARGEST + 400, "{}", datagram.len());
                 if is_rtp(datagram) {
+                    self.newest = [datagram[2], datagram[3]];
                     let name = (message.viewer, [&datagram[2..4], &datagram[8..12]].concat());
                     let before = self.sent.entry(name).or_insert_with(|| datagram.to_vec());
                     assert_eq!(before, datagram, "a number twice");

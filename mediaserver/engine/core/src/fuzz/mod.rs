@@ -2,30 +2,61 @@
 //!
 //! A check panics when something does not hold. It depends on its bytes alone, so whatever is found can be found again.
 
+mod checks;
 mod connections;
 mod descriptions;
+mod links;
 mod media;
 mod parsers;
+mod peer;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use crate::border::{ForwarderConfig, WallClock};
+use crate::dtls::Crypto;
 use crate::srtp::{SrtpKeys, SrtpProfile};
 
 /// What is kept from input to input because it is dear to make.
 pub struct Ground {
     start: Instant,
     verifier: parsers::Verifiers,
-    scenes: sessions::Scenes,
+    crypto: OnceCell<Crypto>,
+    scene: Option<sessions::Scene>,
+    chain: Option<links::Chain>,
+    street: Option<checks::Street>,
 }
 
 impl Default for Ground {
     fn default() -> Self {
-        let start = Instant::now();
-        Self { start, verifier: parsers::Verifiers::default(), scenes: sessions::Scenes::new(start) }
+        let (start, verifier, crypto) = (Instant::now(), parsers::Verifiers::default(), OnceCell::new());
+        Self { start, verifier, crypto, scene: None, chain: None, street: None }
+    }
+}
+
+impl Ground {
+    fn crypto(&self) -> Crypto {
+        self.crypto.get_or_init(|| Crypto::new().expect("a certificate")).clone()
+    }
+
+    fn scene(&mut self) -> &mut sessions::Scene {
+        let (crypto, start) = (self.crypto(), self.start);
+        self.scene.take_if(|scene| scene.is_used_up());
+        self.scene.get_or_insert_with(|| sessions::Scene::connected(&crypto, start))
+    }
+
+    fn chain(&mut self) -> &mut links::Chain {
+        let (crypto, start) = (self.crypto(), self.start);
+        self.chain.take_if(|chain| chain.is_used_up());
+        self.chain.get_or_insert_with(|| links::Chain::connected(&crypto, start))
+    }
+
+    fn street(&mut self) -> &mut checks::Street {
+        let (crypto, start) = (self.crypto(), self.start);
+        self.street.get_or_insert_with(|| checks::Street::connected(&crypto, start))
     }
 }
 
@@ -40,22 +71,26 @@ pub struct Target {
     pub check: fn(&mut Ground, &[u8]),
 }
 
-pub const TARGETS: [Target; 16] = [
-    Target { name: "stun", share: 100, is_text: false, check: parsers::stun },
-    Target { name: "rtp", share: 100, is_text: false, check: parsers::rtp },
-    Target { name: "rtcp", share: 100, is_text: false, check: parsers::rtcp },
-    Target { name: "payload", share: 100, is_text: false, check: parsers::payload },
+pub const TARGETS: [Target; 20] = [
+    Target { name: "stun", share: 90, is_text: false, check: parsers::stun },
+    Target { name: "rtp", share: 90, is_text: false, check: parsers::rtp },
+    Target { name: "rtcp", share: 90, is_text: false, check: parsers::rtcp },
+    Target { name: "payload", share: 90, is_text: false, check: parsers::payload },
     Target { name: "framing", share: 30, is_text: false, check: connections::framing },
     Target { name: "address", share: 10, is_text: false, check: connections::address },
+    Target { name: "inlet", share: 25, is_text: false, check: connections::inlet },
     Target { name: "dtls", share: 60, is_text: false, check: parsers::dtls },
     Target { name: "certificate", share: 60, is_text: false, check: parsers::certificate },
     Target { name: "trace", share: 60, is_text: false, check: parsers::trace },
     Target { name: "sdp", share: 100, is_text: true, check: descriptions::sdp },
     Target { name: "fragment", share: 60, is_text: true, check: descriptions::fragment },
-    Target { name: "refragment", share: 80, is_text: false, check: media::refragment },
-    Target { name: "receive", share: 50, is_text: false, check: media::receive },
-    Target { name: "forward", share: 30, is_text: false, check: media::forward },
-    Target { name: "node", share: 55, is_text: false, check: sessions::garbage },
+    Target { name: "link", share: 25, is_text: true, check: links::link },
+    Target { name: "refragment", share: 70, is_text: false, check: media::refragment },
+    Target { name: "receive", share: 40, is_text: false, check: media::receive },
+    Target { name: "forward", share: 25, is_text: false, check: media::forward },
+    Target { name: "legs", share: 10, is_text: false, check: links::legs },
+    Target { name: "node", share: 50, is_text: false, check: sessions::garbage },
+    Target { name: "checks", share: 10, is_text: false, check: checks::checks },
     Target { name: "handshake", share: 5, is_text: false, check: sessions::handshake },
 ];
 

@@ -37,35 +37,11 @@ impl Egress for Nowhere {
 }
 
 /// A parent with a child that is connected to it.
-struct Scene {
+pub struct Scene {
     child: Node,
     parent: Node,
     now: Instant,
     inputs: usize,
-}
-
-pub struct Scenes {
-    start: Instant,
-    crypto: Option<Crypto>,
-    scene: Option<Scene>,
-}
-
-impl Scenes {
-    pub fn new(start: Instant) -> Self {
-        Self { start, crypto: None, scene: None }
-    }
-
-    fn crypto(&mut self) -> Crypto {
-        self.crypto.get_or_insert_with(|| Crypto::new().expect("a certificate")).clone()
-    }
-
-    fn scene(&mut self) -> &mut Scene {
-        if self.scene.as_ref().is_none_or(|scene| scene.inputs >= INPUTS) {
-            let crypto = self.crypto();
-            self.scene = Some(Scene::connected(&crypto, self.start));
-        }
-        self.scene.as_mut().expect("just made")
-    }
 }
 
 fn local(crypto: &Crypto, name: char, candidates: Vec<SocketAddr>) -> LocalTransport {
@@ -111,7 +87,11 @@ fn tracks() -> Vec<Track> {
 }
 
 impl Scene {
-    fn connected(crypto: &Crypto, now: Instant) -> Self {
+    pub fn is_used_up(&self) -> bool {
+        self.inputs >= INPUTS
+    }
+
+    pub fn connected(crypto: &Crypto, now: Instant) -> Self {
         let node = || Node::new(crypto.clone(), Limits { sessions: 9, handshakes: 9 }, config(), clock(now), 7);
         let (mut child, mut parent) = (node(), node());
         let ours = local(crypto, 'c', vec![]);
@@ -152,7 +132,7 @@ impl Scene {
 
 /// What is not authentic changes nothing and is answered by nothing, wherever it comes from.
 pub fn garbage(ground: &mut Ground, data: &[u8]) {
-    let scene = ground.scenes.scene();
+    let scene = ground.scene();
     scene.inputs += 1;
     // Replays of what is authentic are another matter: here is what anybody may send.
     if stun::looks_like(data) && Stun::parse(data).is_some_and(|m| m.is_from_holder_of(super::parsers::PASSWORD)) {
@@ -175,7 +155,7 @@ pub fn garbage(ground: &mut Ground, data: &[u8]) {
 
 /// A hostile DTLS peer: each part is a datagram, the first bit of the whole says which role it has.
 pub fn handshake(ground: &mut Ground, data: &[u8]) {
-    let crypto = ground.scenes.crypto();
+    let crypto = ground.crypto();
     let Some((role, flights)) = data.split_first() else { return };
     let provider = crypto.provider(true);
     let made = provider.dtls_provider.new_dtls(&crypto.certificate, ground.start, DtlsVersion::Dtls12, None);

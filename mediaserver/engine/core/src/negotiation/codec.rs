@@ -108,18 +108,12 @@ impl Format {
 
     /// Whether what is published as `self` can be sent on a payload type offered as `offered`.
     ///
-    /// H.264 by packetization mode only (a mode 1 receiver takes mode 0 too); VP9 and AV1 by profile.
+    /// H.264 by packetization mode only (a mode 1 receiver takes mode 0 too); VP9, AV1 and H.265 by profile.
     #[must_use]
     pub fn fits(&self, offered: &Self) -> bool {
         self.codec == offered.codec
-            && match self.codec {
-                Codec::H264 => offered.packetization_mode() >= self.packetization_mode(),
-                Codec::Vp9 => {
-                    self.parameter("profile-id").unwrap_or("0") == offered.parameter("profile-id").unwrap_or("0")
-                }
-                Codec::Av1 => self.parameter("profile").unwrap_or("0") == offered.parameter("profile").unwrap_or("0"),
-                Codec::H265 | Codec::Vp8 | Codec::Opus => true,
-            }
+            && self.profile() == offered.profile()
+            && offered.packetization_mode() >= self.packetization_mode()
     }
 
     /// How near an offered H.264 profile is to ours: the bigger, the better. 0 for other codecs.
@@ -137,22 +131,39 @@ impl Format {
         }
     }
 
+    /// Name and value of the parameter by which decoders differ, with what stands for none (RFC 9628, 6.1; AV1's RTP payload format,
+    /// 7.2; RFC 7798, 7.1: Main).
+    fn profile(&self) -> Option<(&'static str, &str)> {
+        let (name, otherwise) = match self.codec {
+            Codec::Vp9 => ("profile-id", "0"),
+            Codec::Av1 => ("profile", "0"),
+            Codec::H265 => ("profile-id", "1"),
+            Codec::H264 | Codec::Vp8 | Codec::Opus => return None,
+        };
+        Some((name, self.parameter(name).unwrap_or(otherwise)))
+    }
+
     fn profile_level(&self) -> Option<&str> {
         self.parameter("profile-level-id").filter(|v| v.is_ascii())
     }
 
+    /// 0 for codecs other than H.264.
     fn packetization_mode(&self) -> u8 {
+        if self.codec != Codec::H264 {
+            return 0;
+        }
         self.parameter("packetization-mode").and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.codec {
-            Codec::H264 => write!(f, "h264 (packetization-mode={})", self.packetization_mode()),
-            Codec::Vp9 => write!(f, "vp9 (profile-id={})", self.parameter("profile-id").unwrap_or("0")),
-            Codec::Av1 => write!(f, "av1 (profile={})", self.parameter("profile").unwrap_or("0")),
-            codec => codec.fmt(f),
+        match self.profile() {
+            Some((name, value)) => write!(f, "{} ({name}={value})", self.codec),
+            None if self.codec == Codec::H264 => {
+                write!(f, "h264 (packetization-mode={})", self.packetization_mode())
+            }
+            None => self.codec.fmt(f),
         }
     }
 }
@@ -163,4 +174,44 @@ pub fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     fmtp.split(';')
         .filter_map(|pair| pair.trim().split_once('='))
         .find_map(|(key, value)| key.trim().eq_ignore_ascii_case(name).then(|| value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_fits_what_its_decoder_takes() {
+        for (name, codec, published, offered, fits) in [
+            ("mode 0 for a receiver of mode 1", Codec::H264, "", "packetization-mode=1", true),
+            ("mode 1 for a receiver of mode 0", Codec::H264, "packetization-mode=1", "", false),
+            ("any H.264 profile", Codec::H264, "profile-level-id=640c1f", "profile-level-id=42e01f", true),
+            ("VP9 without a profile is of profile 0", Codec::Vp9, "", "profile-id=0", true),
+            ("another VP9 profile", Codec::Vp9, "profile-id=2", "profile-id=0", false),
+            ("AV1 without a profile is of profile 0", Codec::Av1, "profile=0", "level-idx=5", true),
+            ("another AV1 profile", Codec::Av1, "profile=1", "", false),
+            ("H.265 without a profile is Main", Codec::H265, "", "level-id=93;profile-id=1", true),
+            ("Main 10 for a receiver of Main", Codec::H265, "profile-id=2", "profile-id=1", false),
+            ("Main 10 for one that says nothing", Codec::H265, "profile-id=2", "level-id=180", false),
+            ("Main 10 for a receiver of it", Codec::H265, "profile-id=2;tier-flag=0", "profile-id=2", true),
+            ("VP8 has none", Codec::Vp8, "profile-id=1", "", true),
+        ] {
+            let format = |fmtp: &str| Format { codec, fmtp: fmtp.to_owned() };
+            assert_eq!(format(published).fits(&format(offered)), fits, "{name}");
+        }
+    }
+
+    #[test]
+    fn people_are_told_what_made_the_difference() {
+        for (codec, fmtp, expected) in [
+            (Codec::H264, "packetization-mode=1", "h264 (packetization-mode=1)"),
+            (Codec::Vp9, "profile-id=2", "vp9 (profile-id=2)"),
+            (Codec::Av1, "", "av1 (profile=0)"),
+            (Codec::H265, "profile-id=2", "h265 (profile-id=2)"),
+            (Codec::H265, "", "h265 (profile-id=1)"),
+            (Codec::Opus, "stereo=1", "opus"),
+        ] {
+            assert_eq!(Format { codec, fmtp: fmtp.to_owned() }.to_string(), expected);
+        }
+    }
 }

@@ -176,6 +176,30 @@ fn h264_in_mode_1_does_not_fit_a_receiver_of_mode_0() {
     assert_eq!(refusal, Refusal::Unsupported(text.to_owned()));
 }
 
+/// The two profiles as Chromium offers them where the machine has them, but Main 10 first.
+fn with_h265(offer: &str) -> String {
+    let payload = |number: u8, profile: u8| {
+        let line = |word: &str, value: &str| format!("a={word}:{number} {value}\r\n");
+        [line("rtpmap", "H265/90000"), line("fmtp", &format!("level-id=93;profile-id={profile};tx-mode=SRST"))].concat()
+    };
+    let (audio, video) = offer.split_once("m=video 9 UDP/TLS/RTP/SAVPF ").unwrap();
+    format!("{audio}m=video 9 UDP/TLS/RTP/SAVPF 51 52 {video}{}{}", payload(51, 2), payload(52, 1))
+}
+
+#[test]
+fn h265_is_taken_in_main_and_played_in_the_profile_in_which_it_was_published() {
+    let receiving = publish(&with_h265(CHROMIUM_PUBLISH), &[Codec::H265, Codec::Opus]).unwrap();
+    assert_eq!(chosen(&receiving)[1], (Kind::Video, Codec::H265, 52, None));
+    let offer = with_h265(CHROMIUM_PLAY);
+    for (fmtp, expected) in [("profile-id=2", 51), ("profile-id=1", 52), ("", 52)] {
+        let sending = play(&offer, &[track(Codec::H265, fmtp)]).unwrap();
+        assert_eq!(first_payload(&sending, Kind::Video).1, expected, "{fmtp}");
+    }
+    let main_only = offer.replace("profile-id=2;tx-mode", "profile-id=1;tx-mode");
+    let refusal = play(&main_only, &[track(Codec::H265, "profile-id=2")]).unwrap_err().to_string();
+    assert!(refusal.contains("published is h265 (profile-id=2), offered was h265 (profile-id=1)"), "{refusal}");
+}
+
 #[test]
 fn a_viewer_is_answered_with_every_codec_the_current_one_first() {
     let sending = play(CHROMIUM_PLAY, &[track(Codec::Vp9, "profile-id=0"), opus()]).unwrap();

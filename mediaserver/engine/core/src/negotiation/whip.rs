@@ -113,7 +113,7 @@ fn layers(section: &OfferedMedia, kind: Kind) -> Vec<String> {
     if kind == Kind::Video && named { section.layers.clone() } else { Vec::new() }
 }
 
-/// H.264 in packetization mode 1, constrained baseline first; VP9 and AV1 in profile 0.
+/// H.264 in packetization mode 1, constrained baseline first; VP9 and AV1 in profile 0, H.265 in Main.
 fn best(payloads: &[OfferedPayload], codec: Codec) -> Option<&OfferedPayload> {
     let wanted = Format { codec, fmtp: wanted_fmtp(codec).to_owned() };
     let fitting = payloads.iter().filter(|p| wanted.fits(&p.format));

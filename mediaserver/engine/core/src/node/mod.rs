@@ -8,6 +8,7 @@ mod dial;
 mod directory;
 mod endings;
 mod guard;
+mod handshake_time;
 mod inlet;
 mod legs;
 mod links;
