@@ -164,9 +164,10 @@ impl Seen {
         self.packets += 1;
         let (first, last) = self.numbers.unwrap_or((number, number));
         self.numbers = Some((first.min(number), last.max(number)));
-        if self.key_timestamp.is_none() && key_frame::begins(Codec::H264, &packet.payload) {
+        // One that a newer one overtakes is not gone on with.
+        if self.key_at.is_none() && key_frame::begins(Codec::H264, &packet.payload) {
             self.key_timestamp = Some(timestamp);
-            self.key_begins = Some(packet.timestamp);
+            self.key_begins = self.key_begins.or(Some(packet.timestamp));
         }
         if packet.header.marker {
             if self.key_timestamp == Some(timestamp) {
@@ -183,7 +184,7 @@ impl Seen {
 /// What became of one start; times after POST. What did not happen is as long as the viewer was watched.
 #[derive(Debug, PartialEq, Eq)]
 struct Figures {
-    /// The first packet of the first key frame, and its last.
+    /// The first packet of a key frame, and the last one of the first that is whole.
     key_begins: Duration,
     key: Duration,
     /// The last packet of the frame after it: the picture moves.

@@ -5,6 +5,7 @@ use super::contiguous;
 use crate::border::*;
 use crate::rtcp;
 use crate::srtp::SrtpProfile::AeadAes128Gcm;
+use crate::timeline;
 
 /// A key frame with its parameter sets in a packet of their own.
 fn with_parameter_sets(publication: &mut Publication) -> Vec<SourcePacket> {
@@ -71,8 +72,9 @@ fn a_key_frame_that_comes_backwards_is_not_sent_as_often_as_it_has_packets() {
     assert!((40..200).contains(&sent), "{sent}");
     let newcomer = world.join(browser(true), AeadAes128Gcm);
     world.live(&mut publication, 1..9, 30);
-    let frames = |viewer| firsts(&world, viewer).iter().filter(|first| **first == 0x41).count();
-    assert_eq!([frames(viewer), frames(newcomer)], [16 + 32, 32]);
+    for viewer in [viewer, newcomer] {
+        assert!(firsts(&world, viewer).ends_with(&[0x41; 32]));
+    }
 }
 
 #[test]
@@ -133,10 +135,10 @@ fn a_source_whose_numbers_and_timestamps_begin_anew_goes_on_in_the_viewers_time(
         assert!((media - wall).abs() < 0.05, "{media} {wall}");
     }
     let (ntp, timestamp) = world.player(viewer).last_report(VIDEO_SSRC).unwrap();
-    let now = crate::timeline::ntp(world.forwarder.clock, packets.last().unwrap().at);
-    let since = (now.wrapping_sub(ntp) as f64) / (1_u64 << 32) as f64;
-    let media = f64::from(packets.last().unwrap().timestamp.wrapping_sub(timestamp).cast_signed()) / 90_000.0;
-    assert!((since - media).abs() < 0.1, "the report is of the new time: {since} {media}");
+    let last = packets.last().unwrap();
+    let since = (timeline::ntp(world.forwarder.clock, last.at).wrapping_sub(ntp) * 90_000) >> 32;
+    let media = u64::from(last.timestamp.wrapping_sub(timestamp));
+    assert!(since.abs_diff(media) < 9_000, "the report is of the new time: {since} {media}");
 }
 
 #[test]
