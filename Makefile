@@ -25,7 +25,7 @@ bench-fanout: ## server CPU per delivered packet at 10 to 1,000 viewers; VIA=pod
 bench-joins: ## server CPU per join beside 300 running viewers, and what those notice; THROUGH=director by HTTP
 	hack/setup && PYTHONPATH=hack .venv/bin/python tests/bench/joins.py --through $(or $(THROUGH),engine)
 
-soak: ## restless viewers and publishers, processes stopped and killed: nothing is left of them; half an hour (MINUTES=…)
+soak: ## restless viewers and publishers, processes stopped, killed and cut off: nothing is left of them; root, half an hour (MINUTES=…)
 	hack/setup && .venv/bin/python tests/soak/soak.py --minutes $(or $(MINUTES),30)
 
 bench-start: ## POST to first picture, moving and live on loopback and in Chromium; warm edge and cold edge 84 ms away

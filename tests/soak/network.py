@@ -19,8 +19,10 @@ def enter(percent: float) -> None:
     if INSIDE in os.environ:
         return
     lacking = [program for program in ("unshare", "iptables", "ip") if shutil.which(program) is None]
-    if os.geteuid() != 0 or lacking:
-        raise NoNetworkError(f"loss and cuts need root, and {', '.join(lacking) or 'nothing else'}")
+    if os.geteuid() != 0:
+        lacking.append("root")
+    if lacking:
+        raise NoNetworkError(f"loss and cuts need {' and '.join(lacking)}")
     rule = f"iptables -A INPUT -p udp {_dropping(percent)}"
     words = ["unshare", "--net", "sh", "-c", f'ip link set lo up && {rule} && exec "$0" "$@"', sys.executable]
     os.execvpe(words[0], [*words, *sys.argv], {**os.environ, INSIDE: str(percent)})  # noqa: S606 - a fixed program

@@ -6,30 +6,35 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 
+use super::links::{leg, tracks};
 use super::media::Wire;
 use super::peer::{NODE, Peer, accepted, local, node, puller};
 use super::{Ground, parts};
 use crate::border::ViewerSpec;
 use crate::dtls::Crypto;
 use crate::negotiation::fragment::Fragment;
-use crate::negotiation::link::LinkTransport;
+use crate::negotiation::link::{LegWish, LinkTransport};
 use crate::negotiation::{LocalTransport, Setup};
 use crate::node::{NewSession, Node, SessionId, Socket};
+use crate::rtcp;
 use crate::session::{Media, Parts, Role, Session, agent};
 use crate::stun::{Class, Message, Transaction};
 use crate::tcp;
 
 const HOSTILE: SessionId = 1;
 const OTHER: SessionId = 2;
+const LEG: SessionId = 3;
 const BYSTANDER: ([u8; 4], u16) = ([203, 0, 113, 5], 40_000);
 /// Of one input; some take longer than a handshake may.
 const STEPS: usize = 64;
 
-/// A node with a session of somebody else, to whom nothing may happen.
+/// A node with a link of somebody else, to whom nothing may happen.
 pub struct Street {
     node: Node,
     crypto: Crypto,
     bystander: Peer,
+    /// What its reports on its leg are from.
+    feedback: u32,
     now: Instant,
 }
 
@@ -98,13 +103,25 @@ impl Street {
         let theirs = local(crypto, 'b', vec![BYSTANDER.into()]);
         let ours = accepted(&mut node, crypto, OTHER, &LinkTransport::of(&theirs), now).expect("our own end");
         let bystander = puller(crypto, theirs, &LinkTransport::of(&ours), now);
-        let mut street = Self { node, crypto: crypto.clone(), bystander, now };
+        let mut street = Self { node, crypto: crypto.clone(), bystander, feedback: 1, now };
         for _ in 0..60 {
             street.now += Duration::from_millis(5);
             street.step();
         }
         assert!(street.bystander.is_connected());
+        let ssrcs = &mut (street.feedback..);
+        let wish = LegWish::of(&tracks(false), &mut || ssrcs.next().unwrap_or(0)).expect("our own tracks");
+        street.node.serve_leg(&leg(LEG, OTHER), &wish, &tracks(false), street.now).expect("our own wish");
         street
+    }
+
+    /// A report of the bystander comes to its leg.
+    fn report(&mut self) {
+        let mut packet = vec![];
+        rtcp::write_empty_report(&mut packet, self.feedback);
+        let (datagram, before) = (self.bystander.seal(&packet), self.node.stats(self.now).unknown_datagrams);
+        self.node.on_datagram(Socket::Shared, BYSTANDER.into(), &datagram, self.now);
+        assert_eq!(self.node.stats(self.now).unknown_datagrams, before, "it goes to somebody else");
     }
 
     /// What the node sends, with that for the bystander.
@@ -170,6 +187,7 @@ impl<'a> Visit<'a> {
             _ => {}
         }
         self.street.node.on_batch_end(self.street.now);
+        self.street.report();
         for (to, datagram) in self.street.step() {
             let Some(message) = Message::parse(&datagram) else { continue };
             if message.username.is_none_or(|name| !name.starts_with("bbbbbbbb")) {
@@ -251,7 +269,7 @@ pub fn checks(ground: &mut Ground, data: &[u8]) {
     street.node.close(HOSTILE, street.now);
     street.step();
     assert_eq!((street.bystander.is_connected(), street.remote(OTHER)), (true, Some(BYSTANDER.into())));
-    assert_eq!(street.node.stats(street.now).sessions.len(), 1, "only the bystander is left");
+    assert_eq!(street.node.stats(street.now).sessions.len(), 2, "only the bystander's link and leg are left");
     let mut left = (0..104).map(address).filter(|address| street.node.knows(*address));
     assert_eq!((left.next(), left.next()), (Some(BYSTANDER.into()), None));
     for connections in [&mut street.node.hang_ups, &mut street.node.relay_connections] {

@@ -22,7 +22,7 @@ const INPUTS: u64 = 4_000;
 /// Of one input: less than a quarter of a minute, so that nobody's consent ends.
 const STEPS: usize = 60;
 
-fn tracks(layered: bool) -> Vec<Track> {
+pub fn tracks(layered: bool) -> Vec<Track> {
     let names = |codec: Codec| if layered && codec.kind() == Kind::Video { &["h", "l"][..] } else { &[] };
     let track = |codec: Codec| Track {
         kind: codec.kind(),
@@ -32,7 +32,7 @@ fn tracks(layered: bool) -> Vec<Track> {
     [Codec::Opus, Codec::Vp8].map(track).to_vec()
 }
 
-fn leg(id: SessionId, link: SessionId) -> NewLeg {
+pub fn leg(id: SessionId, link: SessionId) -> NewLeg {
     NewLeg { id, link, stream: "s".into(), cname: "c".to_owned() }
 }
 
