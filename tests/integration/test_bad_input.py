@@ -411,7 +411,8 @@ def test_garbage_on_the_media_ports_disturbs_nobody(playing: BareCdn) -> None:
                     sender.sendto(datagram, ("127.0.0.1", ports[slot]))
         for slot in slots:
             counted = metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") - before[slot]
-            assert 0.9 * len(datagrams) <= counted <= len(datagrams), slot
+            # Clients of tests before this one may yet say something to sessions that have ended.
+            assert 0.9 * len(datagrams) <= counted <= 1.05 * len(datagrams), slot
         seen = viewer.result()
     assert seen["video"]["longest_gap_ms"] < 1000, seen
     assert seen["video"]["fps"] >= 0.95 * 15, seen
