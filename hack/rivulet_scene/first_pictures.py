@@ -25,6 +25,8 @@ SDP = {"Content-Type": "application/sdp"}
 class Start:
     """One viewer; milliseconds after its POST, or behind the witness."""
 
+    connected: float  # DTLS is finished
+    waited: float  # of that: for the server, and for what is between
     key_begins: float  # the first packet of the first key frame
     key: float  # its last
     moving: float  # the last packet of the frame after it
@@ -38,9 +40,8 @@ class Start:
     def of(cls, words: str) -> Self:
         """From `name=value` words, times in µs."""
         values = {name: int(value) for name, _, value in (word.partition("=") for word in words.split())}
-        begins, key, moving, live = (values[name] / 1000 for name in ("key_begins", "key", "moving", "live"))
-        first, last = values["first_behind"] / 1000, values["last_behind"] / 1000
-        return cls(begins, key, moving, live, first, last, values["frames"], values["missing"])
+        frames, missing = values.pop("frames"), values.pop("missing")
+        return cls(**{name: time / 1000 for name, time in values.items()}, frames=frames, missing=missing)
 
 
 class FirstPictures:

@@ -26,6 +26,8 @@ from start import percentile
 
 STREAM = "browser_eu"
 STEPS = {
+    "connected": "DTLS finished",
+    "waited": "of that the server's part, and loopback's",
     "key_begins": "first packet of the first key frame",
     "key": "its last packet",
     "moving": "the frame after it",

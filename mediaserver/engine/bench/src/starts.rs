@@ -34,13 +34,16 @@ const REMEMBERED: usize = 300;
 
 struct Watcher {
     peer: Peer,
-    connected: bool,
     seen: Seen,
 }
 
-/// What one watcher has received of video.
+/// What one watcher has received, of packets those of video.
 #[derive(Debug, Default)]
 struct Seen {
+    /// When DTLS was finished.
+    connected: Option<Instant>,
+    /// How long it had nothing to do until then.
+    waited: Duration,
     key_timestamp: Option<u32>,
     /// When its first packet was there.
     key_begins: Option<Instant>,
@@ -86,7 +89,7 @@ impl Stage {
         poller.add(&peer.socket, WITNESS)?;
         let mut stage = Self { at, crypto, poller, receiver: Receiver::new(32), witness: Watcher::new(peer)? };
         let give_up = Instant::now() + CONNECT_WITHIN;
-        while !stage.witness.connected {
+        while stage.witness.seen.connected.is_none() {
             if Instant::now() > give_up {
                 return Err(io::Error::other("the witness does not connect"));
             }
@@ -99,9 +102,12 @@ impl Stage {
     fn start(&mut self, pipe: &mut Pipe) -> io::Result<Figures> {
         let (mut peer, offer) = Peer::offer(&self.crypto, self.at, Direction::RecvOnly)?;
         let posted = Instant::now();
-        peer.accept(&pipe.ask(&format!("offer {offer}"))?)?;
+        let answer = pipe.ask(&format!("offer {offer}"))?;
+        let answered = posted.elapsed();
+        peer.accept(&answer)?;
         self.poller.add(&peer.socket, VIEWER)?;
         let mut viewer = Watcher::new(peer)?;
+        viewer.seen.waited += answered;
         while Instant::now() < posted + WATCHED {
             self.turn(Some(&mut viewer))?;
         }
@@ -113,7 +119,12 @@ impl Stage {
         let mut spoken = false;
         let due =
             viewer.as_ref().map_or(self.witness.peer.deadline, |v| v.peer.deadline.min(self.witness.peer.deadline));
-        for ready in self.poller.wait(until(due, LONGEST_WAIT))? {
+        let asleep = Instant::now();
+        let all_ready = self.poller.wait(until(due, LONGEST_WAIT))?;
+        if let Some(viewer) = viewer.as_deref_mut().filter(|viewer| viewer.seen.connected.is_none()) {
+            viewer.seen.waited += asleep.elapsed();
+        }
+        for ready in all_ready {
             match (ready.token, viewer.as_deref_mut()) {
                 (WITNESS, _) => self.witness.receive(&mut self.receiver)?,
                 (VIEWER, Some(viewer)) => viewer.receive(&mut self.receiver)?,
@@ -132,7 +143,7 @@ impl Stage {
 
 impl Watcher {
     fn new(peer: Peer) -> io::Result<Self> {
-        let mut watcher = Self { peer, connected: false, seen: Seen::default() };
+        let mut watcher = Self { peer, seen: Seen::default() };
         watcher.drain()?;
         Ok(watcher)
     }
@@ -149,9 +160,9 @@ impl Watcher {
     }
 
     fn drain(&mut self) -> io::Result<()> {
-        let (connected, seen, audio) = (&mut self.connected, &mut self.seen, self.peer.audio);
+        let (seen, audio) = (&mut self.seen, self.peer.audio);
         self.peer.drain(|event| match event {
-            Event::Connected => *connected = true,
+            Event::Connected => seen.connected = seen.connected.or_else(|| Some(Instant::now())),
             Event::RtpPacket(packet) if packet.header.ext_vals.mid != Some(audio) => seen.take(&packet),
             _ => {}
         })
@@ -184,6 +195,9 @@ impl Seen {
 /// What became of one start; times after POST. What did not happen is as long as the viewer was watched.
 #[derive(Debug, PartialEq, Eq)]
 struct Figures {
+    /// DTLS is finished; and what of that the client waited for the server and for loopback.
+    connected: Duration,
+    waited: Duration,
     /// The first packet of a key frame, and the last one of the first that is whole.
     key_begins: Duration,
     key: Duration,
@@ -212,6 +226,8 @@ impl Figures {
         let expected = viewer.numbers.map_or(0, |(first, last)| last - first + 1);
         let moving = lags.iter().find(|(at, _)| viewer.key_at.is_some_and(|key| *at > key));
         Self {
+            connected: after(viewer.connected),
+            waited: viewer.waited,
             key_begins: after(viewer.key_begins),
             key: after(viewer.key_at),
             moving: after(moving.map(|(at, _)| *at)),
@@ -226,6 +242,7 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = (self.behind.0.as_micros(), self.behind.1.as_micros());
+        write!(f, "connected={} waited={} ", self.connected.as_micros(), self.waited.as_micros())?;
         write!(f, "key_begins={} key={} ", self.key_begins.as_micros(), self.key.as_micros())?;
         write!(f, "moving={} live={} ", self.moving.as_micros(), self.live.as_micros())?;
         write!(f, "first_behind={first} last_behind={last} frames={} missing={}", self.frames, self.missing)
@@ -248,6 +265,8 @@ mod tests {
         };
         let witness = Seen { frames: frames(&[0, 33, 230, 263, 1000]), ..Seen::default() };
         let viewer = Seen {
+            connected: Some(posted + ms(490)),
+            waited: ms(480),
             key_begins: Some(posted + ms(495)),
             key_at: Some(posted + ms(500)),
             frames: frames(&[500, 508, 520, 530, 1001]),
@@ -256,6 +275,8 @@ mod tests {
             ..Seen::default()
         };
         let expected = Figures {
+            connected: ms(490),
+            waited: ms(480),
             key_begins: ms(495),
             key: ms(500),
             moving: ms(508),
@@ -266,6 +287,8 @@ mod tests {
         };
         assert_eq!(Figures::of(&viewer, &witness, posted), expected);
         let nothing = Figures {
+            connected: WATCHED,
+            waited: ms(0),
             key_begins: WATCHED,
             key: WATCHED,
             moving: WATCHED,
