@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -26,7 +26,7 @@ from interop_scene import (
 )
 from interop_table import Row, note
 from rivulet_scene.bare import BareCdn
-from rivulet_scene.clients import probe
+from rivulet_scene.clients import Program, probe
 from rivulet_scene.command import ROOT
 
 pytestmark = pytest.mark.timeout(150)  # processes start while two cores are busy
@@ -178,37 +178,32 @@ def played_size(cdn: BareCdn, rid: str, folder: Path) -> tuple[int, int]:
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 def test_gstreamer_publishes_and_plays(cdn: BareCdn, codec: str) -> None:
     """Its certificate is RSA."""
-    stream = f"gst_{codec}"
-    publish = ("publish", whip(cdn, stream), "--token", cdn.token(stream), "--codec", codec)
-    with gstreamer(*publish, "--seconds", PUBLISHING_SECONDS) as publisher:
-        published = connected(publisher)
-        seen = our_player_sees(cdn, stream)
-        with gstreamer("play", whep(cdn, stream), "--seconds", "4") as player:
-            played = connected(player)
-            counts = player.result()
-    assert counts["video"] >= FRAMES, counts
-    assert counts["audio"] >= SOUNDS, counts
-    name, codecs = f"GStreamer {version('gst-launch-1.0', '--version')}", f"{codec.upper()}, Opus"
-    note(Row(name, "publishes", codecs, "RSA", published["connect_ms"], seen))
-    note(Row(name, "plays", codecs, "RSA", played["connect_ms"], "picture and sound, decoded by itself"))
+    name = f"GStreamer {version('gst-launch-1.0', '--version')}"
+    publishes_and_plays(cdn, gstreamer, f"gst_{codec}", (name, codec, "RSA"))
 
 
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 def test_aiortc_publishes_and_plays(cdn: BareCdn, codec: str) -> None:
     """As it comes; camera and probe are made of it too, but help it along."""
-    stream = f"aiortc_{codec}"
+    name = f"aiortc {importlib.metadata.version('aiortc')}"
+    publishes_and_plays(cdn, aiortc, f"aiortc_{codec}", (name, codec, "ECDSA"))
+
+
+def publishes_and_plays(cdn: BareCdn, client: Callable[..., Program], stream: str, what: tuple[str, str, str]) -> None:
+    """A client that decodes what it plays; `what`: its name, its codec of video and the kind of its certificate."""
+    name, codec, certificate = what
     publish = ("publish", whip(cdn, stream), "--token", cdn.token(stream), "--codec", codec)
-    with aiortc(*publish, "--seconds", PUBLISHING_SECONDS) as publisher:
+    with client(*publish, "--seconds", PUBLISHING_SECONDS) as publisher:
         published = connected(publisher)
         seen = our_player_sees(cdn, stream)
-        with aiortc("play", whep(cdn, stream), "--seconds", "4") as player:
+        with client("play", whep(cdn, stream), "--seconds", "4") as player:
             played = connected(player)
             counts = player.result()
     assert counts["video"] >= FRAMES, counts
     assert counts["audio"] >= SOUNDS, counts
-    name, codecs = f"aiortc {importlib.metadata.version('aiortc')}", f"{codec.upper()}, Opus"
-    note(Row(name, "publishes", codecs, "ECDSA", published["connect_ms"], seen))
-    note(Row(name, "plays", codecs, "ECDSA", played["connect_ms"], "picture and sound, decoded by itself"))
+    codecs = f"{codec.upper()}, Opus"
+    note(Row(name, "publishes", codecs, certificate, published["connect_ms"], seen))
+    note(Row(name, "plays", codecs, certificate, played["connect_ms"], "picture and sound, decoded by itself"))
 
 
 @pytest.mark.parametrize("role", ["passive", "active"])

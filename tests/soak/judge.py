@@ -26,6 +26,7 @@ SETTLE_SECONDS = 60
 IDLE_SECONDS = 100
 # Longer than a client of theirs keeps one.
 QUIET_SECONDS = 20
+MOST_LOOKS = 15
 IDLE_TICKS = 10.0
 # Datagrams of ICE and DTLS, and reports in flight at the end, make the two sides' counts differ a little.
 LEAST_RECEIVED, MOST_RECEIVED = 0.97, 1.05
@@ -41,8 +42,12 @@ class Judge:
         self._accounts = {name: Account(name) for name in (*STANDING, "director-eu-0", "director-us-0")}
         self._before = self._look()
         # Parts connect to each other when they have heard of each other, and keep what they have asked by for a while.
-        while not _stays(lambda: self._open() == _open(self._before)):
+        for _ in range(MOST_LOOKS):
+            if _stays(lambda: self._open() == _open(self._before)):
+                break
             self._before = self._look()
+        else:
+            raise AssertionError(f"sockets and files come and go before anybody has come: {_open(self._before)}")
         self.verdicts: list[Verdict] = []
 
     def sample(self) -> None:
