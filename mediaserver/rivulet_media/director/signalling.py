@@ -361,7 +361,9 @@ class Signalling:
         last: Answer | None = None
         tried = list(nodes)[:MOST_TRIES]
         for others, node in zip(reversed(range(len(tried))), tried, strict=True):
-            left = max(until - self._directory.now, 0.0)
+            left = until - self._directory.now
+            if left <= 0:  # which aiohttp would take for no limit at all
+                break
             seconds = min(TRY_SECONDS, left / 2) if others else left
             answer = await self._ask(node, path, call, headers, seconds)
             if answer is not None and answer.status != UNAVAILABLE:

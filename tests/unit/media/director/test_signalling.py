@@ -74,3 +74,10 @@ async def test_one_that_is_frozen_is_followed_by_one_that_answers() -> None:
     scene = Scene("edge-eu-1")
     assert (await scene.ask(2)).status == 200
     assert scene.now - 100.0 <= 3.0
+
+
+async def test_when_all_of_the_time_is_gone_nobody_is_asked() -> None:
+    """A limit of 0 s would be none."""
+    scene = Scene("edge-eu-0")
+    assert (await scene.ask(2, 0.0)).status == 503
+    assert scene.asked == []
