@@ -2,8 +2,8 @@
 
 Four processes: the server (an Engine without HTTP, or any WHIP and WHEP server by URL and pid), a publisher and viewers
 (the Rust crate rivulet-bench: real ICE, DTLS and SRTP), and the bare loop, which seals and sends the same packets to
-the same viewers' sockets. Server and bare loop take turns within one run. All stand on loopback, or the server behind a
-pod's network (`--via pod`). The last line is JSON (docs/benchmarks/).
+the same viewers' sockets, on as many threads. Server and bare loop take turns within one run. All stand on loopback,
+or the server behind a pod's network (`--via pod`). The last line is JSON (docs/benchmarks/).
 """
 
 import argparse
@@ -125,7 +125,7 @@ class Scene:
 
 
 @contextlib.contextmanager
-def connected(server: Server, network: Network, count: int) -> Iterator[Scene]:
+def connected(server: Server, network: Network, count: int, threads: int = 1) -> Iterator[Scene]:
     """A publisher and viewers of this server, all connected, and the bare loop."""
     with contextlib.ExitStack() as parts:
         source = parts.enter_context(generator("source", network.clients, before=network.client_side))
@@ -139,7 +139,8 @@ def connected(server: Server, network: Network, count: int) -> Iterator[Scene]:
         memory = spent(server).memory - before.memory
         took = f"{time.monotonic() - began:.1f} s, {memory / count / 1024:.0f} KiB of memory each"
         print(f"{count} viewers joined in {took}", flush=True)
-        floor = parts.enter_context(generator("floor", network.bound, addresses, before=network.server_side))
+        bare_loop = generator("floor", network.bound, addresses, str(threads), before=network.server_side)
+        floor = parts.enter_context(bare_loop)
         yield Scene(server, source, viewers, floor, count, memory)
 
 
@@ -162,7 +163,7 @@ class Asked:
 
     def measure(self, server: Server, case: Case) -> dict[Case, Result]:
         """All patterns at one number of viewers."""
-        with connected(server, self.network, case.viewers) as scene:
+        with connected(server, self.network, case.viewers, case.threads or 1) as scene:
             scene.begin()
             cases = [replace(case, pattern=pattern) for pattern in self.patterns]
             results = {each: scene.measure(each.pattern, self.seconds) for each in cases}

@@ -1,7 +1,7 @@
 //! The bare loop: seals and sends the benchmark's packets to the viewers' sockets, and does nothing else.
 //!
 //! What it costs is the least that the engine could. Whole frames leave at once, as GSO runs of (near-)equal packets, sound
-//! singly. Its leader says `paced SECONDS` or `burst SECONDS` and gets `cpu=MICROSECONDS sent=PACKETS`.
+//! singly. With several threads, each has its part of the sockets and a socket of its own. Its leader says `paced SECONDS` or `burst SECONDS` and gets `cpu=MICROSECONDS sent=PACKETS`.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -46,24 +46,41 @@ struct Destination {
 struct Floor {
     socket: UdpSocket,
     destinations: Vec<Destination>,
-    segmented: MultiHeaders<SockaddrIn>,
-    single: MultiHeaders<SockaddrIn>,
     payload: Vec<u8>,
     arena: Vec<u8>,
     sequence: u64,
     sent: u64,
 }
 
-pub fn run(at: IpAddr, to: &[SocketAddrV4]) -> io::Result<()> {
+/// Room for what a batch is described by; stays on its thread.
+struct Headers {
+    segmented: MultiHeaders<SockaddrIn>,
+    single: MultiHeaders<SockaddrIn>,
+}
+
+pub fn run(at: IpAddr, to: &[SocketAddrV4], threads: usize) -> io::Result<()> {
     let mut pipe = Pipe::standard()?;
-    let mut floor = Floor::new(at, to)?;
+    let shares = to.chunks(to.len().div_ceil(threads.max(1)).max(1));
+    let mut floors: Vec<Floor> = shares.map(|share| Floor::new(at, share)).collect::<io::Result<_>>()?;
     while let Some(command) = pipe.receive()? {
         let (pattern, seconds) = parse(&command).ok_or_else(|| io::Error::other(format!("what is {command:?}?")))?;
-        let (before, sent) = (cpu_micros()?, floor.sent);
-        floor.play(pattern, Duration::from_secs_f64(seconds))?;
-        pipe.send(&format!("cpu={} sent={}", cpu_micros()? - before, floor.sent - sent))?;
+        let (before, sent) = (cpu_micros()?, sent_by(&floors));
+        play(&mut floors, pattern, Duration::from_secs_f64(seconds))?;
+        pipe.send(&format!("cpu={} sent={}", cpu_micros()? - before, sent_by(&floors) - sent))?;
     }
     Ok(())
+}
+
+fn sent_by(floors: &[Floor]) -> u64 {
+    floors.iter().map(|floor| floor.sent).sum()
+}
+
+/// All of them at once, each on a thread of its own.
+fn play(floors: &mut [Floor], pattern: Pattern, time: Duration) -> io::Result<()> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = floors.iter_mut().map(|floor| scope.spawn(move || floor.play(pattern, time))).collect();
+        running.into_iter().try_for_each(|thread| thread.join().expect("the bare loop does not panic"))
+    })
 }
 
 fn parse(command: &str) -> Option<(Pattern, f64)> {
@@ -77,8 +94,6 @@ impl Floor {
         Ok(Self {
             socket: bind(SocketAddr::new(at, 0), Buffers::default())?,
             destinations,
-            segmented: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(u16))),
-            single: MultiHeaders::preallocate(BATCH, None),
             payload: vec![0x55; 1_200],
             arena: Vec::new(),
             sequence: 0,
@@ -89,6 +104,8 @@ impl Floor {
     /// Frames and sounds at their rates for a while.
     fn play(&mut self, pattern: Pattern, time: Duration) -> io::Result<()> {
         let mut frames = Frames::new(pattern);
+        let segmented = MultiHeaders::preallocate(BATCH, Some(cmsg_space!(u16)));
+        let mut headers = Headers { segmented, single: MultiHeaders::preallocate(BATCH, None) };
         let mut next_frame = Instant::now();
         let mut next_sound = next_frame;
         let end = next_frame + time;
@@ -96,11 +113,11 @@ impl Floor {
             std::thread::sleep(next_frame.min(next_sound).saturating_duration_since(Instant::now()));
             if next_sound <= next_frame {
                 next_sound += SOUND_EVERY;
-                self.send(AUDIO_BYTES, 1)?;
+                self.send(&mut headers, AUDIO_BYTES, 1)?;
             } else {
                 next_frame += Duration::from_secs(1) / FRAME_RATE;
                 for (length, count) in runs(&frames.next_frame().lengths) {
-                    self.send(length, count)?;
+                    self.send(&mut headers, length, count)?;
                 }
             }
         }
@@ -108,7 +125,7 @@ impl Floor {
     }
 
     /// One run of `count` packets with `length` bytes of payload to everyone.
-    fn send(&mut self, length: usize, count: usize) -> io::Result<()> {
+    fn send(&mut self, headers: &mut Headers, length: usize, count: usize) -> io::Result<()> {
         let packet = HEADER + length + TAG;
         let payload = &self.payload[..length];
         self.arena.resize(BATCH * count * packet, 0);
@@ -122,7 +139,7 @@ impl Floor {
             let runs: Vec<[IoSlice; 1]> =
                 self.arena.chunks_exact(count * packet).map(|run| [IoSlice::new(run)]).collect();
             let addresses: Vec<Option<SockaddrIn>> = batch.iter().map(|to| Some(to.address)).collect();
-            let headers = if count > 1 { &mut self.segmented } else { &mut self.single };
+            let headers = if count > 1 { &mut headers.segmented } else { &mut headers.single };
             send_all(&self.socket, headers, &runs[..batch.len()], &addresses, (count > 1).then_some(packet))?;
             self.sent += (batch.len() * count) as u64;
         }

@@ -21,7 +21,7 @@ mod viewers;
 use std::io;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: rivulet-bench source ADDRESS | starts ADDRESS | viewers ADDRESS COUNT VERIFYING | visitors ADDRESS COUNT | floor ADDRESS DESTINATIONS | repair | fuzz INPUTS SEED [READER]";
+const USAGE: &str = "usage: rivulet-bench source ADDRESS | starts ADDRESS | viewers ADDRESS COUNT VERIFYING | visitors ADDRESS COUNT | floor ADDRESS DESTINATIONS THREADS | repair | fuzz INPUTS SEED [READER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,9 +47,9 @@ fn run(words: &[&str]) -> Option<io::Result<()>> {
             Some(viewers::run(at.parse().ok()?, count.parse().ok()?, verifying.parse().ok()?))
         }
         ["visitors", at, count] => Some(viewers::visit(at.parse().ok()?, count.parse().ok()?)),
-        ["floor", at, list] => {
+        ["floor", at, list, threads] => {
             let to: Result<Vec<_>, _> = list.split(',').map(str::parse).collect();
-            Some(floor::run(at.parse().ok()?, &to.ok()?))
+            Some(floor::run(at.parse().ok()?, &to.ok()?, threads.parse().ok()?))
         }
         ["repair"] => {
             repair::run();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::negotiation::{Codec, ExtensionIds, Kind};
+use crate::pacing::WayOut;
 use crate::slots::Id;
 
 /// A stream's name. Cheap to clone.
@@ -28,8 +29,8 @@ pub struct ForwarderConfig {
     pub history: Duration,
     /// A viewer whose oldest packet waits longer is cut to the next key frame.
     pub late_limit: Duration,
-    /// The node's way out; a frame's fan-out is spread accordingly, over at most `spread_limit`.
-    pub egress_mbps: u32,
+    /// The node's; a frame's fan-out is spread accordingly, over at most `spread_limit`.
+    pub way_out: WayOut,
     pub spread_limit: Duration,
     /// Minimum and maximum playout delay asked of viewers, in units of 10 ms; None: the extension is not written.
     pub playout_delay: Option<(u16, u16)>,
@@ -42,7 +43,7 @@ impl Default for ForwarderConfig {
             gather_relay: Duration::ZERO,
             history: Duration::from_millis(1500),
             late_limit: Duration::from_millis(200),
-            egress_mbps: 1000,
+            way_out: WayOut::new(1000, 1),
             spread_limit: Duration::from_millis(8),
             playout_delay: None,
         }

@@ -42,7 +42,7 @@ use crate::outbox::Outbox;
 use crate::outgoing::Beginnings;
 use crate::pacing::Pacing;
 use crate::random::Random;
-use crate::replay::{self, ReplayShare};
+use crate::replay;
 use crate::slots::{Id, Slots};
 use crate::source::{Burst, Source, SourceTrack};
 use crate::srtp::SrtpKeys;
@@ -67,7 +67,6 @@ pub struct Forwarder {
     turns: Turns,
     outbox: Outbox,
     pacing: Pacing,
-    replay_share: ReplayShare,
     paced_until: Option<Instant>,
     /// When viewers want a turn for a replay or a probe; outdated entries are passed over.
     wake_times: BinaryHeap<Reverse<(Instant, ViewerId)>>,
@@ -88,8 +87,7 @@ impl Forwarder {
     #[must_use]
     pub fn new(config: ForwarderConfig, clock: WallClock, seed: u64) -> Self {
         Self {
-            pacing: Pacing::new(config.egress_mbps, config.spread_limit),
-            replay_share: ReplayShare::new(config.egress_mbps),
+            pacing: Pacing::new(config.way_out.clone(), config.spread_limit),
             config,
             clock,
             random: Random::new(seed),

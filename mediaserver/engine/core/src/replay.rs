@@ -3,6 +3,7 @@
 //! It gets video alone at a cursor of its own; all else it gets live meanwhile. The packets are those of the ring, so repairs
 //! know them; their timestamps are squeezed (`mapping::Squeeze`) so that the last one lands on the live timeline.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::border::SourceId;
@@ -119,35 +120,37 @@ impl Replay {
     }
 }
 
-/// What all replays take together.
-#[derive(Debug)]
+/// What all replays take together, on whatever thread.
+#[derive(Debug, Clone)]
 pub struct ReplayShare {
     bytes_per_second: f64,
     /// Until when at the latest, and how many bytes a second.
-    running: Vec<(Instant, f64)>,
+    running: Arc<Mutex<Vec<(Instant, f64)>>>,
 }
 
 impl ReplayShare {
+    /// Of a way out with so many bytes a second.
     #[must_use]
-    pub fn new(egress_mbps: u32) -> Self {
-        Self { bytes_per_second: f64::from(egress_mbps.max(1)) * 125_000.0 * SHARE, running: Vec::new() }
+    pub fn new(bytes_per_second: f64) -> Self {
+        Self { bytes_per_second: bytes_per_second * SHARE, running: Arc::default() }
     }
 
     /// How fast, in percent, a backlog may be caught up with; what that takes is noted. None: not worth it now.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Sums of bytes; at most FASTEST.
-    pub fn take(&mut self, backlog: &Backlog, now: Instant) -> Option<u32> {
+    pub fn take(&self, backlog: &Backlog, now: Instant) -> Option<u32> {
         if backlog.age <= AT_THE_EDGE {
             return Some(FASTEST);
         }
-        self.running.retain(|(until, _)| *until > now);
-        let taken: f64 = self.running.iter().map(|(_, rate)| rate).sum();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|(until, _)| *until > now);
+        let taken: f64 = running.iter().map(|(_, rate)| rate).sum();
         let live_rate = backlog.bytes as f64 / backlog.age.max(SHORTEST_JUDGED).as_secs_f64();
         let affordable = 100.0 * (self.bytes_per_second - taken) / live_rate.max(1.0);
         let speed = affordable.clamp(0.0, f64::from(FASTEST)) as u32;
         if speed < SLOWEST {
             return None;
         }
-        self.running.push((now + backlog.age * 100 / (speed - 100), live_rate * f64::from(speed) / 100.0));
+        running.push((now + backlog.age * 100 / (speed - 100), live_rate * f64::from(speed) / 100.0));
         Some(speed)
     }
 }
@@ -165,7 +168,7 @@ mod tests {
     fn replays_share_half_of_the_way_out_and_a_slow_one_is_not_begun() {
         let now = Instant::now();
         // 1 Mbyte/s for all replays; each stream has 100 kbyte/s.
-        let mut share = ReplayShare::new(16);
+        let share = ReplayShare::new(2_000_000.0);
         let two_seconds = backlog(2000, 200_000);
         assert_eq!([(); 4].map(|()| share.take(&two_seconds, now)), [Some(400), Some(400), Some(200), None]);
         assert_eq!(

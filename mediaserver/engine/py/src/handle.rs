@@ -11,6 +11,7 @@ use rivulet_core::inboxes::MOST_THREADS;
 use rivulet_core::negotiation::fragment::Fragment;
 use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Sending, Track, relay, whep, whip};
 use rivulet_core::node::{Limits, NewPull, NewSession, Node, SessionId, TraceRead};
+use rivulet_core::pacing::WayOut;
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
 use rivulet_core::trace::Bounds;
@@ -76,8 +77,7 @@ impl Handle {
         let config = ForwarderConfig {
             gather_publisher: settings.gather,
             history: settings.history,
-            // Each paces its own part.
-            egress_mbps: (settings.egress_mbps / u32::try_from(threads).unwrap_or(1)).max(1),
+            way_out: WayOut::new(settings.egress_mbps, threads),
             ..ForwarderConfig::default()
         };
         let clock = wall_clock();

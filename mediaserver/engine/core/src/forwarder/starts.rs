@@ -54,7 +54,7 @@ impl Forwarder {
 
     fn replay(&mut self, id: ViewerId, restart: Restart, now: Instant) -> bool {
         let Some((backlog, resumes)) = self.backlog(id, restart, now) else { return false };
-        let Some(speed) = self.replay_share.take(&backlog, now) else { return false };
+        let Some(speed) = self.config.way_out.replays.take(&backlog, now) else { return false };
         let Some(viewer) = self.viewers.get_mut(id.0) else { return false };
         viewer.start_replay(&backlog, speed, resumes, now);
         self.turns.push(id);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::testing::*;
 use super::contiguous;
 use crate::border::*;
+use crate::pacing::WayOut;
 use crate::rtcp::{self, Report};
 use crate::srtp::SrtpProfile::{AeadAes128Gcm, Aes128CmSha1_80};
 
@@ -204,7 +205,7 @@ fn a_source_that_has_ended_is_not_replayed() {
 #[test]
 fn replays_take_no_more_than_their_share_of_the_way_out() {
     // The stream has 100 kbyte/s; 8 Mbit/s are 1,000, half of them for replays.
-    let config = ForwarderConfig { egress_mbps: 8, ..ForwarderConfig::default() };
+    let config = ForwarderConfig { way_out: WayOut::new(8, 1), ..ForwarderConfig::default() };
     let mut world = World::with(58, config);
     let mut publication = world.publish(100, 5000);
     let _witness = world.join(browser(true), AeadAes128Gcm);

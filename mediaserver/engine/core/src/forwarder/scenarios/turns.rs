@@ -4,6 +4,7 @@ use super::super::testing::*;
 use super::contiguous;
 use crate::border::*;
 use crate::egress::Flow;
+use crate::pacing::WayOut;
 use crate::srtp::SrtpProfile::AeadAes128Gcm;
 
 #[test]
@@ -136,7 +137,7 @@ fn a_full_socket_keeps_the_order_and_a_late_queue_is_cut_to_the_next_key_frame()
 
 #[test]
 fn a_large_fan_out_is_spread_by_the_rate_but_ends_in_time() {
-    let config = ForwarderConfig { egress_mbps: 10, ..ForwarderConfig::default() };
+    let config = ForwarderConfig { way_out: WayOut::new(10, 1), ..ForwarderConfig::default() };
     let mut world = World::with(15, config);
     for _ in 0..20 {
         world.join(browser(true), AeadAes128Gcm);
