@@ -186,7 +186,7 @@ impl Outgoing {
     /// From the live edge on, and never back from where the viewer is.
     fn squeeze(&self, burst: &Burst, timestamp_offset: u32, replay: Option<&Replay>) -> Option<Squeeze> {
         let first = &burst.packets[0];
-        let behind = replay.map_or(0, |replay| replay.live.wrapping_sub(first.timestamp).cast_signed());
+        let behind = replay.map_or(0, |replay| replay.live(burst).wrapping_sub(first.timestamp).cast_signed());
         let ours = first.timestamp.wrapping_add(timestamp_offset);
         let past = self.last.map_or(0, |last| last.timestamp.wrapping_add(1).wrapping_sub(ours).cast_signed());
         // More is no distance but a jump of the source's.

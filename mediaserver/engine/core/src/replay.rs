@@ -1,10 +1,13 @@
 //! A viewer behind the live edge catches up from the stream's log, faster than live but not as fast as it could.
 //!
 //! It gets video alone at a cursor of its own; all else it gets live meanwhile. The packets are those of the ring, so repairs
-//! know them; their timestamps are squeezed (`mapping::Squeeze`) so that the last one lands on the live timeline.
+//! know them; their timestamps are squeezed (`mapping::Squeeze`) so that the last one lands on the live timeline. Another node,
+//! which is sent each layer apart, catches up with all of them at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::border::SourceId;
 use crate::negotiation::Kind;
@@ -24,19 +27,45 @@ const SHORTEST_JUDGED: Duration = Duration::from_millis(250);
 /// What all replays together may take of the node's way out.
 const SHARE: f64 = 0.5;
 
-/// What lies between a position in the log and the live edge.
+/// A track of what is caught up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The source's.
+    pub track: usize,
+    /// Position of its first burst.
+    pub from: u64,
+    /// The track's timestamp of what is captured now.
+    pub live: u32,
+}
+
+/// What lies between a position in the log and the live edge: of one track, or of several layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {
     pub position: u64,
     pub age: Duration,
     /// Of video.
     pub bytes: usize,
-    /// The source's timestamp of what is captured now.
-    pub live: u32,
-    pub track: (SourceId, usize),
+    pub source: SourceId,
+    /// At least one.
+    pub parts: SmallVec<[Part; 1]>,
 }
 
 impl Backlog {
+    #[must_use]
+    pub fn of(part: Part, source: SourceId, age: Duration, bytes: usize) -> Self {
+        Self { position: part.from, age, bytes, source, parts: smallvec![part] }
+    }
+
+    /// Both, of the same source.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.position = self.position.min(other.position);
+        self.age = self.age.max(other.age);
+        self.bytes += other.bytes;
+        self.parts.extend(other.parts);
+        self
+    }
+
     #[must_use]
     pub fn is_within(&self, age: Duration) -> bool {
         self.age <= age && self.bytes <= LARGEST
@@ -58,9 +87,9 @@ pub struct Replay {
     /// When it is due.
     pub due: Instant,
     pub speed: u32,
-    pub live: u32,
-    /// The source's track: of several layers one.
-    pub track: (SourceId, usize),
+    source: SourceId,
+    /// At least one.
+    parts: SmallVec<[Part; 1]>,
     /// The viewer has everything before the first burst: that need not be a key frame.
     pub resumes: bool,
     began: Instant,
@@ -83,22 +112,50 @@ pub enum Progress {
 
 impl Replay {
     #[must_use]
-    pub fn new(backlog: &Backlog, speed: u32, resumes: bool, now: Instant) -> Self {
+    pub fn new(backlog: Backlog, speed: u32, resumes: bool, now: Instant) -> Self {
         let from = now.checked_sub(backlog.age).unwrap_or(now);
-        let Backlog { position, live, track, .. } = *backlog;
-        Self { cursor: position, due: now, speed, live, track, resumes, began: now, from }
+        let Backlog { position: cursor, source, parts, .. } = backlog;
+        Self { cursor, due: now, speed, source, parts, resumes, began: now, from }
     }
 
-    /// Whether the burst is among what is replayed: of the layer where there are some, of another source's video too.
+    /// Whether bursts like this are among what is replayed: of the layers where there are some, of another source's video too.
+    #[must_use]
+    pub fn covers(&self, burst: &Burst) -> bool {
+        burst.kind == Kind::Video
+            && (burst.rid.is_none() || burst.source == self.source && self.part(burst.track).is_some())
+    }
+
+    /// Whether the burst at the cursor is.
     #[must_use]
     pub fn has(&self, burst: &Burst) -> bool {
-        let (source, track) = self.track;
-        burst.kind == Kind::Video && (burst.rid.is_none() || burst.source == source && burst.track == track)
+        self.covers(burst) && self.part(burst.track).is_none_or(|part| part.from <= self.cursor)
+    }
+
+    /// The source's timestamp, on the burst's track, of what is captured now.
+    #[must_use]
+    pub fn live(&self, burst: &Burst) -> u32 {
+        self.part(burst.track).unwrap_or(&self.parts[0]).live
+    }
+
+    /// The track, or the first of them.
+    #[must_use]
+    pub fn track(&self) -> usize {
+        self.parts[0].track
+    }
+
+    fn part(&self, track: usize) -> Option<&Part> {
+        self.parts.iter().find(|part| part.track == track)
+    }
+
+    /// A key frame from which the rest is enough: of several layers each would have another.
+    fn newer_key_frame(&self, stream: &Stream, edge: u64) -> Option<u64> {
+        let [part] = self.parts.as_slice() else { return None };
+        stream.newest_key_frame(Some(part.track)).filter(|key| self.cursor < *key && *key < edge)
     }
 
     /// Find the next video burst before `edge`, the viewer's position in the live log; more than `late_limit` too late is too late.
     pub fn advance(&mut self, stream: &Stream, edge: u64, now: Instant, late_limit: Duration) -> Progress {
-        let newer = stream.newest_key_frame(Some(self.track.1)).filter(|key| self.cursor < *key && *key < edge);
+        let newer = self.newer_key_frame(stream, edge);
         if let Some(burst) = newer.and_then(|key| stream.burst(key)) {
             self.cursor = newer.unwrap_or(self.cursor);
             (self.due, self.began, self.from) = (now, now, burst.emitted);
@@ -160,8 +217,8 @@ mod tests {
     use super::*;
 
     fn backlog(ms: u64, bytes: usize) -> Backlog {
-        let track = (SourceId(crate::slots::Slots::default().insert(())), 0);
-        Backlog { position: 0, age: Duration::from_millis(ms), bytes, live: 0, track }
+        let source = SourceId(crate::slots::Slots::default().insert(()));
+        Backlog::of(Part { track: 0, from: 0, live: 0 }, source, Duration::from_millis(ms), bytes)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::border::{SourceId, StreamKey, ViewerId};
 use crate::negotiation::Kind;
 use crate::pli_budget::PliBudget;
-use crate::replay::{self, Backlog};
+use crate::replay::{self, Backlog, Part};
 use crate::source::Burst;
 use crate::timed::Deadline;
 
@@ -147,8 +147,8 @@ impl Stream {
         }
         let since = now.saturating_duration_since(newest.emitted);
         let live = newest.packets.last()?.timestamp.wrapping_add(replay::ticks(since, first.clock_rate));
-        let (age, track) = (now.saturating_duration_since(first.emitted), (first.source, first.track));
-        Some(Backlog { position, age, bytes, live, track })
+        let part = Part { track: first.track, from: position, live };
+        Some(Backlog::of(part, first.source, now.saturating_duration_since(first.emitted), bytes))
     }
 
     /// Everybody, another one first each time.

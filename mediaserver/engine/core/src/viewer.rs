@@ -231,7 +231,7 @@ impl Viewer {
             self.cursor += 1;
             video |= burst.kind == Kind::Video;
             went_on = true;
-            if !left && (self.replay.is_none() || burst.kind != Kind::Video) {
+            if !left && !self.replays(burst) {
                 self.send_burst(burst, destination, turn, outcome);
             }
         }
@@ -269,7 +269,7 @@ impl Viewer {
                 from = from.or(Some(self.cursor));
             }
             self.cursor += 1;
-            if self.replay.is_some() && burst.kind == Kind::Video {
+            if self.replays(burst) {
                 continue;
             }
             if let Some(at) = heard {

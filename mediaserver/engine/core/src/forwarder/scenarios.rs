@@ -5,6 +5,7 @@
 mod beginnings;
 mod connections;
 mod continuity;
+mod layered_relays;
 pub mod layers;
 mod reports;
 mod start;

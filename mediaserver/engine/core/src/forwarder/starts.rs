@@ -21,10 +21,15 @@ impl Forwarder {
         if restart == Restart::Join {
             self.choose_first_layer(id, now);
         }
-        let wants = |viewer: &&crate::viewer::Viewer| viewer.wants_video() && !viewer.has_rids();
-        let Some(viewer) = self.viewers.get(id.0).filter(wants) else { return };
+        let Some(viewer) = self.viewers.get(id.0).filter(|viewer| viewer.wants_video()) else { return };
         let stream = viewer.stream;
         if restart == Restart::Join && (viewer.destination.is_none() || viewer.plays_video()) {
+            return;
+        }
+        if viewer.has_rids() {
+            if restart == Restart::Join {
+                self.start_layers(id, now);
+            }
             return;
         }
         let track = self.track_of(id, restart);
@@ -54,11 +59,36 @@ impl Forwarder {
 
     fn replay(&mut self, id: ViewerId, restart: Restart, now: Instant) -> bool {
         let Some((backlog, resumes)) = self.backlog(id, restart, now) else { return false };
+        self.begin_replay(id, backlog, resumes, now)
+    }
+
+    fn begin_replay(&mut self, id: ViewerId, backlog: Backlog, resumes: bool, now: Instant) -> bool {
         let Some(speed) = self.config.way_out.replays.take(&backlog, now) else { return false };
         let Some(viewer) = self.viewers.get_mut(id.0) else { return false };
-        viewer.start_replay(&backlog, speed, resumes, now);
+        viewer.start_replay(backlog, speed, resumes, now);
         self.turns.push(id);
         true
+    }
+
+    /// Have another node, which gets each layer apart, go on from the newest key frame of each that is near enough; ask for the others.
+    fn start_layers(&mut self, id: ViewerId, now: Instant) {
+        let Some(viewer) = self.viewers.get(id.0) else { return };
+        let Some(stream) = self.streams.get(viewer.stream) else { return };
+        let on_air = stream.on_air.and_then(|source| Some((source, self.sources.get(source.0)?)));
+        let Some((source, entry)) = on_air else { return };
+        let backlog_of = |track: usize| {
+            let position = stream.newest_key_frame(Some(track))?;
+            let backlog = stream.backlog(position, now).filter(|backlog| backlog.is_within(replay::LONGEST))?;
+            viewer.can_play(stream.burst(position)?).then_some(backlog)
+        };
+        let name = viewer.stream;
+        let layers: Vec<(usize, Option<Backlog>)> =
+            viewer.layers_in_use(source, entry).into_iter().map(|track| (track, backlog_of(track))).collect();
+        let backlog = layers.iter().filter_map(|(_, backlog)| backlog.clone()).reduce(Backlog::and);
+        let begun = backlog.is_some_and(|backlog| self.begin_replay(id, backlog, false, now));
+        for (track, _) in layers.into_iter().filter(|(_, backlog)| backlog.is_none() || !begun) {
+            self.want_key_frame(name, Some(track), now);
+        }
     }
 
     /// What the viewer would have to catch up with, and whether it can begin there without a key frame.

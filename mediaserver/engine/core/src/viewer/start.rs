@@ -47,7 +47,7 @@ impl Viewer {
     }
 
     /// Catch up from there on.
-    pub fn start_replay(&mut self, backlog: &Backlog, speed: u32, resumes: bool, now: Instant) {
+    pub fn start_replay(&mut self, backlog: Backlog, speed: u32, resumes: bool, now: Instant) {
         // What goes on until the other layer's key frame comes is not interrupted.
         if self.layers.target.is_none() || backlog.position < self.cursor {
             self.interrupt_video();
@@ -58,6 +58,12 @@ impl Viewer {
             self.stats.replays += 1;
             self.replay = Some(Replay::new(backlog, speed, resumes, now));
         }
+    }
+
+    /// Whether bursts like this come by the replay now.
+    pub(super) fn replays(&self, burst: &Burst) -> bool {
+        let replay = self.replay.as_ref().filter(|_| burst.kind == Kind::Video);
+        replay.is_some_and(|replay| !self.has_rids() || replay.covers(burst))
     }
 
     pub(super) fn interrupt_video(&mut self) {
@@ -72,7 +78,7 @@ impl Viewer {
             self.send_burst(burst, destination, turn, outcome);
         }
         let Some(replay) = &mut self.replay else { return };
-        let track = replay.track.1;
+        let track = replay.track();
         if let Some(cursor) = due {
             replay.cursor = cursor + 1;
             replay.resumes = false;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::testing::*;
 use super::contiguous;
+use super::layered_relays::relay_spec;
 use crate::border::*;
 use crate::negotiation::Codec;
 use crate::picture::{Place, Shift};
@@ -14,9 +15,9 @@ use crate::random::Random;
 use crate::rtcp::{self, ReportBlock};
 use crate::srtp::SrtpProfile::AeadAes128Gcm;
 
-const FRAME: Duration = Duration::from_nanos(33_333_333);
+pub const FRAME: Duration = Duration::from_nanos(33_333_333);
 /// (rid, width, height, bytes of each of a frame's two packets): about 560, 200 and 95 kbit/s.
-const LAYERS: [(&str, u16, u16, usize); 3] = [("h", 1280, 720, 1150), ("m", 640, 360, 400), ("l", 320, 180, 180)];
+pub const LAYERS: [(&str, u16, u16, usize); 3] = [("h", 1280, 720, 1150), ("m", 640, 360, 400), ("l", 320, 180, 180)];
 
 /// A publisher that answers requests for key frames layer by layer.
 pub struct Simulcast {
@@ -27,6 +28,8 @@ pub struct Simulcast {
     zero: Vec<u32>,
     pub sent: Vec<bool>,
     pub key: Vec<bool>,
+    /// How often each layer's key frame was asked for.
+    pub asked: Vec<usize>,
     picture: u16,
     began: Instant,
     frames: u64,
@@ -46,6 +49,7 @@ impl Simulcast {
             zero: tracks.iter().map(|_| random.word()).collect(),
             sent: vec![true; layers.len()],
             key: vec![true; layers.len()],
+            asked: vec![0; layers.len()],
             picture: random.word() as u16 & 0x7fff,
             began: world.now,
             frames: 0,
@@ -96,6 +100,7 @@ impl Simulcast {
             while let Some(request) = world.forwarder.poll_source_request() {
                 if request.source == self.id {
                     self.key[request.track - 1] = true;
+                    self.asked[request.track - 1] += 1;
                 }
             }
             if self.frames.is_multiple_of(30) {
@@ -294,95 +299,6 @@ fn a_publisher_that_comes_back_with_other_layers_or_none_is_gone_on_with() {
     assert_eq!(world.forwarder.viewer_stats(viewer, world.now).unwrap().layer, None);
 }
 
-/// A node that has a track for each layer.
-fn relay_spec() -> ViewerSpec {
-    let whole = viewer_spec();
-    let layer = |at: u32| ViewerTrack {
-        ssrc: VIDEO_SSRC + at,
-        rtx_ssrc: Some(RTX_SSRC + at),
-        rid: Some(LAYERS[at as usize].0.to_owned()),
-        ..whole.tracks[1].clone()
-    };
-    let tracks = std::iter::once(whole.tracks[0].clone()).chain((0..3).map(layer)).collect();
-    ViewerSpec { tracks, relay: true, ..whole }
-}
-
-#[test]
-fn another_node_gets_every_layer_apart_and_none_that_it_has_paused() {
-    let mut world = World::new(55);
-    let mut publication = Simulcast::publish(&mut world, &[0, 1, 2], 8, SourceKind::Publisher);
-    let relay = world.join(relay_spec(), AeadAes128Gcm);
-    publication.live(&mut world, 30);
-    let count = |world: &World, layer: u32| world.player(relay).numbers(VIDEO_SSRC + layer).len();
-    for layer in 0..3 {
-        assert!(count(&world, layer) >= 56, "layer {layer}");
-        assert!(contiguous(&world.player(relay).numbers(VIDEO_SSRC + layer)));
-    }
-    let before = count(&world, 0);
-    for _ in 0..2 {
-        world.feedback(relay, |b| rtcp::write_pause(b, 1, VIDEO_SSRC, true, 1));
-        publication.live(&mut world, 30);
-    }
-    assert_eq!(count(&world, 0), before, "paused");
-    world.feedback(relay, |b| rtcp::write_pause(b, 1, VIDEO_SSRC, false, 2));
-    publication.live(&mut world, 30);
-    let packets = &world.player(relay).packets[&VIDEO_SSRC];
-    assert!(packets.len() > before + 50 && packets[before].payload[6] & 1 == 0, "from a key frame on");
-    assert!(contiguous(&world.player(relay).numbers(VIDEO_SSRC)));
-    // A viewer that is no node has no say in that.
-    let mut stranger = relay_spec();
-    stranger.relay = false;
-    let stranger = world.join(stranger, AeadAes128Gcm);
-    world.feedback(stranger, |b| rtcp::write_pause(b, 1, VIDEO_SSRC, true, 1));
-    publication.live(&mut world, 30);
-    assert!(world.player(stranger).numbers(VIDEO_SSRC).len() > 50);
-}
-
-#[test]
-fn of_another_node_only_the_layers_that_somebody_watches_are_wanted() {
-    let mut world = World::new(56);
-    let mut publication = Simulcast::publish(&mut world, &[0, 1, 2], 9, SourceKind::Relay);
-    let first = world.join(viewer_spec(), AeadAes128Gcm);
-    let requests = |world: &mut World| -> Vec<(usize, bool)> {
-        std::iter::from_fn(|| world.forwarder.poll_layer_request())
-            .map(|request| (request.track, request.wanted))
-            .collect()
-    };
-    publication.live(&mut world, 20);
-    assert_eq!(requests(&mut world), [], "all, until they are known");
-    publication.live(&mut world, 20);
-    assert_eq!(requests(&mut world), [(2, false), (3, false)]);
-    (publication.sent[1], publication.sent[2]) = (false, false);
-    publication.live(&mut world, 60);
-    let second = world.join(viewer_spec(), AeadAes128Gcm);
-    world.forwarder.choose_layer(second, Some("l"), world.now);
-    publication.live(&mut world, 5);
-    assert_eq!(requests(&mut world), [(3, true)]);
-    (publication.sent[2], publication.key[2]) = (true, true);
-    publication.live(&mut world, 60);
-    assert_eq!((seen(&world, first).last(), seen(&world, second).last()), (Some(&0), Some(&2)));
-    world.forwarder.remove_viewer(first, true, world.now);
-    publication.live(&mut world, 10);
-    assert_eq!(requests(&mut world), [(1, false)]);
-    world.forwarder.remove_viewer(second, true, world.now);
-    publication.live(&mut world, 10);
-    assert_eq!(requests(&mut world), [], "the next viewer may be near");
-}
-
-#[test]
-fn a_layer_that_another_node_sends_late_is_looked_at_before_it_is_done_without() {
-    let mut world = World::new(57);
-    let mut publication = Simulcast::publish(&mut world, &[0, 1, 2], 10, SourceKind::Relay);
-    publication.sent = vec![false, false, true];
-    let viewer = world.join(viewer_spec(), AeadAes128Gcm);
-    publication.live(&mut world, 150);
-    assert_eq!(world.forwarder.poll_layer_request(), None, "what has never come costs nothing");
-    publication.sent = vec![true; 3];
-    publication.key = vec![true; 3];
-    publication.live(&mut world, 150);
-    assert_eq!(seen(&world, viewer).last(), Some(&0));
-}
-
 /// Switches, layers that come and go, publishers that come back, NACKs of everything. Players fail when they get two different
 /// datagrams under one index, and so does the guard of debug builds.
 fn live_through(seed: u64) -> usize {
@@ -418,6 +334,9 @@ fn live_through(seed: u64) -> usize {
                 }
             }
             9 => viewers.push(world.join(viewer_spec(), AeadAes128Gcm)),
+            10 => {
+                let _ = world.join(relay_spec(), AeadAes128Gcm);
+            }
             _ => {}
         }
         publication.live(&mut world, below(20) as usize);
