@@ -45,6 +45,21 @@ def test_without_udp_a_browser_plays_over_a_tcp_relay(cdn: Cdn, hotel: str) -> N
     assert "ALLOCATE processed, success" in cdn.eu.kubectl("logs", turn, "-c", "coturn")
 
 
+@needs_testbed
+@pytest.mark.timeout(120)
+def test_without_udp_a_browser_publishes_over_a_tcp_relay(cdn: Cdn, hotel: str) -> None:
+    """N2 N4: the same browser with its camera; a viewer elsewhere gets picture and sound."""
+    token = cdn.keys.token("test_eu")
+    with Chromium(place=hotel) as browser:
+        page = browser.open(f"{cdn.eu.door}/publish/test_eu?token={token}&start=1")
+        until(lambda: page.evaluate("window.rivulet.state") == "live", "publishing", seconds=20)
+        with probe(f"{cdn.eu.door}/whep/test_eu", seconds=8, place=cdn.eu.place) as viewer:
+            seen = viewer.result(seconds=60)
+        pair = page.evaluate("window.rivulet.pair()")
+    assert (pair["relayed"], pair["relayProtocol"]) == (True, "tcp")
+    assert seen["video"]["frames"] > 60 and seen["audio"]["frames"] > 100, seen
+
+
 @pytest.mark.timeout(90)
 def test_a_forced_relay_over_udp_works_too(cdn: Cdn) -> None:
     """N4: only relay candidates; the pair is relayed, both tracks play."""
