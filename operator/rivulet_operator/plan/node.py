@@ -156,7 +156,7 @@ def _slot_status(pool: Pool, slot: Slot) -> Json:
     told: Json = {
         "name": slot.name,
         "port": slot.port,
-        "address": pool.addresses.get(slot.host),
+        "address": next(iter(pool.addresses.get(slot.host, ())), None),
         "ready": slot.ready and not (turn and slot.drain is not None),
         "revision": slot.revision,
         "draining": slot.drain is not None,
