@@ -136,7 +136,7 @@ def _use_servers(ice: Connection, servers: tuple[IceServer, ...], turn_transport
 
 def _use_loopback(ice: Connection, url: URL) -> None:
     """A server on this machine is reached over loopback, which aioice leaves out of its candidates."""
-    loopback = _loopback(url.host or "")
+    loopback = loopback_towards(url.host or "")
     if loopback is None:
         return
     gather = ice.get_component_candidates
@@ -151,7 +151,7 @@ def _relay_only(ice: Connection) -> bool:
     return ice._transport_policy.name == "RELAY"  # noqa: SLF001 - aioice shows it nowhere else
 
 
-def _loopback(host: str) -> str | None:
+def loopback_towards(host: str) -> str | None:
     """The address of this machine's own by which `host` is reached; None: it is no loopback address."""
     try:
         parsed = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
