@@ -1,4 +1,7 @@
-"""A CDN of bare processes on 127.0.0.1: directors and nodes as docs/guide/without-kubernetes.md shows them."""
+"""A CDN of bare processes: directors and nodes as docs/guide/without-kubernetes.md shows them.
+
+They stand on 127.0.0.1, unless told otherwise.
+"""
 
 import contextlib
 import json
@@ -18,6 +21,7 @@ from rivulet_scene.http import Answer, get, request
 from rivulet_scene.ports import free_port
 from rivulet_scene.waiting import until
 
+LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 10
 START_SECONDS = 45  # no promise is tested by it: a start beside other starts on two busy cores
 
@@ -70,28 +74,39 @@ class Process:
 
 @dataclass
 class RegionPorts:
-    """Where a region's directors listen: (public, internal) for each."""
+    """Where a region's directors listen: (public, internal) for each.
+
+    `host`: where they and its nodes are reached; `inside`: the words that start a program where the region runs.
+    """
 
     name: str
     directors: list[tuple[int, int]]
     file: Path
     join_token: str = field(default_factory=lambda: secrets.token_hex(16))
+    host: str = LOOPBACK
+    inside: tuple[str, ...] = ()
 
     def public(self, director: int = 0) -> str:
         """A director's front door."""
-        return f"http://127.0.0.1:{self.directors[director][0]}"
+        return f"http://{self.host}:{self.directors[director][0]}"
 
     def internal(self, director: int = 0) -> str:
         """A director's internal listener."""
-        return f"http://127.0.0.1:{self.directors[director][1]}"
+        return f"http://{self.host}:{self.directors[director][1]}"
 
 
 class BareCdn:
     """Regions of bare processes; `close` (or leaving the `with` block) stops every one."""
 
-    def __init__(self, directory: Path, regions: dict[str, int], streams: dict[str, dict[str, Any]]) -> None:
-        """`regions`: name → number of directors; `streams`: published name → Stream spec (its `region` says where)."""
+    def __init__(
+        self, directory: Path, regions: dict[str, int], streams: dict[str, dict[str, Any]], *, bind: str = LOOPBACK
+    ) -> None:
+        """`regions`: name → number of directors; `streams`: published name → Stream spec (its `region` says where).
+
+        `bind`: where all of them listen; "": wherever they do by themselves.
+        """
         self.directory = directory
+        self._bind = ("--bind", bind) if bind else ()
         self.processes: dict[str, Process] = {}
         self.key = directory / "publish.key"
         self.public_key = self._token("--public")
@@ -142,12 +157,12 @@ class BareCdn:
         scratch.write_text(text)
         scratch.replace(region.file)
 
-    def start(self, name: str, arguments: list[str], http: str) -> Process:
+    def start(self, name: str, arguments: list[str], http: str, inside: tuple[str, ...] = ()) -> Process:
         """Start one process under a name; a process of that name that has ended is replaced."""
         log = self.directory / f"{name}.log"
         with log.open("ab") as sink:
             popen = subprocess.Popen(
-                [MEDIA, *arguments],
+                [*inside, MEDIA, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -161,12 +176,12 @@ class BareCdn:
         region = self.regions[region_name]
         public, internal = region.directors[number]
         siblings = [region.internal(other) for other in range(len(region.directors)) if other != number]
-        arguments = ["director", "--file", str(region.file), "--region", region_name, "--bind", "127.0.0.1"]
+        arguments = ["director", "--file", str(region.file), "--region", region_name, *self._bind]
         arguments += ["--public-port", str(public), "--internal-port", str(internal)]
         arguments += ["--join-token-file", str(self.directory / f"{region_name}.join")]
         arguments += ["--state-dir", str(self.directory / f"state-{region_name}-{number}")]
         arguments += [*options, *(word for url in siblings for word in ("--sibling", url))]
-        process = self.start(f"director-{region_name}-{number}", arguments, region.public(number))
+        process = self.start(f"director-{region_name}-{number}", arguments, region.public(number), region.inside)
         if ready:
             self.settled(region_name, number)
         return process
@@ -184,20 +199,10 @@ class BareCdn:
         """Start a node; waits until its table says that it has joined unless told not to."""
         region = self.regions[region_name]
         http, media = free_port(), free_port()
-        arguments = [
-            "node",
-            "--role",
-            role,
-            "--slot",
-            slot,
-            "--entry",
-            region.internal(director),
-            "--bind",
-            "127.0.0.1",
-        ]
+        arguments = ["node", "--role", role, "--slot", slot, "--entry", region.internal(director), *self._bind]
         arguments += ["--http-port", str(http), "--media-port", str(media)]
         arguments += ["--join-token-file", str(self.directory / f"{region_name}.join"), *options]
-        process = self.start(slot, arguments, f"http://127.0.0.1:{http}")
+        process = self.start(slot, arguments, f"http://{region.host}:{http}", region.inside)
         if ready:
             until(lambda: process.alive() and _joined(process.http), f"{slot} joined", seconds=START_SECONDS)
         return process

@@ -1,9 +1,12 @@
 """Who this node is: what it says of itself, and what a director's answer makes of it. Pure."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rivulet_media import __version__
+from rivulet_media.addresses import MOST_ADDRESSES
+from rivulet_media.listening import ANY
 from rivulet_media.settings import NodeSettings
 from rivulet_media.table import Capacity, NodeEntry, Pod, Role, StreamEntry
 from rivulet_media.wire import Hello, LinkHello, Welcome
@@ -59,6 +62,7 @@ class Process:
             region=welcome.region,
             state="up",
             address=welcome.address,
+            also=welcome.also,
             media_port=self.media_port,
             http=f"{in_url(pod_ip)}:{self.http_port}",
             pod=Pod(ip=pod_ip, uid=self.settings.pod_uid, cluster=welcome.cluster),
@@ -70,21 +74,33 @@ class Process:
 
 def client_candidates(entry: NodeEntry, *, pod_candidate: bool) -> list[tuple[str, int]]:
     """Addresses for publishers and viewers, best first; the pod's is for the cluster's TURN servers."""
-    addresses = [entry.address, entry.pod.ip] if pod_candidate else [entry.address]
-    return [(address, entry.media_port) for address in dict.fromkeys(addresses)]
+    addresses = entry.addresses[:MOST_ADDRESSES]
+    return _on_media_port(entry, (*addresses, entry.pod.ip) if pod_candidate else addresses)
 
 
 def relay_candidates(entry: NodeEntry, cluster: str) -> list[tuple[str, int]]:
     """Addresses for another node: pod ranges of clusters overlap, so the pod's is for the same cluster only."""
-    addresses = [entry.pod.ip, entry.address] if cluster and cluster == entry.pod.cluster else [entry.address]
+    addresses = entry.addresses[:MOST_ADDRESSES]
+    within = cluster and cluster == entry.pod.cluster
+    return _on_media_port(entry, (entry.pod.ip, *addresses) if within else addresses)
+
+
+def _on_media_port(entry: NodeEntry, addresses: Iterable[str]) -> list[tuple[str, int]]:
     return [(address, entry.media_port) for address in dict.fromkeys(addresses)]
 
 
-def unheard(address: str, bind: str) -> str | None:
-    """What is wrong with being advertised as `address` while listening on `bind`; None: nothing."""
-    if ":" in address and ":" not in bind:
-        return f"clients are told {address}, but nothing listens on IPv6 here (RIVULET_BIND is {bind}): make it ::"
-    return None
+def unheard(addresses: Iterable[str], bind: str) -> str | None:
+    """What is wrong with being advertised under `addresses` while listening on `bind`; None: nothing."""
+    if bind == ANY:
+        return None
+    deaf = [address for address in addresses if (":" in address) != (":" in bind)]
+    if not deaf:
+        return None
+    family = "IPv4" if ":" in bind else "IPv6"
+    return (
+        f"clients are told {', '.join(deaf)}, but nothing listens on {family} here: this node is bound to {bind}. "
+        f"Set RIVULET_BIND to ::, on a host that has IPv6, or take the address out of the region's addressMap"
+    )
 
 
 def in_url(address: str) -> str:

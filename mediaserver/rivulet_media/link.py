@@ -55,7 +55,7 @@ class Orders:
     """What a director may ask of this node; called on the event loop, must not wait."""
 
     welcome: Callable[[Welcome], None]
-    address: Callable[[str, bool], None]
+    address: Callable[[Address], None]
     drain: Callable[[float | None], None]
     end_stream: Callable[[EndStream], None]
     policies: Callable[[Mapping[str, StreamPolicy]], None]
@@ -253,7 +253,7 @@ class DirectorLinks:
     def _obey(self, frame: Frame) -> None:
         match frame:
             case Address():
-                self._orders.address(frame.address, frame.pod_candidate)
+                self._orders.address(frame)
             case Drain():
                 self._orders.drain(frame.deadline)
             case EndStream():

@@ -24,6 +24,7 @@ from rivulet_media.link_pull import LinkPull
 from rivulet_media.links import Links
 from rivulet_media.links_in import LinksIn
 from rivulet_media.links_out import LinksOut
+from rivulet_media.listening import listeners
 from rivulet_media.load import Load
 from rivulet_media.metrics import NodeCollector, renderer
 from rivulet_media.node_table import NodeTable
@@ -35,7 +36,7 @@ from rivulet_media.signalling.app import build
 from rivulet_media.signalling.desk import Desk
 from rivulet_media.viewer_events import ViewerEvents
 from rivulet_media.whep_pull import WhepPull
-from rivulet_media.wire import BEAT_SECONDS, EndStream, StreamPolicy, Welcome
+from rivulet_media.wire import BEAT_SECONDS, Address, EndStream, StreamPolicy, Welcome
 
 __all__ = ["Node", "add_arguments", "run"]
 
@@ -167,15 +168,15 @@ class Node:
 
     def _welcomed(self, welcome: Welcome) -> None:
         logs.bind(node=self.table.ref, region=welcome.region)
-        self._readdressed(welcome.address, welcome.pod_candidate)
+        self._readdressed(welcome.reach)
         self._restate()
 
-    def _readdressed(self, address: str, pod_candidate: bool) -> None:  # noqa: FBT001 - as the frame says it
-        self.table.restate(address=address)
-        if wrong := unheard(address, self._settings.bind):
-            log.error(wrong)
+    def _readdressed(self, reach: Address) -> None:
+        self.table.restate(address=reach.address, also=reach.also)
         if self.table.entry is not None:
-            self._engine.set_candidates(client_candidates(self.table.entry, pod_candidate=pod_candidate))
+            if wrong := unheard(self.table.entry.addresses, self._settings.bind):
+                log.error(wrong)
+            self._engine.set_candidates(client_candidates(self.table.entry, pod_candidate=reach.pod_candidate))
 
     def _drain_ordered(self, deadline: float | None) -> None:
         log.info("drain ordered" if deadline is not None else "drain taken back")
@@ -332,9 +333,10 @@ def mind_buffers(short: Sequence[tuple[str, int, int]]) -> None:
 
 
 async def _listen(runner: web.AppRunner, node_settings: NodeSettings) -> int:
-    site = web.TCPSite(runner, node_settings.bind, node_settings.http_port)
     try:
-        await site.start()
+        sockets = listeners(node_settings.bind, node_settings.http_port)
     except OSError as error:
         raise SettingsError(f"cannot bind signalling port {node_settings.http_port}/TCP: {error}") from error
-    return int(runner.addresses[0][1])
+    for each in sockets:
+        await web.SockSite(runner, each).start()
+    return int(sockets[0].getsockname()[1])

@@ -136,12 +136,13 @@ def _use_servers(ice: Connection, servers: tuple[IceServer, ...], turn_transport
 
 def _use_loopback(ice: Connection, url: URL) -> None:
     """A server on this machine is reached over loopback, which aioice leaves out of its candidates."""
-    if not _is_loopback(url.host or ""):
+    loopback = loopback_towards(url.host or "")
+    if loopback is None:
         return
     gather = ice.get_component_candidates
 
     async def with_loopback(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:  # noqa: ASYNC109 - aioice's signature
-        return await gather(component, ["127.0.0.1", *addresses] if not _relay_only(ice) else addresses, timeout)
+        return await gather(component, [loopback, *addresses] if not _relay_only(ice) else addresses, timeout)
 
     ice.get_component_candidates = with_loopback  # type: ignore[method-assign]
 
@@ -150,11 +151,13 @@ def _relay_only(ice: Connection) -> bool:
     return ice._transport_policy.name == "RELAY"  # noqa: SLF001 - aioice shows it nowhere else
 
 
-def _is_loopback(host: str) -> bool:
+def loopback_towards(host: str) -> str | None:
+    """The address of this machine's own by which `host` is reached; None: it is no loopback address."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        parsed = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        return False
+        return None
+    return ("::1" if parsed.version == 6 else "127.0.0.1") if parsed.is_loopback else None  # noqa: PLR2004
 
 
 def _text(candidate: Candidate) -> str:

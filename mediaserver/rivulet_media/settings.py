@@ -11,6 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from rivulet_media.errors import SettingsError
+from rivulet_media.listening import ANY, everywhere
 from rivulet_media.logs import LEVELS
 
 MediaRole = Literal["origin", "edge"]
@@ -29,7 +30,7 @@ class NodeSettings:
     join_token: str = field(repr=False)
     role: MediaRole | None = None
     slot: str | None = None
-    bind: str = "0.0.0.0"  # noqa: S104 - every interface of the pod
+    bind: str = ANY
     http_port: int = 8080
     media_port: int = 7000
     media_threads: int = 0  # as many as CPUs
@@ -53,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--join-token-file", help="file with the join token (RIVULET_JOIN_TOKEN_FILE)")
     parser.add_argument("--role", help="origin or edge (RIVULET_ROLE; default: as the director says, edge)")
     parser.add_argument("--slot", help="name of this node (RIVULET_SLOT; default: as the director says)")
-    parser.add_argument("--bind", help="address to listen on, signalling and media (RIVULET_BIND; 0.0.0.0)")
+    parser.add_argument(
+        "--bind",
+        help="where signalling and media listen (RIVULET_BIND; ::, which is IPv4 too, or 0.0.0.0 without IPv6)",
+    )
     parser.add_argument("--http-port", help="signalling port (RIVULET_HTTP_PORT; 8080)")
     parser.add_argument("--media-port", help="media port (RIVULET_MEDIA_PORT; 7000)")
     parser.add_argument(
@@ -87,7 +91,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         join_token=reader.secret("join_token"),
         role=reader.role("role"),
         slot=reader.slot("slot"),
-        bind=reader.text("bind") or "0.0.0.0",  # noqa: S104
+        bind=reader.text("bind") or everywhere(),
         http_port=reader.number("http_port", 8080, 0, 65535),
         media_port=reader.number("media_port", 7000, 0, 65535),
         media_threads=reader.number("media_threads", 0, 0, MOST_THREADS),
@@ -113,7 +117,7 @@ def address_towards(url: str) -> str:
         family, kind, protocol, _, target = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.connect(target)
-            return str(probe.getsockname()[0])
+            return str(probe.getsockname()[0]).partition("%")[0]
     except OSError:
         return ""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
-from rivulet_media.wire_codec import Form, dump, encode, key, nullable
+from rivulet_media.wire_codec import Form, dump, encode, key, list_or_nothing, nullable
 
 Region = Annotated[str, Form(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "a region's name")]
 StreamName = Annotated[str, Form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a stream's name")]
@@ -62,6 +62,7 @@ class NodeEntry:
     region: Region
     state: NodeState
     address: str
+    also: tuple[str, ...] = list_or_nothing()
     media_port: int
     http: str
     pod: Pod
@@ -73,6 +74,11 @@ class NodeEntry:
     def ref(self) -> str:
         """`slot/incarnation`."""
         return f"{self.node}/{self.incarnation}"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that it is advertised under, the best first."""
+        return (self.address, *self.also)
 
 
 @dataclass(frozen=True, kw_only=True)

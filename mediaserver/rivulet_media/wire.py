@@ -23,7 +23,7 @@ from rivulet_media.table import (
     Table,
     Transport,
 )
-from rivulet_media.wire_codec import WireError, decode, dump, encode, key, load, nullable
+from rivulet_media.wire_codec import WireError, decode, dump, encode, key, list_or_nothing, load, nullable
 
 MAX_FRAME = 4 * 1024 * 1024
 BEAT_SECONDS = 2.0
@@ -95,11 +95,17 @@ class Welcome(Frame):
     slot: Slot
     role: Role
     address: str
+    also: tuple[str, ...] = list_or_nothing()
     cluster: str
     pod_candidate: bool = False
     directors: tuple[str, ...]
     balancer_name: str = ""
     table: TableBody
+
+    @property
+    def reach(self) -> "Address":
+        """How clients reach the node, as a later frame says it when it has changed."""
+        return Address(address=self.address, also=self.also, pod_candidate=self.pod_candidate)
 
 
 # Node to director (§7.2)
@@ -180,6 +186,7 @@ class Address(Frame):
 
     TYPE: ClassVar[str] = "address"
     address: str
+    also: tuple[str, ...] = list_or_nothing()
     pod_candidate: bool = False
 
 

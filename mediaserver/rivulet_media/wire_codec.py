@@ -2,7 +2,7 @@
 
 Field names are snake_case here and camelCase on the wire. Unknown keys are ignored; a missing or wrong one raises
 `WireError` that names the key's path. A field with a default may be absent; `None` is left out unless the field was
-made with `nullable()`.
+made with `nullable()`, and so is an empty list of a field made with `list_or_nothing()`.
 """
 
 import dataclasses
@@ -53,6 +53,11 @@ def nullable() -> Any:
     return dataclasses.field(default=None, metadata={"nullable": True})
 
 
+def list_or_nothing() -> Any:
+    """A list that is empty by default and left out when it is empty."""
+    return dataclasses.field(default=(), metadata={"left_out": ()})
+
+
 def encode(value: Any) -> Any:
     """A dataclass (or a container of them) as JSON data."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -68,7 +73,7 @@ def _encode_fields(value: Any) -> dict[str, Any]:
     encoded = {}
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
-        if item is not None or field.metadata.get("nullable"):
+        if item != field.metadata.get("left_out") or field.metadata.get("nullable"):
             encoded[_key(field)] = encode(item)
     return encoded
 

@@ -109,10 +109,10 @@ class Observer:
         own = self._installed.region
         return Name(stream=of, claims=claims, own=own, region=self.own_region(), facts=self.facts)
 
-    def addresses(self, own: Region) -> dict[str, str]:
-        """Where each host is reached: as the region's map says, else its ExternalIP, else its InternalIP."""
-        found = {body["metadata"]["name"]: _address(body) for body in self._cache.all(HOST)}
-        return {host: mapped for host, ip in found.items() if (mapped := own.defaults.addresses.get(host) or ip)}
+    def addresses(self, own: Region) -> dict[str, tuple[str, ...]]:
+        """Where each host is reached, the best first: as the region's map says, else as Kubernetes knows it."""
+        found = {body["metadata"]["name"]: host_addresses(body) for body in self._cache.all(HOST)}
+        return {host: mapped for host, ips in found.items() if (mapped := own.defaults.addresses.get(host) or ips)}
 
     def director_pods(self) -> list[Pod]:
         """The directors' pods that may be linked with, in any state but gone."""
@@ -150,6 +150,14 @@ def _stays(body: Json) -> bool:
     return "deletionTimestamp" not in body["metadata"]
 
 
-def _address(host: Json) -> str | None:
-    addresses = {entry["type"]: entry["address"] for entry in reversed(host.get("status", {}).get("addresses", []))}
-    return addresses.get("ExternalIP") or addresses.get("InternalIP")
+def host_addresses(host: Json) -> tuple[str, ...]:
+    """A Kubernetes node's ExternalIPs, else its InternalIPs: of each family the first, in the node's own order."""
+    entries = host.get("status", {}).get("addresses", [])
+    for kind in ("ExternalIP", "InternalIP"):
+        first: dict[bool, str] = {}
+        for entry in entries:
+            if entry["type"] == kind:
+                first.setdefault(":" in entry["address"], entry["address"])
+        if first:
+            return tuple(first.values())
+    return ()

@@ -103,7 +103,8 @@ def test_directors_get_what_directors_read(contract: Contract, tmp_path: Path) -
     named = listed(contract, "directors")
     made = director.make(region(), IMAGES.media, "cluster-1")
     assert set_by(made.template["spec"]) == named - {"RIVULET_LOG_LEVEL"}
-    assert read_by_director(tmp_path) == named
+    everybody = contract.paragraph("10", "Without Kubernetes every one").partition("and a node takes")[0]
+    assert read_by_director(tmp_path) == named | set(re.findall(r"`(RIVULET_[A-Z_]+)`", everybody))
 
 
 def test_turn_pods_get_what_the_guard_reads(contract: Contract, root: Path) -> None:

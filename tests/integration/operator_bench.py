@@ -155,13 +155,17 @@ class Bench:
         answer = self.patch("pods", f"{slot}-pod", {"status": status}, subresource="status")
         assert answer.ok, answer.message
 
-    def host(self, name: str, internal: str) -> None:
-        """A Kubernetes node."""
+    def host(self, name: str, **addresses: list[str]) -> None:
+        """A Kubernetes node; its addresses by their type (`ExternalIP`, `InternalIP`)."""
         self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
-        status = {"addresses": [{"type": "InternalIP", "address": internal}]}
-        self.kube.request(
-            "PATCH", f"/api/v1/nodes/{name}/status", {"status": status}, media_type="application/merge-patch+json"
+        listed = [{"type": kind, "address": address} for kind, each in addresses.items() for address in each]
+        answer = self.kube.request(
+            "PATCH",
+            f"/api/v1/nodes/{name}/status",
+            {"status": {"addresses": listed}},
+            media_type="application/merge-patch+json",
         )
+        assert answer.ok, answer.message
 
     def until(self, check: Callable[[], Any], what: str, within: float = WITHIN_SECONDS) -> Any:
         """What `check` returns once it is true."""

@@ -20,24 +20,24 @@ class Admission:
 
     slot: str
     role: Role
-    address: str
+    addresses: tuple[str, ...]
 
 
 def admit(hello: Hello, *, remote: str, region: str, resources: Resources) -> Admission:
-    """Slot, role and advertised address; `remote` is where the hello came from. Raises JoinRefusedError."""
+    """Slot, role and advertised addresses; `remote` is where the hello came from. Raises JoinRefusedError."""
     slot = hello.slot or _slot_by_host(hello)
     pool = resources.pool_of(slot)
     role = hello.role or _role_of(pool) or "edge"
     if pool is not None:
         _check(pool, slot, role, region)
-    return Admission(slot, role, address_of(hello, remote=remote, region=region, resources=resources))
+    return Admission(slot, role, addresses_of(hello, remote=remote, region=region, resources=resources))
 
 
-def address_of(hello: Hello, *, remote: str, region: str, resources: Resources) -> str:
-    """Explicit map, ExternalIP, InternalIP (as the operator has published them), else where the hello came from."""
+def addresses_of(hello: Hello, *, remote: str, region: str, resources: Resources) -> tuple[str, ...]:
+    """Explicit map, ExternalIPs, InternalIPs (as the operator has published them), else where the hello came from."""
     sheet = resources.regions.get(region)
-    known = sheet.address_of(hello.kube_node) if sheet is not None else None
-    return known or remote
+    known = sheet.addresses_of(hello.kube_node) if sheet is not None else ()
+    return known or (remote.partition("%")[0],)
 
 
 def _check(pool: CDNNode, slot: str, role: Role, region: str) -> None:

@@ -31,6 +31,7 @@ from rivulet_media.director.siblings import Siblings
 from rivulet_media.director.signalling import Keys, Signalling
 from rivulet_media.director.undeclared import Undeclared
 from rivulet_media.errors import SettingsError
+from rivulet_media.listening import listeners
 from rivulet_media.wire import BEAT_SECONDS, DrainOrder, ExpectedSlot
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Director:
 
     def _use(self, parsed: Parsed) -> None:
         for problem in parsed.problems:
-            log.warning("a resource is left out: %s", problem)
+            log.warning("left out of the resources: %s", problem)
         self.directory.use(parsed.resources)
 
     async def _look(self) -> None:
@@ -204,7 +205,8 @@ async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
         keepalive_timeout=IDLE_SECONDS,
     )
     await runner.setup()
-    await web.TCPSite(runner, host, port, reuse_address=True).start()
+    for each in listeners(host, port):
+        await web.SockSite(runner, each).start()
     return runner
 
 

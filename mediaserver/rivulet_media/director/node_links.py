@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rivulet_media.director.balancer import server_name
 from rivulet_media.director.directory import Directory, Source, as_entries
-from rivulet_media.director.joining import Admission, JoinRefusedError, address_of, admit
+from rivulet_media.director.joining import Admission, JoinRefusedError, addresses_of, admit
 from rivulet_media.director.membership import Membership
 from rivulet_media.director.resources import Stream
 from rivulet_media.director.settings import Settings
@@ -140,8 +140,7 @@ class NodeLinks:
             await link.refuse(str(refused))
         link.peer = hello.node.ref
         await self._check_own(link, hello, Entries(nodes=(hello.node,), streams=hello.streams))
-        reach = Address(address=welcome.address, pod_candidate=welcome.pod_candidate)
-        told = Told(link, hello, remote, reach, welcome.directors, hello.node.version)
+        told = Told(link, hello, remote, welcome.reach, welcome.directors, hello.node.version)
         self._enter(told, welcome)
         return told
 
@@ -217,7 +216,8 @@ class NodeLinks:
             region=region,
             slot=admission.slot,
             role=admission.role,
-            address=admission.address,
+            address=admission.addresses[0],
+            also=admission.addresses[1:],
             cluster=self._settings.cluster,
             pod_candidate=self._has_turn(),
             directors=self.desk.directors(),
@@ -230,8 +230,8 @@ class NodeLinks:
 
     def _refresh_address(self, told: Told) -> None:
         resources, region = self._directory.resources, self._settings.region
-        address = address_of(told.hello, remote=told.remote, region=region, resources=resources)
-        reach = Address(address=address, pod_candidate=self._has_turn())
+        address, *also = addresses_of(told.hello, remote=told.remote, region=region, resources=resources)
+        reach = Address(address=address, also=tuple(also), pod_candidate=self._has_turn())
         if reach != told.reach:
             told.link.send(reach)
             told.reach = reach

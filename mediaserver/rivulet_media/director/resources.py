@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rivulet_media.addresses import advertised, not_addresses
 from rivulet_media.table import Region, StreamName, Transport
 from rivulet_media.tokens import Issuer, KeyTextError
 from rivulet_media.wire import DeclaredStream, StreamPolicy
@@ -94,9 +95,10 @@ class RegionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RegionStatus:
-    """`CDNRegion.status`, as far as directors read it."""
+    """`CDNRegion.status`, as far as directors read it: the best address of each Kubernetes node, and others."""
 
     node_addresses: Mapping[str, str] = field(default_factory=dict)
+    node_addresses_also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +109,21 @@ class CDNRegion:
     spec: RegionSpec
     status: RegionStatus = field(default_factory=RegionStatus)
 
-    def address_of(self, kube_node: str) -> str | None:
-        """The advertised address of a Kubernetes node: the map before what the operator has published."""
-        return self.spec.node_defaults.address_map.get(kube_node) or self.status.node_addresses.get(kube_node)
+    def addresses_of(self, kube_node: str) -> tuple[str, ...]:
+        """How a Kubernetes node is advertised, the best first: the map before what the operator has published."""
+        mapped = advertised(self.spec.node_defaults.address_map.get(kube_node, ""))
+        status = self.status
+        published = (status.node_addresses.get(kube_node, ""), *status.node_addresses_also.get(kube_node, ()))
+        return mapped or advertised(",".join(published))
+
+    def problems(self) -> tuple[str, ...]:
+        """What of it makes no sense and is left out."""
+        mapped = self.spec.node_defaults.address_map.items()
+        return tuple(
+            f"spec.nodeDefaults.addressMap.{host}: {wrong[:64]!r} is no IP address"
+            for host, text in mapped
+            for wrong in not_addresses(text)
+        )
 
     def issuers(self) -> tuple[Issuer, ...]:
         """The issuers whose keys can be read; the others cannot sign anything anyway."""
@@ -286,6 +300,7 @@ def parse_documents(documents: Iterable[Document], *, fresh: bool) -> Parsed:
             match _parse(document):
                 case CDNRegion() as region:
                     regions[region.metadata.name] = region
+                    problems += [f"CDNRegion {region.metadata.name}: {problem}" for problem in region.problems()]
                 case CDNNode() as node:
                     nodes[node.metadata.name] = node
                 case Stream() as stream:

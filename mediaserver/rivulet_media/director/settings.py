@@ -1,6 +1,7 @@
 """What a director is told at its start: flags, else environment. Read once."""
 
 import argparse
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -8,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rivulet_media.errors import SettingsError
+from rivulet_media.listening import ANY, ANY_IPV4, everywhere
 
 DNS_SCHEME = "dns://"
-ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104
+# RFC 5737, RFC 3849.
+_SOMEBODY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", help="the region's name (RIVULET_REGION)")
     parser.add_argument("--namespace", help="namespace of the CDN's resources (RIVULET_NAMESPACE)")
     parser.add_argument("--cluster-id", help="id of the cluster (RIVULET_CLUSTER_ID; default: the region's name)")
-    parser.add_argument("--bind", default="0.0.0.0", help="address that both listeners bind")  # noqa: S104
+    parser.add_argument(
+        "--bind", help="address that both listeners bind (RIVULET_BIND; ::, which is IPv4 too, or 0.0.0.0 without IPv6)"
+    )
     parser.add_argument("--public-port", type=int, help="port of the front door (RIVULET_PUBLIC_PORT; 8080)")
     parser.add_argument("--internal-port", type=int, help="port for nodes and directors (RIVULET_INTERNAL_PORT; 7443)")
     parser.add_argument("--pod-ip", help="address at which nodes reach this director (RIVULET_POD_IP)")
@@ -70,15 +75,16 @@ def from_arguments(args: argparse.Namespace, environment: Mapping[str, str] | No
     join_token = read.secret("join_token", "RIVULET_JOIN_TOKEN_FILE")
     if not join_token:
         raise SettingsError("no join token: say --join-token or --join-token-file")
+    bind = read.text("bind", "RIVULET_BIND") or everywhere()
     siblings = args.sibling or read.text("siblings", "RIVULET_SIBLINGS").replace(",", " ").split()
     return Settings(
         region=region,
         namespace=read.text("namespace", "RIVULET_NAMESPACE", "default"),
         cluster=read.text("cluster_id", "RIVULET_CLUSTER_ID", region),
-        bind=args.bind,
+        bind=bind,
         public_port=read.port("public_port", "RIVULET_PUBLIC_PORT", 8080),
         internal_port=read.port("internal_port", "RIVULET_INTERNAL_PORT", 7443),
-        ip=read.text("pod_ip", "RIVULET_POD_IP") or _own_address(args.bind),
+        ip=read.text("pod_ip", "RIVULET_POD_IP") or _own_address(bind),
         siblings=tuple(siblings),
         join_token=join_token,
         operator_token=read.secret("operator_token", "RIVULET_OPERATOR_TOKEN_FILE"),
@@ -119,11 +125,10 @@ class _Reader:
 
 def _own_address(bind: str) -> str:
     """The address that is bound; when that is all of them, the one with the default route (no packet is sent)."""
-    if bind not in ALL_ADDRESSES:
+    if bind not in (ANY, ANY_IPV4):
         return bind
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
+    for family, somebody in _SOMEBODY:
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somebody, 9))
+            return str(probe.getsockname()[0])
+    return "127.0.0.1"

@@ -120,12 +120,14 @@ def deployment(region: Region, made: Made) -> Json:
 
 
 def services(region: Region) -> list[Json]:
-    """The front door, the internal listener, and each director by itself."""
+    """The front door, the internal listener, and each director by itself: by one address, to be dialled once."""
     wishes = region.directors
     public = _service(region, NAME, [_port("public", PUBLIC_PORT, wishes.public_node_port)], wishes.service_type)
     internal_port = _port("internal", INTERNAL_PORT, wishes.internal_node_port)
     internal = _service(region, INTERNAL, [internal_port], wishes.service_type)
     internal["spec"]["publishNotReadyAddresses"] = True
+    for service in (public, internal):
+        service["spec"]["ipFamilyPolicy"] = "PreferDualStack"
     headless = _service(region, HEADLESS, [_port("internal", INTERNAL_PORT, None)], "ClusterIP")
     headless["spec"].update({"clusterIP": "None", "publishNotReadyAddresses": True})
     return [public, internal, headless]

@@ -24,7 +24,7 @@ class NodeDefaults:
     resources: Json | None = None
     tolerations: tuple[Json, ...] = ()
     node_selector: Json = field(default_factory=dict)
-    addresses: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     first_port: int = FIRST_PORT
     last_port: int = LAST_PORT
 
@@ -81,6 +81,11 @@ def parse(body: Json) -> Region:
     )
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The addresses of a comma-separated list, each once."""
+    return tuple(dict.fromkeys(address for part in text.split(",") if (address := part.strip())))
+
+
 def _open_publishing(spec: Json) -> OpenPublishing:
     return OpenPublishing(max_streams=spec.get("maxStreams", 100), keep_seconds=spec.get("keepSeconds", 60))
 
@@ -103,7 +108,7 @@ def _defaults(spec: Json) -> NodeDefaults:
         resources=spec.get("resources"),
         tolerations=tuple(spec.get("tolerations", ())),
         node_selector=spec.get("nodeSelector", {}),
-        addresses=spec.get("addressMap", {}),
+        addresses={host: listed(text) for host, text in spec.get("addressMap", {}).items()},
         first_port=ports.get("first", FIRST_PORT),
         last_port=ports.get("last", LAST_PORT),
     )

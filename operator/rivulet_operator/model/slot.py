@@ -73,8 +73,17 @@ class Slot:
     @property
     def host(self) -> str:
         """The Kubernetes node of its current pod; empty if it has none."""
-        current = sorted((pod for pod in self.pods if pod.host), key=lambda pod: (not pod.ending, pod.created))
-        return current[-1].host if current else ""
+        return self._current.host if self._current else ""
+
+    @property
+    def ip(self) -> str:
+        """The first address of its current pod; empty if it has none."""
+        return self._current.ip if self._current else ""
+
+    @property
+    def _current(self) -> Pod | None:
+        placed = (pod for pod in self.pods if pod.host)
+        return max(placed, key=lambda pod: (not pod.ending, pod.created), default=None)
 
     @property
     def trouble(self) -> str:

@@ -151,12 +151,20 @@ def _fields(pool: Pool) -> Json:
     }
 
 
+def _address(pool: Pool, slot: Slot) -> str | None:
+    """The best of its host's; a TURN server listens on its pod's first address only: one of that family."""
+    addresses = pool.addresses.get(slot.host, ())
+    heard = [address for address in addresses if (":" in address) == (":" in slot.ip)]
+    chosen = heard if pool.node.role == TURN and slot.ip and heard else addresses
+    return next(iter(chosen), None)
+
+
 def _slot_status(pool: Pool, slot: Slot) -> Json:
     turn = pool.node.role == TURN
     told: Json = {
         "name": slot.name,
         "port": slot.port,
-        "address": pool.addresses.get(slot.host),
+        "address": _address(pool, slot),
         "ready": slot.ready and not (turn and slot.drain is not None),
         "revision": slot.revision,
         "draining": slot.drain is not None,

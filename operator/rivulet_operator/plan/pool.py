@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A CDNNode of this region with its slots. `taken`: media ports of the whole region; `addresses`: of hosts."""
+    """A CDNNode of this region with its slots.
+
+    `taken`: media ports of the whole region; `addresses`: of hosts, the best first.
+    """
 
     node: Node
     region: Region
@@ -28,7 +31,7 @@ class Pool:
     facts: Facts
     slots: tuple[Slot, ...] = ()
     taken: frozenset[int] = frozenset()
-    addresses: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def choices(self) -> Choices:

@@ -48,7 +48,7 @@ class Home:
     others: Sequence[Region] = ()
     streams: Sequence[Stream] = ()
     secrets: frozenset[str] = frozenset()
-    addresses: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def peers(self) -> tuple[Region, ...]:
@@ -175,10 +175,12 @@ def _why(home: Home, name: str) -> str:
 
 
 def _fields(home: Home) -> Json:
+    further = {host: list(also) for host, (_, *also) in home.addresses.items() if also}
     told = _told(home) if home.facts.told else {key: home.region.status.get(key, 0) for key in TOLD}
     return {
         **told,
-        "nodeAddresses": dict(home.addresses),
+        "nodeAddresses": {host: addresses[0] for host, addresses in home.addresses.items()},
+        **({"nodeAddressesAlso": further} if further else {}),
         "peers": [_peer_status(home, other.name) for other in home.peers],
         "directors": {"replicas": home.region.directors.replicas, "ready": _ready_directors(home)},
     }

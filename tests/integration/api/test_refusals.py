@@ -15,6 +15,19 @@ TAKEN: dict[str, tuple[str, str, Spec]] = {
         "eu",
         {"host": "h", "nodeDefaults": {"addressMap": {"worker-1": "203.0.113.10", "worker-2": "2001:db8::1"}}},
     ),
+    "several addresses": (
+        "CDNRegion",
+        "eu",
+        {"host": "h", "nodeDefaults": {"addressMap": {"w": "203.0.113.10,2001:db8::1, 198.51.100.1,::ffff:192.0.2.1"}}},
+    ),
+    "four long addresses": (
+        "CDNRegion",
+        "eu",
+        {
+            "host": "h",
+            "nodeDefaults": {"addressMap": {"w": ", ".join(["0000:0000:0000:0000:0000:ffff:192.168.100.228"] * 4)}},
+        },
+    ),
     "issuer": ("CDNRegion", "eu", {"host": "h", "trust": {"issuers": [{"name": "a", "publicKey": PUBLIC_KEY}]}}),
     "resources": (
         "CDNNode",
@@ -100,6 +113,30 @@ REFUSED: dict[str, tuple[str, str, Spec, str]] = {
         "eu",
         {**HOST, "nodeDefaults": {"addressMap": {"worker-1": "host.example.com"}}},
         "to an IP address without a port",
+    ),
+    "map to an address and a name": (
+        "CDNRegion",
+        "eu",
+        {**HOST, "nodeDefaults": {"addressMap": {"worker-1": "203.0.113.10,host.example.com"}}},
+        "to several with commas between them, as in 203.0.113.10,2001:db8::10",
+    ),
+    "map to addresses with blanks between them": (
+        "CDNRegion",
+        "eu",
+        {**HOST, "nodeDefaults": {"addressMap": {"worker-1": "203.0.113.10 2001:db8::10"}}},
+        "to several with commas between them, as in 203.0.113.10,2001:db8::10",
+    ),
+    "map to an address and nothing": (
+        "CDNRegion",
+        "eu",
+        {**HOST, "nodeDefaults": {"addressMap": {"worker-1": "203.0.113.10,"}}},
+        "to several with commas between them, as in 203.0.113.10,2001:db8::10",
+    ),
+    "map to five addresses": (
+        "CDNRegion",
+        "eu",
+        {**HOST, "nodeDefaults": {"addressMap": {"worker-1": ",".join(["203.0.113.10"] * 5)}}},
+        "a host has at most four addresses: leave the others out",
     ),
     "node's name with a dot": ("CDNNode", "edge.eu", EDGE, "at most 50 characters, no dots"),
     "node's name too long": ("CDNNode", "e" * 51, EDGE, "at most 50 characters, no dots"),

@@ -122,6 +122,21 @@ async def test_a_new_address_is_a_change_of_the_table(first: PlayedDirector, tmp
         assert (await first.hear("entries"))["nodes"][0]["address"] == "203.0.113.77"
 
 
+async def test_further_addresses_come_and_go_and_one_that_is_not_listened_on_is_told_of(
+    first: PlayedDirector, tmp_path: Path
+) -> None:
+    """A director that knows no further ones says `address` alone."""
+    async with Node(first.url, tmp_path / "log"):
+        assert "also" not in (await first.hear("hello"))["node"]
+        both = {"address": "203.0.113.77", "also": ["2001:db8::77"]}
+        await first.say("address", **both, podCandidate=True)
+        entry = (await first.hear("entries"))["nodes"][0]
+        assert {key: entry[key] for key in both} == both
+        assert "clients are told 2001:db8::77, but nothing listens on IPv6" in (tmp_path / "log").read_text()
+        await first.say("address", address="203.0.113.77", podCandidate=True)
+        assert "also" not in (await first.hear("entries"))["nodes"][0]
+
+
 async def test_a_frame_that_does_not_parse_ends_the_link_and_it_is_dialled_again(
     first: PlayedDirector, tmp_path: Path
 ) -> None:

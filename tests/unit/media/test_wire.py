@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -84,6 +85,9 @@ SNAPSHOT = wire.Snapshot(
         (WELCOME, TO_NODE),
         (wire.Directors(urls=("http://10.0.0.1:7443",)), TO_NODE),
         (wire.Address(address="203.0.113.11"), TO_NODE),
+        (wire.Address(address="203.0.113.11", also=("2001:db8::11",)), TO_NODE),
+        (dataclasses.replace(WELCOME, also=("2001:db8::10",)), TO_NODE),
+        (wire.Entries(nodes=(dataclasses.replace(NODE, also=("2001:db8::10",)),)), TO_NODE),
         (wire.Drain(deadline=1795252000.0), TO_NODE),
         (wire.Drain(), TO_NODE),
         (wire.EndStream(stream="test_eu", incarnation="a" * 12, reason="stream-ended"), TO_NODE),
@@ -106,6 +110,24 @@ SNAPSHOT = wire.Snapshot(
 )
 def test_every_frame_comes_back_as_it_was(frame: Frame, frames: Frames) -> None:
     assert parse(render(frame), frames) == frame
+
+
+def test_further_addresses_are_a_key_of_their_own_which_older_ones_do_not_know() -> None:
+    """The first stays where it was; without others nothing is said, and nothing said is none."""
+    both = ("203.0.113.11", "2001:db8::11")
+    told: dict[str, object] = json.loads(render(wire.Address(address=both[0], also=both[1:])))
+    assert (told["address"], told["also"]) == (both[0], [both[1]])
+    alone = json.loads(render(wire.Address(address=both[0])))
+    assert "also" not in alone
+    assert parse(json.dumps(alone), TO_NODE) == wire.Address(address=both[0])
+    assert "also" not in render(wire.Entries(nodes=(NODE,)))
+    assert "also" not in render(WELCOME)
+
+
+@pytest.mark.parametrize("also", ["2001:db8::11", [6], {"0": "2001:db8::11"}])
+def test_further_addresses_are_a_list_of_texts(also: object) -> None:
+    with pytest.raises(WireError, match="also"):
+        parse(json.dumps({"type": "address", "address": "203.0.113.11", "also": also}), TO_NODE)
 
 
 @pytest.mark.parametrize(

@@ -225,9 +225,15 @@ def test_directors_are_reached_in_three_ways() -> None:
     public = {"name": "public", "port": 8080, "targetPort": "public", "protocol": "TCP"}
     internal = {"name": "internal", "port": 7443, "targetPort": "internal", "protocol": "TCP"}
     assert specs == {
-        "rivulet-director": {"type": "NodePort", "selector": selector, "ports": [{**public, "nodePort": 30080}]},
+        "rivulet-director": {
+            "type": "NodePort",
+            "ipFamilyPolicy": "PreferDualStack",
+            "selector": selector,
+            "ports": [{**public, "nodePort": 30080}],
+        },
         "rivulet-director-internal": {
             "type": "NodePort",
+            "ipFamilyPolicy": "PreferDualStack",
             "selector": selector,
             "ports": [{**internal, "nodePort": 30743}],
             "publishNotReadyAddresses": True,

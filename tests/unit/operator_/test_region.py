@@ -38,7 +38,7 @@ HOME = Home(
     facts=Facts(told=True, fresh=True),
     directors=LIVE,
     secrets=ALL_SECRETS,
-    addresses={"h1": "203.0.113.10"},
+    addresses={"h1": ("203.0.113.10",)},
 )
 
 
@@ -138,6 +138,10 @@ def test_a_status_counts_own_nodes_and_keeps_what_was_said_until_the_first_word(
         "peers": [],
         "directors": {"replicas": 2, "ready": 2},
     }
+    dual = replace(HOME, addresses={"h1": ("203.0.113.10", "2001:db8::10"), "h2": ("203.0.113.11",)})
+    told = region_plan.plan(dual, NOW).status.fields
+    assert told["nodeAddresses"] == {"h1": "203.0.113.10", "h2": "203.0.113.11"}
+    assert told["nodeAddressesAlso"] == {"h1": ["2001:db8::10"]}
     untold = replace(HOME, region=replace(EU, status={"viewers": 7}), facts=Facts())
     assert region_plan.plan(untold, NOW).status.fields["viewers"] == 7
 

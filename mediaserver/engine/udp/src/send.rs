@@ -245,6 +245,17 @@ mod tests {
         (make(), make())
     }
 
+    #[test]
+    fn a_datagram_of_a_family_that_the_socket_lacks_is_lost_and_the_next_one_leaves() {
+        let (from, to) = pair();
+        let [nowhere, here] = ["[::1]:9".parse().unwrap(), to.local_addr().unwrap()];
+        let outgoing = [nowhere, here].map(|to| Outgoing { to, bytes: b"abc", segment: 3 });
+        let mut sender = Sender::default();
+        let progress = sender.send(&from, &outgoing, Instant::now());
+        assert_eq!(progress, Progress { messages: 2, ..Progress::default() });
+        assert_eq!((sender.counters.failed, lengths(&to)), (1, vec![3]));
+    }
+
     fn lengths(socket: &UdpSocket) -> Vec<usize> {
         let mut receiver = Receiver::new(256);
         receiver.receive(socket).unwrap();

@@ -51,10 +51,19 @@ impl Buffers {
 /// # Errors
 /// What the kernel says, for instance that the port is taken.
 pub fn bind(address: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
+    let socket = UdpSocket::from(unbound(address, libc::SOCK_DGRAM)?);
+    take_both_families(&socket, address)?;
+    bind_to(&socket, address)?;
     set_buffers(&socket, buffers)?;
     Ok(socket)
+}
+
+/// Whatever `net.ipv6.bindv6only` says: on IPv6 unspecified we want IPv4 too.
+pub(crate) fn take_both_families(socket: &impl AsRawFd, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() || !address.ip().is_unspecified() {
+        return Ok(());
+    }
+    set_option(socket.as_raw_fd(), (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY), 0)
 }
 
 /// As many sockets on one port, between which the kernel spreads peers by their address (`SO_REUSEPORT`).
@@ -76,6 +85,7 @@ pub fn bind_group(address: SocketAddr, count: usize, buffers: Buffers) -> io::Re
 
 fn bind_beside(local: SocketAddr, buffers: Buffers) -> io::Result<UdpSocket> {
     let socket = UdpSocket::from(unbound(local, libc::SOCK_DGRAM)?);
+    take_both_families(&socket, local)?;
     set_option(socket.as_raw_fd(), (libc::SOL_SOCKET, libc::SO_REUSEPORT), 1)?;
     bind_to(&socket, local)?;
     set_buffers(&socket, buffers)?;
@@ -214,6 +224,28 @@ mod tests {
     fn heard(socket: &UdpSocket) -> usize {
         let from = std::iter::from_fn(|| socket.recv_from(&mut [0; 9]).ok().map(|(_, from)| from));
         from.collect::<std::collections::HashSet<_>>().len()
+    }
+
+    #[test]
+    fn a_group_on_ipv6_unspecified_hears_ipv4_peers_and_calls_them_so() {
+        let group = bind_group("[::]:0".parse().unwrap(), 2, Buffers::default()).unwrap();
+        let port = group[0].local_addr().unwrap().port();
+        let poller = crate::Poller::new().unwrap();
+        for (token, socket) in (1..).zip(&group) {
+            poller.add(socket, token).unwrap();
+        }
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"x", ("127.0.0.1", port)).unwrap();
+        poller.wait(std::time::Duration::from_secs(5)).unwrap();
+        let mut receiver = crate::Receiver::new(4);
+        let from: Vec<SocketAddr> = group
+            .iter()
+            .flat_map(|socket| match receiver.receive(socket) {
+                Ok(_) => receiver.datagrams().map(|(from, _)| from).collect(),
+                Err(_) => vec![],
+            })
+            .collect();
+        assert_eq!(from, [peer.local_addr().unwrap()]);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::{Node, SessionId};
 use crate::negotiation::Offer;
 use crate::session::Session;
 
-/// Addresses of a parent that are tried: those in its pod, and outside.
-const MOST_ADDRESSES: usize = 4;
+/// Addresses of a parent that are tried: the one in its pod, and four outside.
+const MOST_ADDRESSES: usize = 5;
 
 /// A connection that a session of ours wants.
 #[derive(Debug, Clone, PartialEq, Eq)]

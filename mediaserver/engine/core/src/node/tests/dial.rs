@@ -186,7 +186,7 @@ fn addresses_that_take_no_connection_are_not_dialled_and_of_many_only_the_first(
     let unfit = [line.replace("tcp", "udp").replace(" tcptype passive", ""), line.replace("passive", "active")];
     let answer = answer.replace(&line, &[&unfit[..], &many[..]].concat().join("\r\n"));
     child.answer_pull(1, &answer, now).unwrap();
-    let hosts = (1..=4).map(|n| SocketAddr::from(([198, 51, 100, n], 7000)));
+    let hosts = (1..=5).map(|n| SocketAddr::from(([198, 51, 100, n], 7000)));
     assert_eq!(child.dials, vec![Dial { session: 1, to: hosts.collect() }]);
 }
 
