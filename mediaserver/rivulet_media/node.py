@@ -94,7 +94,7 @@ class Node:
         pull = WhepPull(self._http, engine, self.table, self._settings.join_token, self._linked_urls)
         keep = self._settings.link_seconds
         links_in = LinksIn(keep, split_bps=self._settings.link_mbps * 1e6)
-        self.links = Links(LinkPull(pull, links_in, clock), LinksOut())
+        self.links = Links(LinkPull(pull, links_in, clock), LinksOut(taken=keep > 0))
         upstream = self.links.inward if keep else pull
         self.relaying = Relaying(engine, self.sessions, self.table, self.closing, upstream)
         self._engine_events = EngineEvents(

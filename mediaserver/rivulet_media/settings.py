@@ -73,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--link-seconds",
-        help="how long a link to a parent is kept that carries no relay (RIVULET_LINK_SECONDS; 60); 0: no links",
+        help="how long a link to a parent that carries no relay is kept (RIVULET_LINK_SECONDS; 60); "
+        "0: no links, to parents or of others",
     )
     parser.add_argument(
         "--link-mbps",

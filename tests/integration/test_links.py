@@ -1,6 +1,7 @@
 """Nodes that pull by links, as bare processes: one session between two nodes, whatever goes by it."""
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from rivulet_media.wire import BEAT_SECONDS
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import Client, probe
+from rivulet_scene.http import Answer, request
 from rivulet_scene.waiting import until
 from steps import edge_relays, live, publish
 
@@ -43,7 +45,9 @@ def links(cdn: BareCdn, slot: str, direction: str) -> float:
 
 def sockets_towards(cdn: BareCdn, slot: str, parent: str) -> set[str]:
     """UDP sockets of a node that are connected to another's media port, by their own addresses."""
-    port = next(entry["mediaPort"] for entry in cdn.table(parent)["nodes"] if entry["node"] == parent)
+    table = cdn.table(parent)
+    own = table["self"].split("/")  # others of its name may still stand there
+    port = next(each["mediaPort"] for each in table["nodes"] if [each["node"], each["incarnation"]] == own)
     inodes = {Path(link).readlink().name for link in _descriptors(cdn, slot)}
     rows = (line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:])
     return {row[1] for row in rows if row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in inodes}
@@ -145,6 +149,57 @@ def test_a_fast_link_splits_in_two_and_the_next_relay_goes_by_the_one_that_carri
             last.stop()
             assert seen(last, "longest_gap_ms") < 1000
         until(lambda: open_links(cdn, edge) == (0, 0, 0), "nothing is left", seconds=keep_seconds + 8)
+
+
+@pytest.mark.parametrize(("region", "edge"), [("eu", "edge-eu-0"), ("us", "edge-us-0")])
+def test_a_parent_without_links_is_pulled_from_stream_by_stream_until_one_with_links_has_its_name(
+    cdn: BareCdn, region: str, edge: str
+) -> None:
+    """Straight and through both regions' directors."""
+    replace_origin(cdn, "--link-seconds", "0")
+    assert (ask_for_link(cdn, "wrong").status, ask_for_link(cdn).status) == (401, 404)
+    assert ask_for_link(cdn).json["type"].endswith("/not-found")
+    with contextlib.ExitStack() as stack:
+        cameras = [stack.enter_context(publish(cdn, name)) for name in ("first", "second")]
+        for name in ("first", "second"):
+            until(partial(live, cdn, region, name), f"{name} known in {region}", seconds=10)
+        with watched(cdn, region, "first") as [first]:
+            until(lambda: pictures(first) > 0, "a picture without a link", seconds=20)
+            assert logged(cdn, edge, "link opens") == logged(cdn, edge, "relays go without a link") == 1
+            with watched(cdn, region, "second") as [second]:
+                until(lambda: pictures(second) > 0, "and another", seconds=20)
+                assert logged(cdn, edge, "link opens") == 1, "within a minute nothing is tried"
+                assert edge_relays(cdn, edge) == len(sockets_towards(cdn, edge, "origin-eu-0")) == 2
+                assert links(cdn, edge, "in") == links(cdn, "origin-eu-0", "out") == 0
+            before = pictures(first)
+            for camera in cameras:
+                camera.kill()
+            replace_origin(cdn)
+            stack.enter_context(publish(cdn, "first"))
+            until(lambda: links(cdn, edge, "in") == links(cdn, "origin-eu-0", "out") == 1, "a link", seconds=20)
+            assert (logged(cdn, edge, "link opens"), edge_relays(cdn, edge)) == (2, 1)
+            until(lambda: pictures(first) > before + 60, "the viewer's picture goes on", seconds=20)
+
+
+def ask_for_link(cdn: BareCdn, token: str | None = None) -> Answer:
+    join = token or cdn.regions["eu"].join_token
+    headers = {"Authorization": f"Bearer {join}", "Rivulet-Node": "edge-eu-9/77aa00000009"}
+    return request("POST", f"{cdn.processes['origin-eu-0'].http}/links", body="{}", headers=headers)
+
+
+def replace_origin(cdn: BareCdn, *options: str) -> None:
+    cdn.processes["origin-eu-0"].kill()
+    cdn.node("origin-eu-0", "origin", "eu", *options)
+
+
+def pictures(viewer: Client) -> int:
+    """How many pictures it has seen by its last word."""
+    return max((int(line["video"]["frames"]) for line in viewer.lines if "video" in line), default=0)
+
+
+def logged(cdn: BareCdn, slot: str, message: str) -> int:
+    lines = map(json.loads, cdn.processes[slot].log.read_text().splitlines())
+    return sum(line["message"] == message for line in lines)
 
 
 def regional(region: str) -> dict[str, dict[str, object]]:
