@@ -50,7 +50,9 @@ navigator.mediaDevices.getUserMedia = async () => {
 
 @pytest.fixture(scope="module")
 def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
-    streams: dict[str, dict[str, Any]] = {name: {"region": "eu"} for name in ("test_eu", "second_eu", "counted_eu")}
+    streams: dict[str, dict[str, Any]] = {
+        name: {"region": "eu"} for name in ("test_eu", "second_eu", "counted_eu", "menu_eu")
+    }
     with BareCdn(tmp_path_factory.mktemp("cdn"), {"eu": 1}, streams) as running:
         running.director("eu", ready=False)
         running.node("origin-eu-0", "origin", "eu", "--media-threads", "2")
@@ -71,9 +73,11 @@ def camera() -> Iterator[Chromium]:
         yield running
 
 
-def publish(browser: Chromium, cdn: BareCdn, stream: str, *, flashing: bool = False) -> Page:
+def publish(
+    browser: Chromium, cdn: BareCdn, stream: str, *, flashing: bool = False, options: str = "simulcast"
+) -> Page:
     door = cdn.regions["eu"].public()
-    page = browser.open(f"{door}/publish/{stream}#simulcast&token={cdn.token(stream)}")
+    page = browser.open(f"{door}/publish/{stream}#{options}&token={cdn.token(stream)}")
     if flashing:
         page.evaluate(_FLASHING_CAMERA)
     page.evaluate("document.getElementById('publish').click()")
@@ -126,6 +130,27 @@ def test_a_player_that_can_only_say_it_in_its_address_gets_its_layer(cdn: BareCd
     low = play(browser, cdn, "second_eu", "#layer=l")
     shows(low, known["l"])
     shows(best, known["h"])
+
+
+def test_the_menu_of_layers_goes_and_comes_with_the_streams_layers(
+    cdn: BareCdn, browser: Chromium, camera: Chromium
+) -> None:
+    """In one session: publishers of one name take over from each other, with layers, without, and with layers again."""
+    first = publish(camera, cdn, "menu_eu")
+    page = play(browser, cdn, "menu_eu")
+    heights(page)
+    hidden = "document.getElementById('quality').hidden"
+    page.until(f"!{hidden} && document.getElementById('layer').options.length === {len(LAYERS) + 1}", 5)
+    session = page.evaluate("rivulet.session")
+    second = publish(camera, cdn, "menu_eu", options="")
+    first.until("rivulet.state === 'ended'", 10)
+    page.until(f"{hidden} && rivulet.layers.active.length + rivulet.layers.inactive.length === 0", 20)
+    moves_on(page)
+    publish(camera, cdn, "menu_eu")
+    second.until("rivulet.state === 'ended'", 10)
+    page.until(f"!{hidden} && rivulet.layers.active.length > 1", 40)
+    moves_on(page)
+    assert page.evaluate("rivulet.session") == session
 
 
 async def test_viewers_on_all_threads_get_the_layers_that_they_ask_for_and_no_other_is_pulled(
