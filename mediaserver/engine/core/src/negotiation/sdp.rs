@@ -127,6 +127,7 @@ fn has_controls(line: &str) -> bool {
 }
 
 /// A number as the grammar has it (RFC 8866: digits). Rust's own reading would take a sign.
+#[must_use]
 pub fn number<N: FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -136,7 +137,7 @@ fn section(value: &str) -> Result<Section<'_>, Refusal> {
     let mut words = value.split_ascii_whitespace();
     let media = words.next().ok_or_else(bad)?;
     let port_field = words.next().ok_or_else(bad)?;
-    let port = port_field.split('/').next().and_then(|p| number(p)).ok_or_else(bad)?;
+    let port = port_field.split('/').next().and_then(number).ok_or_else(bad)?;
     let protocol = words.next().ok_or_else(bad)?;
     let formats: Vec<&str> = words.collect();
     if formats.is_empty() || formats.len() > MAX_FORMATS {
