@@ -108,10 +108,10 @@ class StreamStats(TypedDict):
 class EngineStats(TypedDict):
     sessions: list[SessionStats]
     streams: list[StreamStats]
-    packets_sent: int
-    bytes_sent: int
-    packets_received: int
-    bytes_received: int
+    packets_sent: int  # datagrams to viewers and relays: media, repairs, reports
+    bytes_sent: int  # of those, without headers of IP, UDP and TCP
+    packets_received: int  # datagrams of all kinds: media, reports, checks, handshakes, garbage
+    bytes_received: int  # of those, without headers of IP, UDP and TCP
     send_calls: int
     gso_messages: int
     would_block: int  # times that the socket buffer was full (EAGAIN)

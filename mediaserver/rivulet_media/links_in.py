@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 LIFE_SECONDS = 86_400.0
 # A parent takes 65,536 SSRCs a link; a leg has eight at most. At half of it the next link is begun.
 MOST_LEGS = 4_096
-# One link is one flow of UDP: one queue of a network card and one data thread at either end, good for some Gbit/s.
-# Above a part of that new legs get another link, and with it another flow.
-SPLIT_BPS = 400e6
 # Both sides check each 3 s, so a second more means that checks get lost, and new legs try another link. A relay whose
 # media have stopped is opened again after 4.5 s (3 of silence, 1 of grace, a delay of 0.5) and has to know by then.
 SILENT_SECONDS = 4.0
@@ -48,10 +45,15 @@ class LegReading:
 
 
 class LinksIn:
-    """All of them, by the engine's names. `keep_seconds`: how long one without legs is kept."""
+    """All of them, by the engine's names. `keep_seconds`: how long one without legs is kept.
 
-    def __init__(self, keep_seconds: float) -> None:
+    `split_bps`: one link is one flow of UDP, one queue of a network card and one data thread at either end, good for
+    some Gbit/s. From so much on (bit/s) new legs get another link, and with it another flow.
+    """
+
+    def __init__(self, keep_seconds: float, split_bps: float) -> None:
         self._keep_seconds = keep_seconds
+        self._split_bps = split_bps
         self._links: dict[str, _Kept] = {}
         self._without: dict[str, float] = {}
         self._readings: dict[str, LegReading] = {}
@@ -65,7 +67,7 @@ class LinksIn:
 
     def choose(self, parent: str, now: float) -> str | None:
         """The link by which a new leg from this parent goes; None: a new one."""
-        fitting = (name for name, link in self._links.items() if link.parent == parent and _takes_more(link, now))
+        fitting = (name for name, link in self._links.items() if link.parent == parent and self._takes_more(link, now))
         return min(fitting, key=lambda name: self._links[name].bps, default=None)
 
     def in_doubt(self, parent: str, now: float) -> bool:
@@ -143,7 +145,6 @@ class LinksIn:
     def _unused(self) -> Iterable[float]:
         return (link.unused_since for link in self._links.values() if link.unused_since is not None)
 
-
-def _takes_more(link: _Kept, now: float) -> bool:
-    fresh = now - link.opened_at < LIFE_SECONDS and link.begun < MOST_LEGS and not link.worn
-    return fresh and not link.silent(now) and link.bps < SPLIT_BPS
+    def _takes_more(self, link: _Kept, now: float) -> bool:
+        fresh = now - link.opened_at < LIFE_SECONDS and link.begun < MOST_LEGS and not link.worn
+        return fresh and not link.silent(now) and link.bps < self._split_bps

@@ -2,9 +2,10 @@
 
 
 class LinksOut:
-    """Who has opened which, as the engine names them."""
+    """Who has opened which, as the engine names them. `taken`: whether this node has links at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, taken: bool) -> None:
+        self.taken = taken
         self._pullers: dict[str, str] = {}
 
     @property

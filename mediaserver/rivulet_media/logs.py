@@ -9,7 +9,19 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
-FIELDS: Final = ("node", "region", "director", "stream", "session", "parent", "peer", "reason", "subject", "kind")
+FIELDS: Final = (
+    "node",
+    "region",
+    "director",
+    "stream",
+    "session",
+    "parent",
+    "peer",
+    "reason",
+    "subject",
+    "kind",
+    "link",
+)
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 

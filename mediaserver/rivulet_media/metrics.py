@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 # name, help, key of the engine's statistics
 _COUNTERS = (
-    ("rivulet_packets_sent", "RTP packets to viewers and relays", "packets_sent"),
-    ("rivulet_bytes_sent", "RTP bytes to viewers and relays", "bytes_sent"),
-    ("rivulet_packets_received", "RTP packets from publishers and parents", "packets_received"),
-    ("rivulet_bytes_received", "RTP bytes from publishers and parents", "bytes_received"),
+    ("rivulet_packets_sent", "Datagrams to viewers and relays: media, repairs, reports", "packets_sent"),
+    (
+        "rivulet_bytes_sent",
+        "Bytes of datagrams to viewers and relays, without headers of IP, UDP and TCP",
+        "bytes_sent",
+    ),
+    (
+        "rivulet_packets_received",
+        "Datagrams of all kinds that came to the media port or from a parent",
+        "packets_received",
+    ),
+    ("rivulet_bytes_received", "Bytes of datagrams that came, without headers of IP, UDP and TCP", "bytes_received"),
     ("rivulet_send_calls", "System calls that sent media", "send_calls"),
     ("rivulet_gso_messages", "Messages that the kernel has segmented", "gso_messages"),
     ("rivulet_send_would_block", "Times that the socket's buffer was full", "would_block"),

@@ -94,7 +94,8 @@ class Node:
         self.publishing = Publishing(engine, self.sessions, self.table, self.closing, clock)
         pull = WhepPull(self._http, engine, self.table, self._settings.join_token, self._linked_urls)
         keep = self._settings.link_seconds
-        self.links = Links(LinkPull(pull, LinksIn(keep), clock), LinksOut())
+        links_in = LinksIn(keep, split_bps=self._settings.link_mbps * 1e6)
+        self.links = Links(LinkPull(pull, links_in, clock), LinksOut(taken=keep > 0))
         upstream = self.links.inward if keep else pull
         self.relaying = Relaying(engine, self.sessions, self.table, self.closing, upstream)
         self._engine_events = EngineEvents(

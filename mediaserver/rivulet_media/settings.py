@@ -43,6 +43,7 @@ class NodeSettings:
     egress_mbps: int = 1000
     gather_ms: int = 20
     link_seconds: float = 60.0
+    link_mbps: int = 400
     publisher_mbps: int = 50
     log_level: str = "info"
 
@@ -76,7 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--link-seconds",
-        help="how long a link to a parent is kept that carries no relay (RIVULET_LINK_SECONDS; 60); 0: no links",
+        help="how long a link to a parent that carries no relay is kept (RIVULET_LINK_SECONDS; 60); "
+        "0: no links, to parents or of others",
+    )
+    parser.add_argument(
+        "--link-mbps",
+        help="from so much on a link to a parent takes no more relays; they go by another (RIVULET_LINK_MBPS; 400)",
     )
     parser.add_argument("--publisher-mbps", help="what one publisher may send (RIVULET_PUBLISHER_MBPS; 50)")
     parser.add_argument("--log-level", help=f"{', '.join(LEVELS)} (RIVULET_LOG_LEVEL; info)")
@@ -104,6 +110,7 @@ def read(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) 
         egress_mbps=reader.number("egress_mbps", 1000, 1, 1_000_000),
         gather_ms=reader.number("gather_ms", 20, 0, _MAX_GATHER_MS),
         link_seconds=float(reader.number("link_seconds", 60, 0, 86_400)),
+        link_mbps=reader.number("link_mbps", 400, 1, 100_000),
         publisher_mbps=reader.number("publisher_mbps", 50, 1, 10_000),
         log_level=reader.one_of("log_level", LEVELS) or "info",
     )

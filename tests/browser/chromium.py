@@ -90,14 +90,16 @@ class Page:
 
 
 class Chromium:
-    """A browser with a fresh profile, in the network of `place` (a region or place of the testbed) if one is named.
+    """A browser with a fresh profile, in the network of `place` (of the testbed) or in `namespace`, if one is named.
 
     It starts with the first page: cameras are given to secure origins only, and the first page's origin counts as one.
     """
 
-    def __init__(self, *flags: str, place: str | None = None) -> None:
+    def __init__(self, *flags: str, place: str | None = None, namespace: str | None = None) -> None:
         self._flags = flags
         self._prefix = [str(TESTBED), "exec", place, "--"] if place else []
+        if namespace:
+            self._prefix = ["nsenter", f"--net=/run/netns/{namespace}"]
         self._directory = Path(tempfile.mkdtemp(prefix="rivulet-chromium-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._commands: BinaryIO | None = None

@@ -1,9 +1,11 @@
 """A browser that publishes three layers, and browsers that watch each of them, over bare processes on 127.0.0.1."""
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from chromium import Chromium, Page
 from flash_and_tone import offsets_ms, watch
 from light_viewers import LightViewers
+from narrow_path import POSSIBLE, WIDE_KBIT, NarrowPath, narrow_path
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.waiting import until
 
@@ -47,7 +50,9 @@ navigator.mediaDevices.getUserMedia = async () => {
 
 @pytest.fixture(scope="module")
 def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
-    streams: dict[str, dict[str, Any]] = {name: {"region": "eu"} for name in ("test_eu", "second_eu", "counted_eu")}
+    streams: dict[str, dict[str, Any]] = {
+        name: {"region": "eu"} for name in ("test_eu", "second_eu", "counted_eu", "menu_eu")
+    }
     with BareCdn(tmp_path_factory.mktemp("cdn"), {"eu": 1}, streams) as running:
         running.director("eu", ready=False)
         running.node("origin-eu-0", "origin", "eu", "--media-threads", "2")
@@ -68,9 +73,11 @@ def camera() -> Iterator[Chromium]:
         yield running
 
 
-def publish(browser: Chromium, cdn: BareCdn, stream: str, *, flashing: bool = False) -> Page:
+def publish(
+    browser: Chromium, cdn: BareCdn, stream: str, *, flashing: bool = False, options: str = "simulcast"
+) -> Page:
     door = cdn.regions["eu"].public()
-    page = browser.open(f"{door}/publish/{stream}#simulcast&token={cdn.token(stream)}")
+    page = browser.open(f"{door}/publish/{stream}#{options}&token={cdn.token(stream)}")
     if flashing:
         page.evaluate(_FLASHING_CAMERA)
     page.evaluate("document.getElementById('publish').click()")
@@ -125,6 +132,27 @@ def test_a_player_that_can_only_say_it_in_its_address_gets_its_layer(cdn: BareCd
     shows(best, known["h"])
 
 
+def test_the_menu_of_layers_goes_and_comes_with_the_streams_layers(
+    cdn: BareCdn, browser: Chromium, camera: Chromium
+) -> None:
+    """In one session: publishers of one name take over from each other, with layers, without, and with layers again."""
+    first = publish(camera, cdn, "menu_eu")
+    page = play(browser, cdn, "menu_eu")
+    heights(page)
+    hidden = "document.getElementById('quality').hidden"
+    page.until(f"!{hidden} && document.getElementById('layer').options.length === {len(LAYERS) + 1}", 5)
+    session = page.evaluate("rivulet.session")
+    second = publish(camera, cdn, "menu_eu", options="")
+    first.until("rivulet.state === 'ended'", 10)
+    page.until(f"{hidden} && rivulet.layers.active.length + rivulet.layers.inactive.length === 0", 20)
+    moves_on(page)
+    publish(camera, cdn, "menu_eu")
+    second.until("rivulet.state === 'ended'", 10)
+    page.until(f"!{hidden} && rivulet.layers.active.length > 1", 40)
+    moves_on(page)
+    assert page.evaluate("rivulet.session") == session
+
+
 async def test_viewers_on_all_threads_get_the_layers_that_they_ask_for_and_no_other_is_pulled(
     cdn: BareCdn, browser: Chromium
 ) -> None:
@@ -177,6 +205,53 @@ async def rates(cdn: BareCdn, *groups: LightViewers) -> tuple[float, list[float]
     took, *grown = (after - before for before, after in zip(first, last, strict=True))
     pulled, *received = (8 * more / took for more in grown)
     return pulled, received[:8], received[8:]
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="needs root, ip and tc (iproute2)")
+@pytest.mark.timeout(480)
+def test_a_viewer_on_a_path_that_gets_narrow_comes_down_and_goes_up_again_by_itself(
+    tmp_path: Path, camera: Chromium
+) -> None:
+    """In one session, with the picture moving all the time: nobody asks for a layer."""
+    with narrow_path() as path, behind(tmp_path, path) as cdn, Chromium(namespace=path.namespace) as browser:
+        publish(camera, cdn, "test_eu")
+        door = f"http://{path.here}:{cdn.regions['eu'].directors[0][0]}"
+        page = browser.open(f"{door}/play/test_eu")
+        high = heights(page)["h"]
+        shows(page, high)
+        assert page.evaluate("rivulet.pair().protocol") == "udp"
+        session = page.evaluate("rivulet.session")
+        rates = page.evaluate("Object.fromEntries(rivulet.layers.active.map(({ id, bitrate }) => [id, bitrate]))")
+        moves_on(page)
+        assert page.evaluate("rivulet.layers.current") == "h", "a wide path stays with the best"
+        path.set_rate((rates["m"] + rates["h"]) / 2 / 1000)
+        page.until(f"rivulet.last?.video?.frameHeight < {high} && rivulet.layers.current !== 'h'", 60)
+        moves_on(page)
+        path.set_rate(WIDE_KBIT)
+        page.until(f"rivulet.last?.video?.frameHeight === {high} && rivulet.layers.current === 'h'", 120)
+        moves_on(page)
+        assert page.evaluate("rivulet.session") == session
+        assert page.evaluate("rivulet.layers.chosen") is None
+
+
+@contextlib.contextmanager
+def behind(directory: Path, path: NarrowPath) -> Iterator[BareCdn]:
+    """A CDN whose edge and door are also reached from the other side of the path."""
+    streams = {"test_eu": {"region": "eu"}}
+    with BareCdn(directory, {"eu": 1}, streams) as running:
+        addresses = {"inside": "127.0.0.1", "outside": path.here}
+        running.write_file(running.regions["eu"], streams, nodeDefaults={"addressMap": addresses})
+        running.director("eu", 0, "--bind", "0.0.0.0", ready=False)
+        running.node("origin-eu-0", "origin", "eu", "--kube-node", "inside")
+        running.node("edge-eu-0", "edge", "eu", "--kube-node", "outside", "--bind", "0.0.0.0")
+        running.settled("eu")
+        yield running
+
+
+def moves_on(page: Page) -> None:
+    """Three seconds' worth of pictures from now on."""
+    frames = page.evaluate("rivulet.framesDecoded")
+    page.until(f"rivulet.framesDecoded > {frames} + 60", 20)
 
 
 @pytest.mark.timeout(480)

@@ -286,6 +286,35 @@ def unreachable(door: str, stream: str) -> Answer | None:
     return answer if answer.status == 503 and answer.json["type"].endswith("/region-unreachable") else None
 
 
+async def test_a_region_that_has_frozen_is_given_up_before_a_publisher_gives_up(cdn: BareCdn) -> None:
+    """OBS waits 8 s: whatever is asked through another region is answered by then; thawed, publishers get in again."""
+    us = cdn.regions["us"].public()
+    headers = {"Authorization": f"Bearer {cdn.token('second_eu')}", "Content-Type": "application/sdp"}
+    with publish(cdn, "test_eu") as camera:
+        session = "/session/" + camera.line(0)["session"].partition("/session/")[2]
+        asked = (
+            ("POST", "/whip/second_eu"),
+            ("POST", "/n/edge-eu-0/whep/test_eu"),
+            ("POST", f"{session}/layer"),
+            ("GET", session),
+        )
+
+        def answer(method: str, path: str) -> tuple[Answer, float]:
+            began = time.monotonic()
+            body = "v=0" if method == "POST" else None
+            return request(method, us + path, body=body, headers=headers, seconds=30), time.monotonic() - began
+
+        with frozen(cdn.processes["director-eu-0"]):
+            answers = await asyncio.gather(*(asyncio.to_thread(answer, *each) for each in asked))
+        for refused, seconds in answers:
+            assert (refused.status, refused.json["type"].rpartition("/")[2]) == (503, "region-unreachable"), refused
+            assert int(refused.headers["Retry-After"]) > 0
+            assert seconds < 8
+        until(partial(agreed, cdn), "tables equal", seconds=10)
+        with publish(cdn, "second_eu", region="us"):
+            assert get(us + session).status == 200
+
+
 async def test_a_frozen_parent_is_waited_for(cdn: BareCdn) -> None:
     """D22's other side: 9 s of silence, down in all tables; thawed, it is up and the same sessions play on."""
     edges = ["edge-eu-0", "edge-us-0"]

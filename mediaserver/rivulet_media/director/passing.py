@@ -14,8 +14,9 @@ from rivulet_media.table import NodeEntry
 
 # A relay over an ocean needs a few round trips.
 NODE_SECONDS = 10.0
+PEER_SECONDS = 15.0
 CONNECT_SECONDS = 2.0
-PEER_TIMEOUT = ClientTimeout(total=15.0, connect=3.0, sock_connect=3.0)
+PEER_CONNECT_SECONDS = 3.0
 ANSWER_BYTES = 1024 * 1024
 
 _TO_NODE = ("Content-Type", "If-Match", "Accept", "Rivulet-Node", "Rivulet-Cluster", "Rivulet-Layer")
@@ -84,11 +85,15 @@ class Passing:
         answer = await self._send(f"http://{node.http}{path}", call, headers, timeout)
         return _with_session_path(answer, node)
 
-    async def to_peer(self, peer: Peer, path: str, call: Call) -> Answer:
-        """What another region's director answers to `/v1/pass/…`. A region that is not reached is refused as such."""
+    async def to_peer(self, peer: Peer, path: str, call: Call, *, seconds: float = PEER_SECONDS) -> Answer:
+        """What another region's director answers to `/v1/pass/…` within so many seconds.
+
+        A region that is not reached, or whose director is silent, is refused as such.
+        """
         source = self.peer_source(peer, path, call)
+        timeout = ClientTimeout(total=seconds, connect=PEER_CONNECT_SECONDS, sock_connect=PEER_CONNECT_SECONDS)
         try:
-            return await self._send(source.url, call, source.headers, PEER_TIMEOUT)
+            return await self._send(source.url, call, source.headers, timeout)
         except NoAnswerError as error:
             raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
 
@@ -110,7 +115,9 @@ class Passing:
                 call.method, url, headers=headers, data=call.body or None, timeout=limits, allow_redirects=False
             ) as response:
                 return await answer_of(response)
-        except (ClientError, OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise NoAnswerError(f"no answer within {limits.total:g} s") from error
+        except (ClientError, OSError) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
 
 

@@ -16,7 +16,7 @@ from rivulet_media.director.answers import Answer, refusal
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.ice_servers import IceServer, ice_servers
 from rivulet_media.director.mesh import Mesh, Peer
-from rivulet_media.director.passing import Call, NoAnswerError, Passing, Source
+from rivulet_media.director.passing import PEER_SECONDS, Call, NoAnswerError, Passing, Source
 from rivulet_media.director.resources import Stream
 from rivulet_media.director.undeclared import Undeclared
 from rivulet_media.errors import NotYetError, RefusedError
@@ -29,6 +29,8 @@ SESSION = re.compile(r"[0-9a-f]{16}")
 MOST_TRIES = 3
 # OBS waits 8 s for an answer, which may come from another region. An edge waits up to 2 s for a stream's codecs.
 ANSWER_SECONDS = 7.0
+# Of these a director leaves one to the way back to the director of another region that has passed the request on.
+PASSED_SECONDS = 6.0
 TRY_SECONDS = 2.5
 OK_STATUSES = range(200, 300)
 CREATED = 201
@@ -85,12 +87,12 @@ class Signalling:
     async def publish(self, call: Call, stream: str, slot: str | None = None) -> Answer:
         """WHIP. `slot`: on this node and no other."""
         self._check_settled()
-        until = self._directory.now + ANSWER_SECONDS
+        until = self._directory.now + _seconds_for(call)
         if not STREAM_NAME.fullmatch(stream):
             raise self._unknown(stream)
         elsewhere = self._slot_region(slot) if slot else self._publishing_region(stream)
         if elsewhere is not None:
-            return await self._to_region(elsewhere, _path("whip", stream, slot), call)
+            return await self._to_region(elsewhere, _path("whip", stream, slot), call, ANSWER_SECONDS)
         declared, subject = await self._authorise(call, stream)
         headers = {
             "Rivulet-Subject": subject,
@@ -102,10 +104,10 @@ class Signalling:
     async def play(self, call: Call, stream: str, slot: str | None = None) -> Answer:
         """WHEP. `slot`: on this node and no other."""
         self._check_settled()
-        until = self._directory.now + ANSWER_SECONDS
+        until = self._directory.now + _seconds_for(call)
         elsewhere = self._slot_region(slot) if slot else None
         if elsewhere is not None:
-            return await self._to_region(elsewhere, _path("whep", stream, slot), call)
+            return await self._to_region(elsewhere, _path("whep", stream, slot), call, ANSWER_SECONDS)
         entry = self._playable(stream)
         if slot:
             return await self._first_answer([self._slot(slot)], f"/whep/{stream}", call, {}, until)
@@ -118,9 +120,9 @@ class Signalling:
         """What is asked of one session, its events or its layer, at the node that has it."""
         node, path = self._session_node(place), place.path
         if node.region != self._directory.region:
-            return await self._to_region(node.region, path, call)
+            return await self._to_region(node.region, path, call, ANSWER_SECONDS)
         try:
-            return await self._passing.to_node(node, f"/{path}", call)
+            return await self._passing.to_node(node, f"/{path}", call, seconds=_seconds_for(call))
         except NoAnswerError as error:
             raise NotYetError("no-node", f"node {node.ref} does not answer: {error}") from error
 
@@ -172,7 +174,7 @@ class Signalling:
 
     async def to_region(self, region: str, path: str, call: Call) -> Answer:
         """What a node of ours asks of another region's node."""
-        return await self._to_region(region, path, call)
+        return await self._to_region(region, path, call, PEER_SECONDS)
 
     # Answers without a node
 
@@ -340,13 +342,13 @@ class Signalling:
         regions = choice.regions_with_edges(self._directory.table, self._directory.region)
         for region in regions if not call.passed else ():
             if self._mesh.reachable(region):
-                return await self._to_region(region, f"whep/{stream}", call)
+                return await self._to_region(region, f"whep/{stream}", call, ANSWER_SECONDS)
         raise NotYetError("no-node", f"no edge of region {self._directory.region} takes viewers now")
 
     # Asking
 
-    async def _to_region(self, region: str, path: str, call: Call) -> Answer:
-        return await self._passing.to_peer(self._peer(region), path, call)
+    async def _to_region(self, region: str, path: str, call: Call, seconds: float) -> Answer:
+        return await self._passing.to_peer(self._peer(region), path, call, seconds=seconds)
 
     def _peer(self, region: str) -> Peer:
         peer = self._mesh.peer(region)
@@ -391,6 +393,11 @@ class Signalling:
             for link in self.ice_links():
                 answer.headers.add("Link", link)
         return answer
+
+
+def _seconds_for(call: Call) -> float:
+    """How long a client's request may take here."""
+    return PASSED_SECONDS if call.passed else ANSWER_SECONDS
 
 
 def _path(protocol: str, stream: str, slot: str | None) -> str:

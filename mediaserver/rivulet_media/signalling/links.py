@@ -47,6 +47,8 @@ class Links:
     async def open(self, request: web.Request) -> web.Response:
         """POST: a node opens a link, with its first leg."""
         node, puller = self._admit(request)
+        if not self._desk.links.taken:
+            raise RefusedError("not-found", f"{node.node} has no links (RIVULET_LINK_SECONDS=0); pull by /relay/STREAM")
         wish = await _body(request, LinkWish)
         entry = self._wished(wish.leg, node)
         cluster = request.headers.get("Rivulet-Cluster", "")

@@ -171,6 +171,18 @@ async def test_viewers_go_elsewhere_when_the_region_has_no_edge(both: Continents
     assert played.headers["Location"].startswith(f"/session/{both.eu_edge.ref}/")
 
 
+async def test_a_publisher_abroad_hears_of_a_frozen_node_before_giving_up(both: Continents) -> None:
+    """The stream's region says so itself, in time for the answer to come back: OBS waits 8 s."""
+    clock = asyncio.get_running_loop().time
+    both.eu_origin.frozen = True
+    for path in ("/whip/test_eu", "/n/origin-eu-0/whip/test_eu"):
+        started = clock()
+        refused = await both.us.ask("POST", path, data="v=0", Authorization=token("test_eu"), **SDP)
+        assert (refused.status, refused.problem) == (503, "no-node")
+        assert "Retry-After" in refused.headers
+        assert clock() - started < 8
+
+
 async def test_a_region_that_is_cut_off_stays_in_the_table_and_heals(both: Continents) -> None:
     """D20: known but unreachable is 503, unknown is 404; nothing leaves a table; back, all is as before."""
     await both.eu_origin.publish("test_eu")

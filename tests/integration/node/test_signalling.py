@@ -1,11 +1,12 @@
 """A node's HTTP, at a real node: what is taken, what is refused and with which words."""
 
 import asyncio
+import socket
 
 import pytest
 
 from node.clients import FRAGMENT, SDP, let_in, publisher, session_url, viewer
-from rivulet_scene.bare import BareCdn
+from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
 
@@ -166,3 +167,20 @@ def test_probes_and_metrics_are_there(edge: str) -> None:
     for name in ('rivulet_sessions{kind="viewer"}', 'rivulet_relays{direction="in"}', "rivulet_packets_sent_total"):
         assert name in body
     assert "session=" not in body
+
+
+def test_whatever_comes_to_the_media_port_is_counted_with_its_bytes(region: BareCdn, edge: str) -> None:
+    """As the metrics' help says: an idle node hears nothing but what is sent here."""
+    names = ("rivulet_packets_received_total", "rivulet_bytes_received_total", "rivulet_unknown_datagrams_total")
+
+    def counted() -> list[float]:
+        return [metric(edge, name) for name in names]
+
+    port = next(each["mediaPort"] for each in region.table("edge-eu-0")["nodes"] if each["node"] == "edge-eu-0")
+    before = counted()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for size in (1, 50, 1200):
+            sender.sendto(b"\xff" * size, ("127.0.0.1", port))
+    until(
+        lambda: [now - then for now, then in zip(counted(), before, strict=True)] == [3, 1251, 3], "counted", seconds=10
+    )

@@ -187,7 +187,7 @@ class Scene:
         table = NodeTable(self.clock)
         table.enter(dataclasses.replace(ORIGIN, node="edge-eu-0", role="edge"))
         whep = WhepPull(http, engine, table, "join", lambda: directors)
-        self.pull = LinkPull(whep, LinksIn(60.0), self.clock)
+        self.pull = LinkPull(whep, LinksIn(60.0, split_bps=400e6), self.clock)
 
     def subscribe(self, stream: str = "s", way: Any = "direct") -> Leg:
         return cast("Leg", self.pull.open(parent(stream, way)).subscribe())

@@ -1,11 +1,12 @@
-from rivulet_media.links_in import LIFE_SECONDS, MOST_LEGS, SPLIT_BPS, WITHOUT_SECONDS, LegReading, LinksIn
+from rivulet_media.links_in import LIFE_SECONDS, MOST_LEGS, WITHOUT_SECONDS, LegReading, LinksIn
 
 PARENT = "origin-eu-0/77aa00000001"
 OTHER = "origin-eu-1/77aa00000002"
+SPLIT_BPS = 8e6
 
 
 def links(*names: str, keep: float = 60.0) -> LinksIn:
-    made = LinksIn(keep)
+    made = LinksIn(keep, SPLIT_BPS)
     for name in names:
         made.opened(name, PARENT, 0.0)
     return made

@@ -2,7 +2,7 @@ from rivulet_media.links_out import LinksOut
 
 
 def test_a_link_is_its_pullers_until_it_has_ended() -> None:
-    links = LinksOut()
+    links = LinksOut(taken=True)
     links.add("a", "edge-eu-0/77aa00000001")
     assert links.is_of("a", "edge-eu-0/77aa00000001")
     assert not links.is_of("a", "edge-eu-0/77aa00000002")

@@ -55,6 +55,11 @@ def test_links_are_kept_for_a_minute_unless_they_are_not_wanted() -> None:
     assert parsed(*NEEDED, environment={"RIVULET_LINK_SECONDS": "0"}).link_seconds == 0.0
 
 
+def test_a_link_takes_no_more_relays_from_400_mbps_on_unless_another_rate_is_said() -> None:
+    assert parsed(*NEEDED).link_mbps == 400
+    assert parsed(*NEEDED, environment={"RIVULET_LINK_MBPS": "2000"}).link_mbps == 2000
+
+
 def test_frames_are_gathered_for_20_ms_unless_nothing_is_to_wait() -> None:
     assert parsed(*NEEDED).gather_ms == 20
     assert parsed(*NEEDED, environment={"RIVULET_GATHER_MS": "0"}).gather_ms == 0
@@ -79,6 +84,8 @@ def test_the_token_is_not_shown() -> None:
         ([*NEEDED, "--drain-seconds", "3501"], "RIVULET_DRAIN_SECONDS"),
         ([*NEEDED, "--gather-ms", "101"], "RIVULET_GATHER_MS"),
         ([*NEEDED, "--link-seconds", "86401"], "RIVULET_LINK_SECONDS"),
+        ([*NEEDED, "--link-mbps", "0"], "RIVULET_LINK_MBPS"),
+        ([*NEEDED, "--link-mbps", "100001"], "RIVULET_LINK_MBPS"),
         ([*NEEDED, "--log-level", "loud"], "RIVULET_LOG_LEVEL"),
         ([*NEEDED, "--media-tcp", "maybe"], "RIVULET_MEDIA_TCP"),
     ],

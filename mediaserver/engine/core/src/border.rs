@@ -287,7 +287,9 @@ impl StreamStats {
 /// Counters of the whole forwarder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
+    /// Datagrams sent to viewers and relays: media, repairs, padding and reports.
     pub packets: u64,
+    /// Of those, as sealed: with headers and tags, without those of IP, UDP and TCP.
     pub bytes: u64,
     /// Messages of more than one packet.
     pub segmented_messages: u64,

@@ -126,6 +126,22 @@ fn without_rtx_a_repair_is_the_same_bytes_and_only_without_transport_cc() {
 }
 
 #[test]
+fn every_datagram_to_a_viewer_is_counted_reports_and_repairs_too() {
+    for profile in [AeadAes128Gcm, Aes128CmSha1_80] {
+        let mut world = World::new(9);
+        let viewer = world.join(browser(true), profile);
+        let mut publication = world.publish(100, 5000);
+        world.live(&mut publication, 0..60, 30);
+        let number = world.player(viewer).numbers(VIDEO_SSRC)[5] as u16;
+        world.feedback(viewer, |b| rtcp::write_nack(b, 1, VIDEO_SSRC, &[number]));
+        world.settle();
+        let (player, totals) = (world.player(viewer), world.forwarder.totals());
+        assert!(!player.reports.is_empty() && player.packets.contains_key(&RTX_SSRC));
+        assert_eq!((totals.packets, totals.bytes), player.taken);
+    }
+}
+
+#[test]
 fn a_gap_of_the_source_stays_a_gap_and_the_late_repair_fits_in_also_after_an_outage() {
     for outage in [0, 5000] {
         let mut world = World::new(8);

@@ -45,6 +45,8 @@ pub struct Player {
     /// (SSRC, extended number) → the sealed bytes.
     pub sealed: BTreeMap<(u32, u64), Vec<u8>>,
     pub bye: bool,
+    /// Datagrams of all kinds, and their bytes.
+    pub taken: (u64, u64),
 }
 
 impl Received {
@@ -64,10 +66,12 @@ impl Player {
             reports: vec![],
             sealed: BTreeMap::new(),
             bye: false,
+            taken: (0, 0),
         }
     }
 
     pub fn receive(&mut self, datagram: &[u8], at: Instant) {
+        self.taken = (self.taken.0 + 1, self.taken.1 + datagram.len() as u64);
         let mut bytes = datagram.to_vec();
         if (200..=206).contains(&bytes[1]) {
             let len = self.opener.open_rtcp(&mut bytes).expect("authentic RTCP");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::sdp::number;
+
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -152,7 +154,7 @@ impl Format {
         if self.codec != Codec::H264 {
             return 0;
         }
-        self.parameter("packetization-mode").and_then(|v| v.parse().ok()).unwrap_or(0)
+        self.parameter("packetization-mode").and_then(number).unwrap_or(0)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::codec::{Codec, Format, Kind};
 use super::extension::{Extension, ExtensionIds};
-use super::sdp::{Attribute, Description, Section};
+use super::sdp::{Attribute, Description, Section, number};
 use super::simulcast;
 
 /// DTLS role that a description asks for (RFC 8842).
@@ -225,7 +225,8 @@ fn read_transport<'t>(description: &Description<'t>, section: &Section<'t>) -> R
 /// Check a digest: hex pairs with colons, made upper-case.
 pub(super) fn sha_256(digest: &str) -> Result<String, Refusal> {
     let pairs: Vec<&str> = digest.split(':').collect();
-    if pairs.len() != 32 || pairs.iter().any(|p| p.len() != 2 || u8::from_str_radix(p, 16).is_err()) {
+    let hex = |pair: &&str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if pairs.len() != 32 || !pairs.iter().all(hex) {
         return Err(Refusal::malformed("a=fingerprint is not a sha-256 digest"));
     }
     Ok(digest.to_ascii_uppercase())
@@ -296,8 +297,8 @@ impl<'t> FormatAttributes<'t> {
     fn of(section: &Section<'t>) -> Self {
         let read = section.attributes.iter().filter_map(|Attribute { name, value }| {
             let attribute = FormatAttribute::from_name(name)?;
-            let (number, text) = value.split_once(' ')?;
-            Some((number.parse().ok()?, attribute, text.trim()))
+            let (format, text) = value.split_once(' ')?;
+            Some((number(format)?, attribute, text.trim()))
         });
         let feedback = section.values("rtcp-fb").filter_map(|v| v.strip_prefix("* ")).collect();
         let mut attributes = Self { lines: read.collect(), repairs: Vec::new(), feedback };
@@ -310,14 +311,14 @@ impl<'t> FormatAttributes<'t> {
     }
 
     fn repair(&self, format: &str) -> Option<(u8, u8)> {
-        let rtx: u8 = format.parse().ok().filter(|rtx| *rtx < 128)?;
+        let rtx: u8 = number(format).filter(|rtx| *rtx < 128)?;
         let encoding = self.by(FormatAttribute::RtpMap, rtx).next()?;
         let apt = self.by(FormatAttribute::Fmtp, rtx).find_map(|fmtp| super::codec::parameter(fmtp, "apt"))?;
-        encoding_name(encoding).eq_ignore_ascii_case("rtx").then_some((rtx, apt.parse().ok()?))
+        encoding_name(encoding).eq_ignore_ascii_case("rtx").then_some((rtx, number(apt)?))
     }
 
     fn payload(&self, kind: Kind, format: &str) -> Option<OfferedPayload> {
-        let payload_type: u8 = format.parse().ok().filter(|pt| *pt < 128)?;
+        let payload_type: u8 = number(format).filter(|pt| *pt < 128)?;
         let encoding = self.by(FormatAttribute::RtpMap, payload_type).next()?;
         let codec = Codec::from_name(encoding_name(encoding))?;
         let rate = codec.clock_rate().to_string();
@@ -337,14 +338,13 @@ fn read_extensions(section: &Section<'_>) -> ExtensionIds {
         .values("extmap")
         .filter_map(|value| {
             let mut words = value.split_ascii_whitespace();
-            let id = words.next()?.split('/').next()?.parse().ok()?;
+            let id = words.next()?.split('/').next().and_then(number)?;
             Some((Extension::from_uri(words.next()?)?, id))
         })
         .collect()
 }
 
 fn read_ssrcs(section: &Section<'_>) -> (Option<u32>, Option<u32>) {
-    let number = |text: &str| text.parse::<u32>().ok();
     if let Some(group) = section.values("ssrc-group").find_map(|v| v.strip_prefix("FID ")) {
         let mut ssrcs = group.split_ascii_whitespace().filter_map(number);
         return (ssrcs.next(), ssrcs.next());

@@ -1,5 +1,7 @@
 //! The text of a session description (RFC 8866), as lines that are left where they stand: what it says is judged elsewhere.
 
+use std::str::FromStr;
+
 use super::Refusal;
 
 /// Longest description that is read.
@@ -124,12 +126,18 @@ fn has_controls(line: &str) -> bool {
     if line.is_ascii() { line.bytes().any(|byte| control(byte.into())) } else { line.contains(control) }
 }
 
+/// A number as the grammar has it (RFC 8866: digits). Rust's own reading would take a sign.
+#[must_use]
+pub fn number<N: FromStr>(text: &str) -> Option<N> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
 fn section(value: &str) -> Result<Section<'_>, Refusal> {
     let bad = || Refusal::malformed(format!("not a media line: {}", excerpt(value)));
     let mut words = value.split_ascii_whitespace();
     let media = words.next().ok_or_else(bad)?;
     let port_field = words.next().ok_or_else(bad)?;
-    let port = port_field.split('/').next().and_then(|p| p.parse().ok()).ok_or_else(bad)?;
+    let port = port_field.split('/').next().and_then(number).ok_or_else(bad)?;
     let protocol = words.next().ok_or_else(bad)?;
     let formats: Vec<&str> = words.collect();
     if formats.is_empty() || formats.len() > MAX_FORMATS {
@@ -145,4 +153,17 @@ fn first<'t>(attributes: &[Attribute<'t>], name: &str) -> Option<&'t str> {
 /// What of a stranger's text is repeated in a message to him.
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_digits_and_fits() {
+        assert_eq!((number::<u8>("96"), number::<u32>("4294967295")), (Some(96), Some(u32::MAX)));
+        for text in ["", "+96", "-0", " 96", "96 ", "256", "0x60", "\u{0669}"] {
+            assert_eq!(number::<u8>(text), None, "{text:?}");
+        }
+    }
 }

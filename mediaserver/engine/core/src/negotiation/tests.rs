@@ -268,6 +268,8 @@ fn malformed_offers_are_refused() {
         ("a short password", CHROMIUM_PLAY.replace("bP+XJMM09aR8AiX1jdukzR6Y", "short")),
         ("no fingerprint", CHROMIUM_PLAY.replace("a=fingerprint", "a=fingerpaint")),
         ("a short fingerprint", CHROMIUM_PLAY.replace("6B:8B:F0", "6B:8B")),
+        ("a fingerprint with a sign", CHROMIUM_PLAY.replace("6B:8B:F0", "6B:+B:F0")),
+        ("a port with a sign", CHROMIUM_PLAY.replace("m=audio 9", "m=audio +9")),
         ("no rtcp-mux", CHROMIUM_PLAY.replace("a=rtcp-mux\n", "")),
         ("outside BUNDLE", CHROMIUM_PLAY.replace("BUNDLE 0 1", "BUNDLE 0")),
         ("one mid twice", CHROMIUM_PLAY.replace("a=mid:1", "a=mid:0")),
