@@ -177,7 +177,7 @@ def our_engine(asked: Asked, arguments: argparse.Namespace) -> dict[Case, Result
     lists = (arguments.viewers, arguments.gather_ms, arguments.threads)
     for viewers, gather_ms, threads in itertools.product(*(each.split(",") for each in lists)):
         case = Case(asked.network.label, "", int(viewers), float(gather_ms), int(threads))
-        with BareEngine(asked.network, float(gather_ms), int(threads)) as server:
+        with BareEngine(asked.network, float(gather_ms), int(threads), arguments.bind) as server:
             results |= asked.measure(server, case)
     return results
 
@@ -199,6 +199,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=4.0, help=f"of each of {ROUNDS} rounds (default: %(default)s)")
     add("--patterns", default=",".join(PATTERNS), help="of the source (default: %(default)s)")
     add("--gather-ms", default="20", help="the engine's setting, one or several (default: %(default)s)")
+    add("--bind", metavar="IP", help="where the engine listens (default: where nodes do, IPv6 and IPv4)")
     add("--threads", default="1", help="the engine's data threads, one or several (default: %(default)s)")
     add("--via", choices=("loopback", "pod"), default="loopback", help="pod: behind veth, bridge and DNAT; needs root")
     add("--whip", metavar="URL", help="another server's endpoint for publishers; with --whep and --pid")

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from urllib.parse import urljoin
 
 from networks import Network
+from rivulet_media.listening import everywhere
 from rivulet_scene.http import Answer, request
 from rivulet_scene.load import Part
 from rivulet_scene.waiting import until
@@ -69,10 +70,10 @@ def spent(server: Server) -> Spent:
 
 
 class BareEngine:
-    """Our engine, in a process of its own."""
+    """Our engine, in a process of its own, bound to `bind`: where nodes are, if it is not said."""
 
-    def __init__(self, network: Network, gather_ms: float, threads: int) -> None:
-        where = (network.bound, str(network.port), network.advertised)
+    def __init__(self, network: Network, gather_ms: float, threads: int, bind: str | None = None) -> None:
+        where = (bind or everywhere(), str(network.port), network.advertised)
         settings = ("--gather-ms", str(gather_ms), "--threads", str(threads))
         program = str(Path(__file__).with_name("engine_process.py"))
         self._part = Part(*network.server_side, sys.executable, program, *where, *settings)
