@@ -84,10 +84,10 @@ class SessionStats(TypedDict):
     bytes: int  # RTP bytes with headers, without UDP/IP
     media_age_ms: (
         int | None
-    )  # since the last RTP packet in (publisher, relay_in) or out (viewer, relay_out); link: since its peer's last valid check
+    )  # since the last RTP packet in (publisher, ingest, relay_in) or out (viewer, relay_out); link: since its peer's last valid check
     nacks: int  # packets asked for again, each time counted: by the peer (viewer, relay_out) or by us
     repaired: int  # packets sent again, or that came after we had asked
-    given_up: int  # packets that we asked for and wait for no longer (publisher, relay_in)
+    given_up: int  # packets that we asked for and wait for no longer (publisher, ingest, relay_in)
     late: int  # packets that came too late by a relay over TCP and were dropped (relay_in)
     plis: int  # key frames asked for: by the peer or by us
     cut: int  # times that a queue was too late: caught up with from the stream's log, or cut to the next key frame
