@@ -35,6 +35,7 @@ class Pulled:
         self._number = 0
         self._delay = 0.0
         self._next = now
+        self._waits = False
 
     @property
     def deadline(self) -> float | None:
@@ -57,26 +58,34 @@ class Pulled:
         return waits and self.deadline is not None and now >= self.deadline
 
     def use(self, order: PullOrder, now: float) -> bool:
-        """The order is this now. True: it is for another server, so that the attempt, if any, is of no use."""
-        moved = (order.url, order.token, order.problem) != (self.order.url, self.order.token, self.order.problem)
+        """The order is this now. True: it begins anew, and the attempt, if any, is of no use.
+
+        Another token is no reason to end what flows.
+        """
+        flows = self.attempt is not None and self.attempt.flowing is not None
+        moved = (order.url, order.problem) != (self.order.url, self.order.problem)
+        moved |= order.token != self.order.token and not flows
         self.order = order
         if moved:
             self.error, self.attempt, self._delay, self._next = order.problem, None, 0.0, now
+            self._waits = False
         return moved
 
     def begin(self) -> int:
         """An attempt has begun: its number."""
         self._number += 1
+        self._waits = False
         self.attempt = Attempt(self._number)
         return self._number
 
-    def wait(self, now: float) -> None:
-        """It cannot begin now, for reasons of ours: look again later."""
-        self._next = now + LONGEST_DELAY
+    def wait(self, why: str, now: float) -> None:
+        """It cannot begin now, for reasons of ours: look again later, or when `again` is called."""
+        self.error, self._next, self._waits = why, now + LONGEST_DELAY, True
 
     def again(self, now: float) -> None:
         """What it waited for may have happened."""
-        self._next = min(self._next, now) if self.error is None else self._next
+        if self._waits:
+            self._next = now
 
     def answered(self, now: float) -> None:
         """The server has agreed."""

@@ -84,8 +84,10 @@ class Pulling:
             known = self._pulled.get(stream)
             if known is None:
                 self._pulled[stream] = Pulled(order, now)
+                self._say_problem(stream, order)
             elif known.use(order, now):
                 self._part(stream)
+                self._say_problem(stream, order)
         self._tick()
 
     async def leave_all(self) -> None:
@@ -124,18 +126,21 @@ class Pulling:
         self._rearm()
 
     def _begin(self, stream: str, pulled: Pulled, now: float) -> None:
-        if not self.may_begin() or self._is_elsewhere(stream):
-            pulled.wait(now)
-            return
-        self._start(self._attempt(stream, pulled.begin(), pulled.order))
+        elsewhere = self._elsewhere(stream)
+        if elsewhere is not None:
+            pulled.wait(f"{stream} is live at {elsewhere}", now)
+        elif not self.may_begin():
+            pulled.wait("this node takes nothing new", now)
+        else:
+            self._start(self._attempt(stream, pulled.begin(), pulled.order))
 
-    def _is_elsewhere(self, stream: str) -> bool:
-        """Another origin has it, and goes on having it: directors have not agreed yet."""
+    def _elsewhere(self, stream: str) -> str | None:
+        """The other origin that has it and goes on: directors do not agree yet, or another region has the name."""
         entry = self._table.table.stream(stream)
         if entry is None or entry.state != "live" or entry.origin == self._table.ref:
-            return False
+            return None
         node = self._table.table.node(entry.origin)
-        return node is not None and node.state in ("up", "full")
+        return node.node if node is not None and node.state in ("up", "full") else None
 
     async def _attempt(self, stream: str, number: int, order: PullOrder) -> None:
         source = WhepSource(self._http, order.url, order.token)
@@ -207,6 +212,10 @@ class Pulling:
         pulled.failed(error, self._clock(), retry_after)
         self._rearm()
 
+    def _say_problem(self, stream: str, order: PullOrder) -> None:
+        if order.problem is not None:
+            log.warning("not pulled: %s", order.problem, extra={"stream": stream})
+
     def _end(self, stream: str) -> None:
         """It is not to be pulled here any more."""
         del self._pulled[stream]
@@ -236,7 +245,7 @@ class Pulling:
         """The table has changed: another origin may have left a stream to us."""
         now = self._clock()
         for stream, pulled in self._pulled.items():
-            if not self._is_elsewhere(stream):
+            if self._elsewhere(stream) is None:
                 pulled.again(now)
         self._rearm()
 

@@ -1,5 +1,6 @@
 """WHEP servers that are not ours: Pion's as a process, and one that answers whatever a test says."""
 
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable
@@ -57,8 +58,8 @@ class Said:
 class ScriptedServer:
     """An HTTP server on 127.0.0.1 that answers as `answer` says and keeps what it was asked."""
 
-    def __init__(self, port: int, answer: Callable[[Asked], Said]) -> None:
-        """Listen."""
+    def __init__(self, port: int, answer: Callable[[Asked], Said], *, certificate: Path | None = None) -> None:
+        """Listen; `certificate`: of HTTPS, with its key in one file."""
         asked: list[Asked] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -83,6 +84,11 @@ class ScriptedServer:
         self.asked = asked
         self.url = f"http://127.0.0.1:{port}"
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        if certificate is not None:
+            self.url = self.url.replace("http", "https")
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 

@@ -1,6 +1,7 @@
 """Streams that are pulled from a foreign WHEP server: Pion's, and another CDN of ours."""
 
 import json
+import subprocess
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -216,6 +217,21 @@ def test_a_server_that_is_not_there_is_named_and_its_retry_after_is_kept(cdn: Ba
         declare(cdn)
 
 
+def test_a_server_that_nobody_vouches_for_is_sent_nothing(cdn: BareCdn, tmp_path: Path) -> None:
+    """HTTPS: its certificate must be of a known authority and name the host."""
+    file = tmp_path / "both.pem"
+    request_one = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1"]
+    subprocess.run(
+        [*request_one, "-keyout", file, "-out", tmp_path / "cert.pem"], check=True, stderr=subprocess.DEVNULL
+    )
+    file.write_text(file.read_text() + (tmp_path / "cert.pem").read_text())
+    with ScriptedServer(free_port(), lambda _: Said(404), certificate=file) as server:
+        declare(cdn, unknown=pulled_from(f"{server.url}/x"))
+        until(lambda: said(cdn, f"{server.url}/x: its certificate is not valid"), "said", seconds=15)
+        declare(cdn)
+    assert not server.asked
+
+
 def test_a_token_goes_to_its_server_and_no_further(cdn: BareCdn, recording: Path) -> None:
     """Redirected elsewhere the request goes without it; a session elsewhere is not deleted with it either."""
     port = free_port()
@@ -224,7 +240,7 @@ def test_a_token_goes_to_its_server_and_no_further(cdn: BareCdn, recording: Path
     with ScriptedServer(port, lambda _: Said(404)) as other, ScriptedServer(free_port(), lambda _: elsewhere) as server:
         pull = {"pull": {"secretRef": {"name": "pull-there", "key": "token"}}}
         declare(cdn, told=pulled_from(f"{server.url}/x", **pull))
-        until(lambda: said(cdn, "no Secret pull-there") or not server.asked, "waits for its Secret", seconds=10)
+        until(lambda: said(cdn, "no Secret pull-there"), "waits for its Secret", seconds=10)
         assert not server.asked
         declare(cdn, {"pull-there": {"token": "s3cret\n"}}, told=pulled_from(f"{server.url}/x", **pull))
         until(lambda: bool(other.asked), "redirected", seconds=15)

@@ -83,6 +83,16 @@ def test_another_server_or_token_begins_anew_and_other_settings_do_not(
         assert pauses(pulled, 1) == [FIRST_DELAY]
 
 
+def test_another_token_is_for_the_next_attempt_while_packets_come() -> None:
+    pulled = Pulled(ORDER, 0)
+    pulled.begin()
+    pulled.answered(1)
+    pulled.flows(1)
+    assert not pulled.use(replace(ORDER, token="t"), 2)
+    assert pulled.order.token == "t"
+    assert pulled.use(replace(ORDER, url="https://other.example/s"), 3)
+
+
 def test_what_cannot_be_tried_is_told_and_not_tried_until_it_can() -> None:
     pulled = Pulled(replace(ORDER, problem="there is no Secret"), 0)
     assert (pulled.error, pulled.is_due(1e9), pulled.deadline) == ("there is no Secret", False, None)
@@ -92,8 +102,8 @@ def test_what_cannot_be_tried_is_told_and_not_tried_until_it_can() -> None:
 
 def test_what_must_wait_for_another_origin_is_looked_at_when_that_may_have_left() -> None:
     pulled = Pulled(ORDER, 0)
-    pulled.wait(0)
-    assert not pulled.is_due(1)
+    pulled.wait("it is elsewhere", 0)
+    assert (pulled.is_due(1), pulled.deadline, pulled.error) == (False, LONGEST_DELAY, "it is elsewhere")
     pulled.again(1)
     assert pulled.is_due(1)
     pulled.begin()
