@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foreign_server import Said, ScriptedServer
-from node.played_director import Node, PlayedDirector
+from node.played_director import Node, PlayedDirector, other
 from rivulet_scene.ports import free_port
 
 
@@ -87,3 +87,29 @@ async def test_directors_hear_what_is_wrong(tmp_path: Path) -> None:
             assert not asked(source, "/two"), "what cannot be tried is not"
             await director.say("pulls", streams={})
             await until_pulled(director, set())
+
+
+async def test_what_is_live_at_another_origin_is_pulled_when_that_one_leaves(tmp_path: Path) -> None:
+    """Directors that differ for a moment do not make two origins take a stream from each other for ever."""
+    with server() as source:
+        async with PlayedDirector(free_port()) as director, Node(director.url, tmp_path / "log"):
+            await director.hear("hello")
+            origin = other(role="origin", node="origin-eu-9")
+            entry = {
+                "stream": "one",
+                "incarnation": "a" * 12,
+                "version": 1,
+                "origin": f"origin-eu-9/{origin['incarnation']}",
+                "region": "eu",
+                "state": "live",
+                "since": 1.0,
+            }
+            await director.say("entries", nodes=[origin], streams=[entry])
+            await director.say("pulls", streams=order(source, "/one"))
+            wanted = {"one": {"error": "one is live at origin-eu-9"}}
+            async with asyncio.timeout(15):
+                while (await director.hear("counts")).get("pulls") != wanted:
+                    pass
+            assert not source.asked
+            await director.say("entries", nodes=[{**origin, "version": 2, "state": "draining"}])
+            await until_asked(source, "/one")
