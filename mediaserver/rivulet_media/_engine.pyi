@@ -72,7 +72,7 @@ class SessionStats(TypedDict):
 
     session: str
     link: str | None  # the session that carries this one
-    kind: Literal["publisher", "viewer", "relay_in", "relay_out", "link_in", "link_out"]
+    kind: Literal["publisher", "viewer", "relay_in", "relay_out", "link_in", "link_out", "ingest"]
     stream: str  # "" of a link
     state: Literal["connecting", "connected"]
     age_ms: int
@@ -84,10 +84,10 @@ class SessionStats(TypedDict):
     bytes: int  # RTP bytes with headers, without UDP/IP
     media_age_ms: (
         int | None
-    )  # since the last RTP packet in (publisher, relay_in) or out (viewer, relay_out); link: since its peer's last valid check
+    )  # since the last RTP packet in (publisher, ingest, relay_in) or out (viewer, relay_out); link: since its peer's last valid check
     nacks: int  # packets asked for again, each time counted: by the peer (viewer, relay_out) or by us
     repaired: int  # packets sent again, or that came after we had asked
-    given_up: int  # packets that we asked for and wait for no longer (publisher, relay_in)
+    given_up: int  # packets that we asked for and wait for no longer (publisher, ingest, relay_in)
     late: int  # packets that came too late by a relay over TCP and were dropped (relay_in)
     plis: int  # key frames asked for: by the peer or by us
     cut: int  # times that a queue was too late: caught up with from the stream's log, or cut to the next key frame
@@ -247,8 +247,15 @@ class Engine:
     def pull(self, stream: str, incarnation: str, tracks: Sequence[Track], *, tcp: bool = False) -> tuple[str, str]:
         """Begin a relay: (session, offer SDP) for the parent. Opens a UDP socket of its own; none with `tcp`, where it is TCP alone."""
 
+    def ingest(self, stream: str, incarnation: str, codecs: Sequence[str]) -> tuple[str, str]:
+        """Begin a publication that a foreign server sends as to a viewer: (session, offer SDP of every codec that may come).
+
+        Opens a UDP socket of its own, whose address the offer names. `publisher_mbps` holds. The answer goes to `pull_answer`; the
+        first RTP packet makes `incarnation` the stream's source, as with `publish`.
+        """
+
     def pull_answer(self, session: str, answer: str) -> None:
-        """The parent's answer to `pull`'s offer; checks start at once, or with `tcp` when a connection to one of its addresses is open."""
+        """The answer to the offer of `pull` or `ingest`; checks start at once, or with `tcp` when a connection to one of its addresses is open."""
 
     def open_link(self) -> tuple[str, LinkTransport]:
         """Begin a link, which carries many relays from one parent: (session, what the parent is to be told). Opens a UDP socket of its own."""

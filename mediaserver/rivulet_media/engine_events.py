@@ -8,6 +8,7 @@ from rivulet_media._engine import Engine
 from rivulet_media.closing import Closing
 from rivulet_media.links import Links
 from rivulet_media.publishing import Publishing
+from rivulet_media.pulling import Pulling
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
 from rivulet_media.tracks import from_engine
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BetweenNodes:
-    """Whom sessions concern that this node has with others."""
+class Opened:
+    """Whom sessions concern that this node opens, with other nodes and servers."""
 
     relaying: Relaying
     links: Links
+    pulling: Pulling
 
 
 class EngineEvents:
@@ -35,15 +37,16 @@ class EngineEvents:
         closing: Closing,
         publishing: Publishing,
         viewers: ViewerEvents,
-        between: BetweenNodes,
+        opened: Opened,
     ) -> None:
         self._engine = engine
         self._sessions = sessions
         self._closing = closing
         self._publishing = publishing
-        self._relaying = between.relaying
+        self._relaying = opened.relaying
         self._viewers = viewers
-        self._links = between.links
+        self._links = opened.links
+        self._pulling = opened.pulling
 
     def start(self) -> None:
         """Listen to the eventfd."""
@@ -86,9 +89,11 @@ class EngineEvents:
             case "active":
                 if not self._relaying.active(event["session"]) and session is not None:
                     self._publishing.active(session)
+                    self._pulling.active(session.id)
             case "silent":
                 if not self._relaying.silent(event["session"]) and session is not None:
                     self._publishing.silent(session)
+                    self._pulling.silent(session.id)
             case _:
                 if session is not None and session.kind == "publisher":
                     self._publishing.described(session, from_engine(event.get("tracks", [])))

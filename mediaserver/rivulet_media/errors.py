@@ -22,6 +22,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "forbidden": (403, "Forbidden"),
     "wrong-role": (403, "Wrong role"),
     "not-here": (403, "Not here"),
+    "pulled": (403, "Pulled"),
     "not-found": (404, "Not found"),
     "no-link": (404, "No link"),
     "method-not-allowed": (405, "Method not allowed"),

@@ -30,6 +30,8 @@ from rivulet_media.wire import (
     Frame,
     Goodbye,
     Policies,
+    PullOrder,
+    Pulls,
     Settled,
     StreamPolicy,
     Welcome,
@@ -59,6 +61,7 @@ class Orders:
     drain: Callable[[float | None], None]
     end_stream: Callable[[EndStream], None]
     policies: Callable[[Mapping[str, StreamPolicy]], None]
+    pulls: Callable[[Mapping[str, PullOrder]], None]
 
 
 @dataclass
@@ -81,6 +84,7 @@ class DirectorLinks:
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._greeted: set[str] = set()
+        self._pulls: dict[str, Mapping[str, PullOrder]] = {}
         self._leaving = False
         self._alone = asyncio.Event()
         self._alone.set()
@@ -194,6 +198,7 @@ class DirectorLinks:
             return
         self._named.pop(url, None)
         self._dial()
+        self._order_pulls()
 
     async def _serve(self, url: str, link: Link) -> None:
         self._greet(url, link)
@@ -247,6 +252,10 @@ class DirectorLinks:
                 self._names(url, frame.urls)
             case Welcome():
                 self._hear_table(frame, heard)
+            case Pulls():
+                self._pulls.pop(url, None)
+                self._pulls[url] = frame.streams
+                self._order_pulls()
             case _:
                 self._obey(frame)
 
@@ -260,6 +269,13 @@ class DirectorLinks:
                 self._orders.end_stream(frame)
             case Policies():
                 self._orders.policies(frame.streams)
+
+    def _order_pulls(self) -> None:
+        """What any of the linked says, the last word for each stream; while none has spoken, what was said last."""
+        spoken = {url: streams for url, streams in self._pulls.items() if url in self._links}
+        if spoken:
+            self._pulls = spoken
+            self._orders.pulls({name: order for streams in spoken.values() for name, order in streams.items()})
 
     def _hear_table(self, welcome: Welcome, heard: _Heard) -> None:
         self._hear(Entries(nodes=welcome.table.nodes, streams=welcome.table.streams), heard)

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rivulet_media.pulling import Pulling
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Sessions
 from rivulet_media.wire import Counts, StreamCounts
@@ -25,9 +26,10 @@ class _Reading:
 class Load:
     """Differences between readings of the engine's counters. `now`: the event loop's clock."""
 
-    def __init__(self, sessions: Sessions, relaying: Relaying, now: float) -> None:
+    def __init__(self, sessions: Sessions, relaying: Relaying, pulling: Pulling, now: float) -> None:
         self._sessions = sessions
         self._relaying = relaying
+        self._pulling = pulling
         self._last = _Reading(now, time.process_time(), 0, -1)
         self._turned = now
 
@@ -50,6 +52,7 @@ class Load:
             egress_bps=max(0.0, 8 * (self._last.bytes_sent - before.bytes_sent) / seconds),
             cpu=(self._last.cpu_seconds - before.cpu_seconds) / seconds,
             streams={name: StreamCounts(viewers=count) for name, count in sorted(viewers.items())},
+            pulls=self._pulling.states,
         )
 
     def alive(self, now: float) -> bool:

@@ -16,7 +16,7 @@ from rivulet_media import cpus, logs, settings
 from rivulet_media._engine import Engine, EngineError
 from rivulet_media.admission import Admission
 from rivulet_media.closing import Closing
-from rivulet_media.engine_events import BetweenNodes, EngineEvents
+from rivulet_media.engine_events import EngineEvents, Opened
 from rivulet_media.errors import SettingsError
 from rivulet_media.identity import Process, client_candidates, unheard
 from rivulet_media.link import DirectorLinks, Orders
@@ -29,6 +29,7 @@ from rivulet_media.load import Load
 from rivulet_media.metrics import NodeCollector, renderer
 from rivulet_media.node_table import NodeTable
 from rivulet_media.publishing import Publishing
+from rivulet_media.pulling import Pulling
 from rivulet_media.relaying import Relaying
 from rivulet_media.sessions import Session, Sessions
 from rivulet_media.settings import MOST_THREADS, NodeSettings
@@ -97,6 +98,8 @@ class Node:
         links_in = LinksIn(keep, split_bps=self._settings.link_mbps * 1e6)
         self.links = Links(LinkPull(pull, links_in, clock), LinksOut(taken=keep > 0))
         upstream = self.links.inward if keep else pull
+        self.pulling = Pulling(self._http, engine, self.publishing, self.closing, self.sessions, self.table)
+        self.pulling.may_begin = lambda: self.admission.state in ("up", "full")
         self.relaying = Relaying(engine, self.sessions, self.table, self.closing, upstream)
         self._engine_events = EngineEvents(
             engine,
@@ -104,9 +107,9 @@ class Node:
             self.closing,
             self.publishing,
             self.events,
-            BetweenNodes(self.relaying, self.links),
+            Opened(self.relaying, self.links, self.pulling),
         )
-        self._load = Load(self.sessions, self.relaying, clock())
+        self._load = Load(self.sessions, self.relaying, self.pulling, clock())
         self._links: DirectorLinks | None = None
         self.sessions.listen(self._session_ended)
 
@@ -153,7 +156,7 @@ class Node:
         """A clean exit: the table first, so that nobody is sent here; then the peers."""
         await links.goodbye()
         self.closing.close_all("drained", "publisher", "viewer", "relay_out")
-        await self.relaying.leave_all()
+        await asyncio.gather(self.relaying.leave_all(), self.pulling.leave_all())
         log.info("node ends")
 
     # What directors ask
@@ -165,6 +168,7 @@ class Node:
             drain=self._drain_ordered,
             end_stream=self._end_stream,
             policies=self._use_policies,
+            pulls=self.pulling.use,
         )
 
     def _welcomed(self, welcome: Welcome) -> None:

@@ -50,19 +50,29 @@ class Publishing:
     def publish(self, offer: WhipOffer) -> tuple[Session, str]:
         """The session and the answer. RefusedError `name-in-use`; EngineError leaves the present publisher alone."""
         self._check_elsewhere(offer)
-        self._barring.check(offer.stream, offer.subject, self._clock())
-        name = self._name(offer)
-        name.check_free(offer.subject, self._clock())
+        self.check_free(offer.stream, offer.subject)
         incarnation = secrets.token_hex(6)
-        session_id, answer = self._engine.publish(offer.stream, incarnation, offer.sdp, _codecs(offer.policy))
-        session = Session(session_id, "publisher", offer.stream, offer.subject)
-        self._sessions.add(session)
-        name.policy = offer.policy
-        self._names[offer.stream] = name
+        session_id, answer = self._engine.publish(offer.stream, incarnation, offer.sdp, engine_codecs(offer.policy))
         publisher = Publisher(session_id, incarnation, offer.subject, time.time())
-        log.info("publisher", extra={"stream": offer.stream, "session": session_id, "subject": offer.subject})
-        self._follow(offer.stream, name.give_to(publisher, self._clock()))
-        return session, answer
+        return self.give(offer.stream, publisher, offer.policy), answer
+
+    def check_free(self, stream: str, subject: str) -> None:
+        """RefusedError unless `subject` may publish it here now."""
+        self._barring.check(stream, subject, self._clock())
+        name = self._names.get(stream)
+        if name is not None:
+            name.check_free(subject, self._clock())
+
+    def give(self, stream: str, publisher: Publisher, policy: StreamPolicy) -> Session:
+        """The engine has a session of `publisher`, and `check_free` did not object just now."""
+        name = self._name(stream, policy)
+        session = Session(publisher.session, "publisher", stream, publisher.subject)
+        self._sessions.add(session)
+        name.policy = policy
+        self._names[stream] = name
+        log.info("publisher", extra={"stream": stream, "session": session.id, "subject": publisher.subject})
+        self._follow(stream, name.give_to(publisher, self._clock()))
+        return session
 
     def deleted(self, session: Session) -> bool:
         """The publisher says that it is over. False: it has no name here any more."""
@@ -114,12 +124,12 @@ class Publishing:
             detail = f"{offer.stream} is being published by {standing.subject} on {standing.origin.partition('/')[0]}"
             raise RefusedError("name-in-use", f"{detail}; stop that publisher first")
 
-    def _name(self, offer: WhipOffer) -> PublishedName:
-        known = self._names.get(offer.stream)
+    def _name(self, stream: str, policy: StreamPolicy) -> PublishedName:
+        known = self._names.get(stream)
         if known is not None:
             return known
         entry = self._table.entry
-        return PublishedName(self._table.ref, "" if entry is None else entry.region, offer.policy)
+        return PublishedName(self._table.ref, "" if entry is None else entry.region, policy)
 
     def _session_ended(self, session: Session, reason: str) -> None:
         if session.kind == "publisher":
@@ -168,6 +178,6 @@ class Publishing:
                 self._follow(stream, self._names[stream].end("superseded"))
 
 
-def _codecs(policy: StreamPolicy) -> tuple[str, ...]:
+def engine_codecs(policy: StreamPolicy) -> tuple[str, ...]:
     """A Stream names video codecs; Opus is always taken."""
     return (*(codec for codec in policy.codecs if codec != "opus"), "opus")

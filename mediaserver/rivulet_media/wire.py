@@ -147,6 +147,13 @@ class StreamCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PullState:
+    """A stream that a node pulls from a foreign server; `error`: why nothing comes."""
+
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counts(Frame):
     """A node's load; its beat."""
 
@@ -160,6 +167,7 @@ class Counts(Frame):
     egress_bps: float = 0.0
     cpu: float = 0.0
     streams: Mapping[str, StreamCounts] = field(default_factory=dict)
+    pulls: Mapping[StreamName, PullState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +234,24 @@ class Policies(Frame):
 
     TYPE: ClassVar[str] = "policy"
     streams: Mapping[StreamName, StreamPolicy]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullOrder:
+    """From where a stream is pulled; `problem`: why it cannot be tried now, which is only told on."""
+
+    url: str
+    policy: StreamPolicy
+    token: str | None = field(default=None, repr=False)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulls(Frame):
+    """All streams that the node is to pull from foreign servers."""
+
+    TYPE: ClassVar[str] = "pulls"
+    streams: Mapping[StreamName, PullOrder]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,7 +420,7 @@ def _by_type(*kinds: type[Frame]) -> Frames:
 
 
 FROM_NODE = _by_type(LinkHello, Entries, Counts, Goodbye)
-TO_NODE = _by_type(Welcome, Entries, Directors, Address, Drain, EndStream, Policies, Settled, Beat)
+TO_NODE = _by_type(Welcome, Entries, Directors, Address, Drain, EndStream, Policies, Pulls, Settled, Beat)
 FROM_SIBLING = _by_type(SiblingHello, Seen, Entries)
 FROM_MESH = _by_type(MeshHello, RegionWhole, Entries, Beat)
 FROM_OPERATOR = _by_type(DrainOrders, Expected, Beat)

@@ -51,7 +51,7 @@ class Triggers:
         slots = {ref.partition("/")[0] for ref in old.keys() | new.keys() if old.get(ref) != new.get(ref)}
         names = {stream.stream for stream in set(before.streams) ^ set(now.streams)}
         counts = [node.counts for node in (*before.nodes, *now.nodes) if node.slot in slots and node.counts]
-        names |= {name for count in counts for name in count.streams}
+        names |= {name for count in counts for name in (*count.streams, *count.pulls)}
         pools = {slot.rpartition("-")[0] for slot in slots}
         streams = [(STREAM, s["metadata"]["name"]) for s in self._cache.all(STREAM) if _published(s) in names]
         nodes = [key for key in self._all(CDN_NODE) if key[1] in pools]

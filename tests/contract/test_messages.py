@@ -78,7 +78,8 @@ def test_policy_table_and_gone_have_the_keys_of_the_contract(contract: Contract)
 def test_what_a_director_tells_is_what_the_operator_understands(contract: Contract) -> None:
     """The entries of §8 with counts, as a real `snapshot` and a real `change`."""
     node, stream = contract.example("8.1"), contract.example("8.2")
-    counts = {"viewers": 3, "publishers": 1, "relaysOut": 2, "streams": {"test_eu": {"viewers": 3}}}
+    counts: dict[str, object] = {"viewers": 3, "publishers": 1, "relaysOut": 2, "streams": {"test_eu": {"viewers": 3}}}
+    counts["pulls"] = {"good": {}, "bad": {"error": "no connection"}}
     snapshot = wire.Snapshot(
         director="d-1",
         version=7,
@@ -97,7 +98,9 @@ def test_what_a_director_tells_is_what_the_operator_understands(contract: Contra
         region="eu",
         state="up",
         since=1795252000.1,
-        counts=Counts(viewers=3, publishers=1, relays_out=2, streams={"test_eu": 3}),
+        counts=Counts(
+            viewers=3, publishers=1, relays_out=2, streams={"test_eu": 3}, pulls={"good": "", "bad": "no connection"}
+        ),
     )
     assert words.nodes == {"edge-eu-0/3f9c0a11be42": expected}
     (told,) = words.streams.values()
@@ -119,6 +122,11 @@ def test_what_a_director_tells_is_what_the_operator_understands(contract: Contra
     after = facts_messages.changed(words, json.loads(wire.render(change)))
     assert (after.nodes, after.undeclared, after.peers, after.settling) == ({}, (), words.peers, True)
     assert after.streams == words.streams
+
+
+def test_a_pulls_frame_has_the_keys_of_the_contract(contract: Contract) -> None:
+    (written,) = re.findall(r"`pulls \{\"streams\": \{NAME: \{(.*?)\}\}\}`", contract.section("7.2"))
+    assert keys(wire.PullOrder) == set(re.findall(r'"(\w+)"', written))
 
 
 def test_what_the_operator_orders_is_what_a_director_understands() -> None:

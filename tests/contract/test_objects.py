@@ -47,13 +47,17 @@ def test_secrets_are_the_contracts(contract: Contract) -> None:
     assert secrets.mesh_secret("PEER") == "mesh-PEER"
 
 
-def test_the_mesh_secret_that_a_director_reads_is_the_one_it_has_the_right_to(contract: Contract) -> None:
+def test_the_secrets_that_a_director_reads_are_those_it_has_the_right_to(contract: Contract) -> None:
     """The operator's Role names it; the director's reader knows it by the same prefix and key."""
     owner = {"metadata": {"name": "eu", "namespace": "cdn", "uid": "1"}, "spec": {"host": "eu.example"}}
-    rules = director.access(regions.parse({"kind": "CDNRegion", **owner}), ["us"])[1]["rules"]
+    rules = director.access(regions.parse({"kind": "CDNRegion", **owner}), [secrets.mesh_secret("us"), "pull-cdn"])[1][
+        "rules"
+    ]
     (names_open,) = (rule["resourceNames"] for rule in rules if rule["resources"] == ["secrets"])
     secret = {"kind": "Secret", "metadata": {"name": names_open[0]}, "data": {"token": "dG9rZW4="}}
     assert resources.parse_documents([secret], fresh=True).resources.mesh_tokens == {"us": "token"}
+    pulled = {**secret, "metadata": {"name": names_open[1]}}
+    assert resources.parse_documents([pulled], fresh=True).resources.pull_secrets == {"pull-cdn": {"token": "token"}}
     assert "`mesh-*`" in contract.section("10")
 
 

@@ -35,7 +35,7 @@ class LastCopy:
         return [item for item in documents if isinstance(item, dict)] if isinstance(documents, list) else []
 
     def write(self, documents: Sequence[Document]) -> None:
-        """Replace the copy. Mesh tokens are in it, so nobody else may read it."""
+        """Replace the copy. Tokens are in it, so nobody else may read it."""
         text = json.dumps(documents, sort_keys=True)
         if self._path is None or text == self._written:
             return

@@ -12,6 +12,7 @@ from rivulet_media.director.balancer import server_name
 from rivulet_media.director.directory import Directory, Source, as_entries
 from rivulet_media.director.joining import Admission, JoinRefusedError, addresses_of, admit
 from rivulet_media.director.membership import Membership
+from rivulet_media.director.pulls import orders
 from rivulet_media.director.resources import Stream
 from rivulet_media.director.settings import Settings
 from rivulet_media.director.settling import Settling
@@ -32,6 +33,8 @@ from rivulet_media.wire import (
     Hello,
     LinkHello,
     Policies,
+    PullOrder,
+    Pulls,
     Settled,
     StreamPolicy,
     Welcome,
@@ -57,6 +60,7 @@ class Told:
     said: int = 0
     deadline: float | None = None
     policies: Mapping[str, StreamPolicy] = field(default_factory=dict)
+    pulls: Mapping[str, PullOrder] | None = None
     settled: frozenset[str] = frozenset()
     settled_at: float = 0.0
     ended: set[str] = field(default_factory=set)
@@ -121,11 +125,13 @@ class NodeLinks:
 
     def refresh(self) -> None:
         """Send every node what it ought to know and was not told."""
+        pulls = self._pulls()
         for told in self._links.values():
             self._refresh_address(told)
             self._refresh_drain(told)
             self._refresh_policies(told)
             self._end_deleted(told)
+            self._refresh_pulls(told, pulls)
             self._refresh_settled(told)
 
     # Receiving
@@ -270,6 +276,21 @@ class NodeLinks:
             if deleted and entry.state != "ended" and entry.incarnation not in told.ended:
                 told.link.send(EndStream(stream=entry.stream, incarnation=entry.incarnation, reason="stream-ended"))
                 told.ended.add(entry.incarnation)
+
+    def _pulls(self) -> dict[str, dict[str, PullOrder]] | None:
+        """None: what there is is not known well enough to say that something is not to be pulled."""
+        directory = self._directory
+        if not directory.settled or not directory.resources.fresh:
+            return None
+        return orders(directory.resources, directory.table, self._settings.region)
+
+    def _refresh_pulls(self, told: Told, pulls: Mapping[str, Mapping[str, PullOrder]] | None) -> None:
+        if pulls is None or told.hello.node.role != "origin":
+            return
+        wanted = pulls.get(told.hello.node.ref, {})
+        if wanted != told.pulls:
+            told.link.send(Pulls(streams=wanted))
+            told.pulls = wanted
 
     def _refresh_settled(self, told: Told) -> None:
         if not self._directory.settled:

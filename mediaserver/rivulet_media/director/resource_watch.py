@@ -1,4 +1,4 @@
-"""Resources from the Kubernetes API, read-only: one list and watch per kind, mesh Secrets by name.
+"""Resources from the Kubernetes API, read-only: one list and watch per kind, Secrets by name.
 
 What was heard last stays when the API is gone. A deletion is believed only from a complete list or a watch event.
 """
@@ -12,7 +12,7 @@ from aiohttp import ClientError
 from kubernetes.aio import client, config, watch
 from kubernetes.aio.client.exceptions import ApiException
 
-from rivulet_media.director.resources import MESH_PREFIX, Document
+from rivulet_media.director.resources import MESH_PREFIX, PULL_PREFIX, Document
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _FAULTS = (ApiException, ClientError, OSError, TimeoutError, ValueError)
 
 
 class ResourceWatch:
-    """Follows the three kinds and the mesh Secrets of one namespace; calls `changed` with all documents."""
+    """Follows the three kinds of one namespace and the Secrets that they name; calls `changed` with all documents."""
 
     def __init__(self, namespace: str, own_region: str, changed: Callable[[list[Document]], None]) -> None:
         self._namespace = namespace
@@ -98,12 +98,16 @@ class ResourceWatch:
     async def _follow_secrets(self, api: Any) -> None:
         """The Role allows these Secrets by name only, so they are asked for, not listed."""
         while True:
-            for name in sorted(self._objects.get("CDNRegion", {})):
-                if name != self._own_region:
-                    await self._ask_secret(api, MESH_PREFIX + name)
-            self._secrets_asked = "CDNRegion" in self._objects
+            for name in sorted(self._wanted_secrets()):
+                await self._ask_secret(api, name)
+            self._secrets_asked = self._objects.keys() == KINDS.keys()
             self._tell()
             await asyncio.sleep(SECRETS_SECONDS if self._secrets_asked else RETRY_SECONDS)
+
+    def _wanted_secrets(self) -> set[str]:
+        """Those of the mesh, and those that Streams name for what is pulled."""
+        mesh = {MESH_PREFIX + name for name in self._objects.get("CDNRegion", {}) if name != self._own_region}
+        return mesh | {name for item in self._objects.get("Stream", {}).values() if (name := _pull_secret(item))}
 
     async def _ask_secret(self, api: Any, name: str) -> None:
         try:
@@ -136,6 +140,14 @@ async def _load_configuration() -> None:
 
 def _name(item: Mapping[str, Any]) -> str:
     return str(item["metadata"]["name"])
+
+
+def _pull_secret(stream: Mapping[str, Any]) -> str | None:
+    """The Secret that a Stream's `source.pull` names, if it is one of those that may be read."""
+    found: Any = stream
+    for step in ("spec", "source", "pull", "secretRef", "name"):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) and found.startswith(PULL_PREFIX) else None
 
 
 def _short(error: BaseException) -> str:

@@ -7,16 +7,22 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from rivulet_media.addresses import advertised, not_addresses
 from rivulet_media.table import Region, StreamName, Transport
 from rivulet_media.tokens import Issuer, KeyTextError
 from rivulet_media.wire import DeclaredStream, StreamPolicy
-from rivulet_media.wire_codec import WireError, decode, key
+from rivulet_media.wire_codec import Form, WireError, decode, key
 
 Document = Mapping[str, Any]
 MESH_PREFIX = "mesh-"
+# Tokens for foreign servers. Other Secrets, the CDN's own among them, must never leave for whatever URL a Stream names.
+PULL_PREFIX = "pull-"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\]+)(:[0-9]{1,5})?"
+_URL = rf"https?://{_HOST}([/?][^\s#]*)?"
+PullUrl = Annotated[str, Form(_URL, "a URL such as https://cdn.example/whep/NAME")]
+PullSecretName = Annotated[str, Form(r"pull-[a-z0-9.-]{1,248}", "a Secret's name that begins with pull-")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +187,36 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretReference:
+    """A value in a Secret of the same namespace."""
+
+    name: PullSecretName
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullSpec:
+    """A foreign WHEP server; `secret_ref`: the bearer token for it."""
+
+    url: PullUrl
+    secret_ref: SecretReference | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSpec:
+    """Where a stream comes from: a publisher, unless it is pulled."""
+
+    pull: PullSpec | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamSpec:
     """`Stream.spec`."""
 
     name: StreamName | None = None
     region: Region | None = None
     regions: tuple[Region, ...] = ()
+    source: SourceSpec = field(default_factory=SourceSpec)
     distribution: Distribution = field(default_factory=Distribution)
     hold_seconds: float = 30.0
     codecs: tuple[str, ...] = ("h264", "vp8", "vp9", "av1", "h265")
@@ -225,20 +255,16 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretData:
-    """A Secret; only `mesh-PEER` ones are read."""
+    """A Secret; only `mesh-PEER` and `pull-…` ones are read."""
 
     metadata: Metadata
     data: Mapping[str, str] = field(default_factory=dict)
     string_data: Mapping[str, str] = key("stringData", default_factory=dict)
 
-    def token(self) -> str | None:
-        """The key `token`, as text."""
-        if "token" in self.string_data:
-            return self.string_data["token"].strip()
-        try:
-            return base64.b64decode(self.data["token"], validate=True).decode().strip()
-        except (KeyError, binascii.Error, UnicodeDecodeError):
-            return None
+    def texts(self) -> dict[str, str]:
+        """What can be read as text, by key."""
+        decoded = {name: text for name, value in self.data.items() if (text := _text(value)) is not None}
+        return {name: text.strip() for name, text in {**decoded, **self.string_data}.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +275,7 @@ class Resources:
     nodes: Mapping[str, CDNNode] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     mesh_tokens: Mapping[str, str] = field(default_factory=dict)
+    pull_secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     fresh: bool = False
 
     def declared_in(self, region: str) -> tuple[DeclaredStream, ...]:
@@ -293,7 +320,7 @@ class Parsed:
 def parse_documents(documents: Iterable[Document], *, fresh: bool) -> Parsed:
     """Typed resources of raw documents; one that makes no sense is left out, and named in `problems`."""
     problems: list[str] = []
-    regions, nodes, mesh_tokens = {}, {}, {}
+    regions, nodes, mesh_tokens, pull_secrets = {}, {}, {}, {}
     streams: list[Stream] = []
     for document in documents:
         try:
@@ -305,14 +332,22 @@ def parse_documents(documents: Iterable[Document], *, fresh: bool) -> Parsed:
                     nodes[node.metadata.name] = node
                 case Stream() as stream:
                     streams.append(stream)
-                case SecretData() as secret if (token := secret.token()) and secret.metadata.name.startswith(
-                    MESH_PREFIX
-                ):
-                    mesh_tokens[secret.metadata.name.removeprefix(MESH_PREFIX)] = token
+                case SecretData() as secret if secret.metadata.name.startswith(PULL_PREFIX):
+                    pull_secrets[secret.metadata.name] = secret.texts()
+                case SecretData() as secret if secret.metadata.name.startswith(MESH_PREFIX):
+                    if token := secret.texts().get("token"):
+                        mesh_tokens[secret.metadata.name.removeprefix(MESH_PREFIX)] = token
         except WireError as error:
             problems.append(f"{document.get('kind')} {_name_of(document)}: {error}")
     by_name = _by_published_name(streams)
-    resources = Resources(regions=regions, nodes=nodes, streams=by_name, mesh_tokens=mesh_tokens, fresh=fresh)
+    resources = Resources(
+        regions=regions,
+        nodes=nodes,
+        streams=by_name,
+        mesh_tokens=mesh_tokens,
+        pull_secrets=pull_secrets,
+        fresh=fresh,
+    )
     return Parsed(resources, tuple(problems))
 
 
@@ -333,6 +368,13 @@ def _by_published_name(streams: Iterable[Stream]) -> dict[str, Stream]:
     """Of two Streams with one name the older has it; an object's own name decides between twins."""
     oldest_last = sorted(streams, key=lambda stream: (stream.metadata.creation_timestamp, stream.metadata.name))
     return {stream.name: stream for stream in reversed(oldest_last)}
+
+
+def _text(value: str) -> str | None:
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
 
 
 def _name_of(document: Document) -> str:

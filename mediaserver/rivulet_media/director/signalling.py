@@ -94,6 +94,8 @@ class Signalling:
         if elsewhere is not None:
             return await self._to_region(elsewhere, _path("whip", stream, slot), call, ANSWER_SECONDS)
         declared, subject = await self._authorise(call, stream)
+        if declared.spec.source.pull is not None:
+            raise RefusedError("pulled", f"stream {stream!r} is pulled from another server: nobody publishes it here")
         headers = {
             "Rivulet-Subject": subject,
             "Rivulet-Stream-Policy": render_body(declared.policy),

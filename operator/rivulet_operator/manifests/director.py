@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rivulet_operator.manifests import pod as parts
 from rivulet_operator.manifests.choices import DIRECTOR_RESOURCES
 from rivulet_operator.manifests.metadata import canonical, common_labels, manifest, revision
-from rivulet_operator.manifests.secrets import JOIN, OPERATOR_LINK, TURN, mesh_secret
+from rivulet_operator.manifests.secrets import JOIN, OPERATOR_LINK, TURN
 from rivulet_operator.model import labels
 from rivulet_operator.model.kinds import DEPLOYMENT, GROUP, ROLE, ROLE_BINDING, SERVICE, SERVICE_ACCOUNT
 
@@ -143,13 +143,13 @@ def _port(name: str, number: int, node_port: int | None) -> Json:
     return port if node_port is None else {**port, "nodePort": node_port}
 
 
-def access(region: Region, peers: Sequence[str]) -> list[Json]:
-    """The directors' ServiceAccount and what it may read: our resources, and the mesh tokens of known peers by name."""
+def access(region: Region, secrets: Sequence[str]) -> list[Json]:
+    """The directors' ServiceAccount and what it may read: our resources, and these Secrets by name."""
     tags, owner = director_labels(region), region.identity
     reading = ["get", "list", "watch"]
     rules: list[Json] = [{"apiGroups": [GROUP], "resources": ["cdnregions", "cdnnodes", "streams"], "verbs": reading}]
-    if peers:  # a rule without names would open all Secrets
-        names = [mesh_secret(peer) for peer in sorted(peers)]
+    if secrets:  # a rule without names would open all Secrets
+        names = sorted(set(secrets))
         rules.append({"apiGroups": [""], "resources": ["secrets"], "resourceNames": names, "verbs": reading})
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": owner.namespace}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME}

@@ -19,12 +19,13 @@ DRAINING = "draining"
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """A node's load; `streams` are viewers by stream name."""
+    """A node's load; `streams`: viewers by stream, `pulls`: what is wrong with each that it pulls ("": nothing)."""
 
     viewers: int = 0
     publishers: int = 0
     relays_out: int = 0
     streams: Mapping[str, int] = field(default_factory=dict)
+    pulls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,12 @@ class Facts:
         order = {"live": 2, "lost": 1, ENDED: 0}
         found = [stream for stream in self.streams if stream.stream == name]
         return max(found, key=lambda s: (order.get(s.state, -1), s.since, s.origin), default=None)
+
+    def pulled(self, name: str) -> tuple[str, str] | None:
+        """Who pulls a stream from a foreign server, one that fails first, and what is wrong with it ("": nothing)."""
+        nodes = [node for node in self.nodes if node.state != DOWN and node.counts and name in node.counts.pulls]
+        found = [(node.slot, node.counts.pulls[name]) for node in nodes if node.counts]
+        return max(found, key=lambda pull: (bool(pull[1]), pull[0]), default=None)
 
     def viewers(self, name: str) -> int:
         """Viewers of a stream on all nodes that tell."""

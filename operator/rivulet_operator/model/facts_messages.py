@@ -147,6 +147,7 @@ def _counts(counts: Json) -> Counts:
         publishers=int(counts.get("publishers", 0)),
         relays_out=int(counts.get("relaysOut", 0)),
         streams={name: int(count.get("viewers", 0)) for name, count in counts.get("streams", {}).items()},
+        pulls={name: str(pull.get("error") or "") for name, pull in counts.get("pulls", {}).items()},
     )
 
 

@@ -70,7 +70,7 @@ def plan(home: Home, now: float) -> Plan:
     return Plan(
         secrets=missing,
         apply=(
-            *director.access(home.region, [other.name for other in home.others]),
+            *director.access(home.region, _readable(home)),
             *director.services(home.region),
             director.deployment(home.region, made),
             *autos.apply,
@@ -79,6 +79,13 @@ def plan(home: Home, now: float) -> Plan:
         status=Status(conditions=_conditions(home, made), fields=_fields(home)),
         again=_again(home, autos.again),
     )
+
+
+def _readable(home: Home) -> list[str]:
+    """Secrets that directors need: tokens of the mesh, and of the servers that streams are pulled from."""
+    here = [stream.pull for stream in home.streams if stream.regions[0] == home.region.name]
+    pulls = [pull.secret for pull in here if pull is not None and pull.secret]
+    return [*(mesh_secret(other.name) for other in home.others), *pulls]
 
 
 def _directors(home: Home) -> director.Made:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rivulet_operator.model.facts import Facts, StreamFact, Track
     from rivulet_operator.model.kinds import Json
     from rivulet_operator.model.region import Region
-    from rivulet_operator.model.stream import Stream
+    from rivulet_operator.model.stream import Pull, Stream
 
 LIVE, LOST = "live", "lost"
 OF_A_PUBLICATION = ("origin", "startedAt", "tracks", "codecs", "viewers")
@@ -38,9 +38,17 @@ def plan(name: Name) -> Plan:
     if refusal is not None:
         blocked = (refusal, stalled(refusal.reason, refusal.message), reconciling(), _not_published())
         return Plan(status=Status(conditions=blocked, fields=_urls(name)))
-    accepted = ready("Publishable", f"Publish to {_urls(name)['urls']['whip']}")
     live, fields = _publication(name)
-    return Plan(status=Status(conditions=(accepted, stalled(), reconciling(), live), fields={**_urls(name), **fields}))
+    return Plan(
+        status=Status(conditions=(_accepted(name), stalled(), reconciling(), live), fields={**_urls(name), **fields})
+    )
+
+
+def _accepted(name: Name) -> Condition:
+    pull = name.stream.pull
+    if pull is not None:
+        return ready("Pulled", f"Pulled from {pull.host}.")
+    return ready("Publishable", f"Publish to {_urls(name)['urls']['whip']}")
 
 
 def _refusal(name: Name) -> Condition | None:
@@ -67,18 +75,22 @@ def _urls(name: Name) -> Json:
     if name.region is None:
         return {}
     base = f"http://{name.region.host}"
-    return {"urls": {way: f"{base}/{way}/{name.stream.name}" for way in ("whip", "whep", "play")}}
+    ways = ("whip", "whep", "play") if name.stream.pull is None else ("whep", "play")
+    return {"urls": {way: f"{base}/{way}/{name.stream.name}" for way in ways}}
 
 
 def _publication(name: Name) -> tuple[Condition, Json]:
     fact = name.facts.publication(name.stream.name)
     if fact is None and not name.facts.fresh:
         return _as_before(name.stream)
+    if name.stream.pull is not None and (fact is None or fact.state not in {LIVE, LOST}):
+        return _waited_for(name, name.stream.pull), {"viewers": 0}
     if fact is None:
         return _gone(name.stream), {"viewers": 0}
     if fact.state not in {LIVE, LOST}:
         return _ended(fact), {"viewers": 0}
-    return _on_air(fact), {
+    on_air = _on_air(fact) if name.stream.pull is None else _pulled(name, name.stream.pull, fact)
+    return on_air, {
         "origin": fact.origin.partition("/")[0],
         "startedAt": to_text(fact.since),
         "tracks": [_track(track) for track in fact.tracks],
@@ -91,6 +103,28 @@ def _on_air(fact: StreamFact) -> Condition:
     if fact.state == LOST:
         return fails("Live", "PublisherLost", "The publisher fell silent; its viewers are kept for a while.")
     return holds("Live", "Publishing", f"Published on {fact.origin.partition('/')[0]}.")
+
+
+def _pulled(name: Name, pull: Pull, fact: StreamFact) -> Condition:
+    if fact.state == LOST:
+        kept = "The source fell silent; its viewers are kept for a while."
+        return fails("Live", "SourceLost", f"{kept} {_trouble(name)}".rstrip())
+    return holds("Live", "Pulling", f"{fact.origin.partition('/')[0]} pulls it from {pull.host}.")
+
+
+def _waited_for(name: Name, pull: Pull) -> Condition:
+    """It comes as soon as the source lets it: why it does not is of more use than that it once came."""
+    told = name.facts.pulled(name.stream.name)
+    if told is None:
+        return fails("Live", "WaitingForOrigin", "No origin pulls it yet: is one up?")
+    if told[1]:
+        return fails("Live", "SourceUnreachable", _trouble(name))
+    return fails("Live", "Connecting", f"{told[0]} asks {pull.host} for it.")
+
+
+def _trouble(name: Name) -> str:
+    told = name.facts.pulled(name.stream.name)
+    return f"{told[0]}: {told[1]}." if told is not None and told[1] else ""
 
 
 def _ended(fact: StreamFact) -> Condition:

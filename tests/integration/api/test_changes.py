@@ -42,6 +42,17 @@ def test_the_publishing_region_changes_only_while_the_stream_is_not_live(kube: K
 
 
 @pytest.mark.usefixtures("made")
+def test_a_stream_goes_from_published_to_pulled_and_back(kube: KubeApi) -> None:
+    """What stands there by default has to be taken out: the refusal says how."""
+    pull = {"url": "https://cdn.example/whep/s"}
+    refused = change(kube, "Stream", "kept", {"spec": {"source": {"pull": pull}}})
+    assert refused.status == 422
+    assert "set it to null beside pull" in refused.message
+    assert change(kube, "Stream", "kept", {"spec": {"source": {"publish": None, "pull": pull}}}).ok
+    assert change(kube, "Stream", "kept", {"spec": {"source": None}}).body["spec"]["source"] == {"publish": {}}
+
+
+@pytest.mark.usefixtures("made")
 def test_o1_a_node_scales_by_kubectl_scale_and_shows_what_an_autoscaler_needs(kube: KubeApi) -> None:
     kube.kubectl("scale", "cdnnode/kept", "--replicas=3")
     status = {"replicas": 2, "selector": "rivulet.dev/node=kept"}

@@ -36,6 +36,21 @@ TAKEN: dict[str, tuple[str, str, Spec]] = {
     ),
     "R21: 128 characters": ("Stream", "s", {"region": "eu", "name": ("Fair_Name.With-Capitals_" + "x" * 128)[:128]}),
     "regions": ("Stream", "s", {"regions": ["eu", "us"]}),
+    "pulled": (
+        "Stream",
+        "s",
+        {"region": "eu", "source": {"pull": {"url": "http://[2001:db8::1]:8080/whep/s?token=a@b"}}},
+    ),
+    "pulled with a token": (
+        "Stream",
+        "s",
+        {
+            "region": "eu",
+            "source": {
+                "pull": {"url": "https://cdn.example", "secretRef": {"name": "pull-cdn.example", "key": "token"}}
+            },
+        },
+    ),
     "scaled to nothing": ("CDNNode", "n", {"role": "edge", "region": "eu", "replicas": 0}),
 }
 
@@ -43,6 +58,11 @@ TAKEN: dict[str, tuple[str, str, Spec]] = {
 @pytest.mark.parametrize("case", TAKEN)
 def test_what_makes_sense_is_taken(kube: KubeApi, case: str) -> None:
     assert stored(kube, *TAKEN[case])
+
+
+def pulled(url: str, **more: object) -> tuple[str, str, Spec]:
+    """A Stream that is pulled from there."""
+    return "Stream", "s", {"region": "eu", "source": {"pull": {"url": url, **more}}}
 
 
 EDGE: Spec = {"role": "edge", "region": "eu"}
@@ -155,7 +175,32 @@ REFUSED: dict[str, tuple[str, str, Spec, str]] = {
     "name with a slash": ("Stream", "s", {"region": "eu", "name": "live/s"}, "letters, digits, dots, underscores"),
     "name too long": ("Stream", "s", {"region": "eu", "name": "x" * 129}, "Too long"),
     "object's name too long": ("Stream", "s" * 129, {"region": "eu"}, "set spec.name, or shorten metadata.name"),
-    "source to come": ("Stream", "s", {"region": "eu", "source": {"pull": {}}}, 'unknown field "spec.source.pull"'),
+    "pulled from nowhere": (
+        "Stream",
+        "s",
+        {"region": "eu", "source": {"pull": {}}},
+        "pull.url: Required value",
+    ),
+    "pulled by another protocol": (*pulled("rtsp://cdn.example/s"), "url begins with http:// or https:// and a host"),
+    "pulled from no host": (*pulled("https:///whep/s"), "url begins with http:// or https:// and a host"),
+    "password in a URL": (
+        *pulled("https://me:secret@cdn.example/s"),
+        "a token stands in a Secret, which",
+    ),
+    "any Secret's token": (
+        *pulled("https://cdn.example/s", secretRef={"name": "rivulet-join", "key": "token"}),
+        "begins with pull-",
+    ),
+    "Secret without a key": (
+        *pulled("https://cdn.example/s", secretRef={"name": "pull-cdn"}),
+        "secretRef.key: Required value",
+    ),
+    "published and pulled": (
+        "Stream",
+        "s",
+        {"region": "eu", "source": {"publish": {}, "pull": {"url": "https://cdn.example/s"}}},
+        "publish and pull are both set",
+    ),
     "empty source": ("Stream", "s", {"region": "eu", "source": {}}, "or leave source out"),
     "codec twice": ("Stream", "s", {"region": "eu", "codecs": ["vp8", "vp8"]}, "codecs names a codec twice"),
     "unknown codec": ("Stream", "s", {"region": "eu", "codecs": ["mpeg2"]}, 'Unsupported value: "mpeg2"'),

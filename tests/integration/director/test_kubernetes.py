@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import kube_api
+from director.played_node import PlayedNode
 from director.scene import PlayedDirector, resource, until
+from rivulet_media.wire import PullOrder, Pulls, StreamPolicy
 
 pytestmark = pytest.mark.timeout(180)  # starts an API server; builds it when nobody has yet
 
@@ -42,6 +44,7 @@ async def _follows(api: kube_api.KubeApi, director: PlayedDirector) -> None:
     assert await _problem_becomes(director, "made_later", "not-live")
     api.kubectl("delete", "streams.rivulet.dev", "made-later", "--wait=false")
     assert await _problem_becomes(director, "made_later", "not-found", "settling")
+    await _pulls(api, director)
     # The mesh Secret was read by its name: its bearer is let in as far as the WebSocket.
     mesh = {"Authorization": "Bearer mesh", "Rivulet_Region": "us"}
 
@@ -49,6 +52,28 @@ async def _follows(api: kube_api.KubeApi, director: PlayedDirector) -> None:
         return (await director.ask_inside("GET", "/v1/mesh", **mesh)).status != 401
 
     await until(let_in, 15)
+
+
+async def _pulls(api: kube_api.KubeApi, director: PlayedDirector) -> None:
+    """The Secret that a Stream names is read, and what it says goes to the origin that is to pull."""
+    async with PlayedNode("origin-eu-0", "origin") as node:
+        await node.link(director.url)
+        url = "https://cdn.example/whep/s"
+        pull = {"url": url, "secretRef": {"name": "pull-cdn", "key": "token"}}
+        api.apply(resource("Stream", "pulled", {"region": "eu", "source": {"pull": pull}}))
+        assert await until(lambda: "there is no Secret pull-cdn" in (_order(node).problem or ""), 15)
+        assert (_order(node).url, _order(node).token) == (url, None)
+        secret = {"metadata": {"name": "pull-cdn"}, "stringData": {"token": "for-cdn"}}
+        api.apply({"apiVersion": "v1", "kind": "Secret", **secret})
+        assert await until(lambda: _order(node).problem is None, 25)
+        assert (_order(node).url, _order(node).token) == (url, "for-cdn")
+
+
+def _order(node: PlayedNode) -> PullOrder:
+    """The latest one of the stream; one with a problem of its own while there is none."""
+    said = [frame.streams for frame in node.frames if isinstance(frame, Pulls)]
+    nothing = PullOrder(url="", policy=StreamPolicy(stream="pulled"), problem="not ordered yet")
+    return said[-1].get("pulled", nothing) if said else nothing
 
 
 async def _problem_becomes(director: PlayedDirector, stream: str, *problems: str) -> float:

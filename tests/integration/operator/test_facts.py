@@ -3,6 +3,7 @@
 import base64
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -70,6 +71,43 @@ def test_a_published_stream_is_live_within_two_seconds_r1(bench: Bench, director
             "play": "http://eu.example:30080/play/s",
         },
     }
+
+
+def test_a_pulled_stream_says_why_nothing_comes_and_when_it_does(bench: Bench, director: ScriptedDirector) -> None:
+    """As soon as directors tell, and without another change of anything."""
+    bench.stream("s", source={"pull": {"url": "https://cdn.example/whep/s"}})
+    bench.until_condition("streams", "s", ("Live", "False", "WaitingForOrigin"))
+    bench.until_condition("streams", "s", ("Ready", "True", "Pulled"))
+    cases = (("no connection", "SourceUnreachable"), ("answers 404", "SourceUnreachable"), ("", "Connecting"))
+    for error, reason in cases:
+        pulls = {"s": {"error": error} if error else {}}
+        counts = {"viewers": 0, "publishers": 0, "relaysOut": 0, "streams": {}, "pulls": pulls}
+        director.say(nodes=[node("origin-eu-0", role="origin", counts=counts)])
+        bench.until_condition("streams", "s", ("Live", "False", reason))
+        message = f"origin-eu-0: {error}." if error else "origin-eu-0 asks cdn.example for it."
+        bench.until(partial(_says, bench, message), message)
+    director.say(nodes=[node("origin-eu-0", role="origin")], streams=[stream("s")])
+    bench.until_condition("streams", "s", ("Live", "True", "Pulling"))
+    assert "whip" not in bench.read("streams", "s")["status"]["urls"]
+
+
+def _says(bench: Bench, message: str) -> bool:
+    return bool(condition(bench.read("streams", "s"), "Live").get("message") == message)
+
+
+def test_directors_may_read_the_secret_of_a_pulled_stream_while_it_names_it(
+    bench: Bench, director: ScriptedDirector
+) -> None:
+    def names() -> set[str]:
+        rules = bench.read("roles", "rivulet-director")["rules"]
+        return {name for rule in rules for name in rule.get("resourceNames", [])}
+
+    pull = {"url": "https://cdn.example/s", "secretRef": {"name": "pull-cdn", "key": "token"}}
+    bench.stream("s", source={"pull": pull})
+    bench.until(lambda: "pull-cdn" in names(), "may be read")
+    bench.stream("s", source={"pull": {"url": "https://cdn.example/s"}})
+    bench.until(lambda: "pull-cdn" not in names(), "need not be read any more")
+    assert director.tokens
 
 
 def test_scaling_down_takes_the_emptiest_first_and_each_when_it_drains_and_is_empty_o1(

@@ -1,8 +1,9 @@
-// A WHIP publisher and WHEP player made of Pion as it comes: what Rivulet's interop tests run.
+// A WHIP publisher, WHEP player and WHEP server made of Pion as it comes: what Rivulet's interop tests run.
 //
 //	pion publish URL -video FILE.h264|FILE.ivf -audio FILE.ogg [-token T] [-rsa] [-seconds N]
 //	pion publish URL -layers RID=FILE.ivf,RID=FILE.ivf,… -audio FILE.ogg [-token T] [-seconds N]
 //	pion play    URL -write DIR [-rsa] [-seconds N]
+//	pion serve   ADDRESS:PORT -video FILE.h264|FILE.ivf -audio FILE.ogg [-token T] [-rsa] [-lite]
 //
 // One line of JSON says that it is connected, a last one what went over the line.
 package main
@@ -32,7 +33,7 @@ const (
 
 type options struct {
 	url, token, video, layers, audio, write string
-	rsa, tcp                                bool
+	rsa, tcp, lite                          bool
 	seconds                                 float64
 }
 
@@ -45,7 +46,7 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) < 2 {
-		return errors.New("pion publish|play URL [flags]")
+		return errors.New("pion publish|play|serve URL [flags]")
 	}
 	var o options
 	flags := flag.NewFlagSet("pion", flag.ContinueOnError)
@@ -56,6 +57,7 @@ func run(arguments []string) error {
 	flags.StringVar(&o.write, "write", "", "folder for what is received")
 	flags.BoolVar(&o.rsa, "rsa", false, "an RSA certificate instead of ECDSA")
 	flags.BoolVar(&o.tcp, "tcp", false, "TCP only, no UDP socket at all")
+	flags.BoolVar(&o.lite, "lite", false, "ICE lite: only answer checks")
 	flags.Float64Var(&o.seconds, "seconds", 5, "how long media flows")
 	if err := flags.Parse(arguments[2:]); err != nil {
 		return err
@@ -71,6 +73,8 @@ func run(arguments []string) error {
 		return publish(ctx, o)
 	case "play":
 		return play(ctx, o)
+	case "serve":
+		return serve(ctx, o)
 	}
 	return fmt.Errorf("no command %q", arguments[0])
 }
@@ -83,6 +87,7 @@ func connection(o options) (*webrtc.PeerConnection, error) {
 	}
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetLite(o.lite)
 	if o.tcp {
 		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
 	}

@@ -66,7 +66,7 @@ func publish(ctx context.Context, o options) error {
 }
 
 func sendonly(peer *webrtc.PeerConnection, mime, kind string) (*webrtc.TrackLocalStaticSample, error) {
-	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, kind, "pion")
+	track, err := sample(mime, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -75,15 +75,22 @@ func sendonly(peer *webrtc.PeerConnection, mime, kind string) (*webrtc.TrackLoca
 	if err != nil {
 		return nil, err
 	}
-	go func() { // interceptors see reports and requests only if somebody reads
-		buffer := make([]byte, 1500)
-		for {
-			if _, _, err := transceiver.Sender().Read(buffer); err != nil {
-				return
-			}
-		}
-	}()
+	go read(transceiver.Sender())
 	return track, nil
+}
+
+func sample(mime, kind string) (*webrtc.TrackLocalStaticSample, error) {
+	return webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, kind, "pion")
+}
+
+// read: interceptors see reports and requests only if somebody reads.
+func read(sender *webrtc.RTPSender) {
+	buffer := make([]byte, 1500)
+	for {
+		if _, _, err := sender.Read(buffer); err != nil {
+			return
+		}
+	}
 }
 
 func pace(

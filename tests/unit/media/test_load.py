@@ -1,14 +1,19 @@
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
 from rivulet_media.load import STALLED_SECONDS, Load
 from rivulet_media.sessions import Kind, Session, Sessions
-from rivulet_media.wire import RelayIn, StreamCounts
+from rivulet_media.wire import PullState, RelayIn, StreamCounts
 
 if TYPE_CHECKING:
     from rivulet_media._engine import EngineStats
+    from rivulet_media.pulling import Pulling
     from rivulet_media.relaying import Relaying
+
+
+class StandInPulling:
+    states: ClassVar = {"p": PullState(error="nobody there")}
 
 
 class StandInRelaying:
@@ -20,7 +25,7 @@ def stats(*, sent: int, ticks: int) -> "EngineStats":
 
 
 def load(sessions: Sessions | None = None) -> Load:
-    return Load(sessions or Sessions(), cast("Relaying", StandInRelaying()), 0)
+    return Load(sessions or Sessions(), cast("Relaying", StandInRelaying()), cast("Pulling", StandInPulling()), 0)
 
 
 def test_counts_say_who_is_here_and_how_much_leaves() -> None:
@@ -36,6 +41,7 @@ def test_counts_say_who_is_here_and_how_much_leaves() -> None:
     assert counts.streams == {"s": StreamCounts(viewers=2)}
     assert counts.egress_bps == pytest.approx(8000)
     assert counts.bytes_in == 7
+    assert counts.pulls == StandInPulling.states
 
 
 def test_alive_means_that_the_engine_s_thread_turns() -> None:

@@ -116,11 +116,31 @@ def test_an_operator_that_renders_directors_differently_restarts_none_of_them() 
     assert region_plan.plan(newer, NOW).apply[-1]["spec"]["template"] != older.template
 
 
-def test_directors_may_read_mesh_tokens_by_name_and_no_other_secret() -> None:
-    alone = director.access(EU, [])[1]["rules"]
+def _pulled(name: str, region: str, secret: str | None) -> streams.Stream:
+    pull = {"url": "https://cdn.example/s", **({"secretRef": {"name": secret, "key": "token"}} if secret else {})}
+    spec = {"region": region, "source": {"pull": pull}}
+    return streams.parse({"metadata": {"name": name, "namespace": "cdn", "uid": name}, "spec": spec})
+
+
+def test_directors_may_read_tokens_by_name_and_no_other_secret() -> None:
+    """Those of the mesh, and those that Streams of this region name for what is pulled."""
+
+    def rules(home: Home) -> list[Any]:
+        role = next(item for item in region_plan.plan(home, NOW).apply if item["kind"] == "Role")
+        return list(role["rules"])
+
+    alone = rules(replace(HOME, others=[]))
     assert [rule["resources"] for rule in alone] == [["cdnregions", "cdnnodes", "streams"]]
-    meshed = director.access(EU, ["us", "ap"])[1]["rules"]
-    assert meshed[1]["resourceNames"] == ["mesh-ap", "mesh-us"]
+    pulled = [
+        _pulled("a", "eu", "pull-b"),
+        _pulled("b", "eu", "pull-a"),
+        _pulled("c", "eu", "pull-a"),
+        _pulled("d", "eu", None),
+        _pulled("e", "us", "pull-us"),
+        _pulled("f", "eu", "rivulet-join"),
+    ]
+    meshed = rules(replace(HOME, others=[_region("us"), _region("ap")], streams=pulled))
+    assert meshed[1]["resourceNames"] == ["mesh-ap", "mesh-us", "pull-a", "pull-b"]
 
 
 def test_a_status_counts_own_nodes_and_keeps_what_was_said_until_the_first_word() -> None:

@@ -102,6 +102,58 @@ def test_a_status_tells_what_the_directors_say(name: Name, reasons: tuple[str, s
     assert status.fields == fields
 
 
+PULLED_URLS = {way: url for way, url in URLS.items() if way != "whip"}
+
+
+def _pulled(*facts: StreamFact, error: str | None = None, state: str = "up", **changes: Any) -> Name:
+    """Pulled from cdn.example; `error`: what the origin says of it, None: no origin pulls it."""
+    spec = {"name": "s", "region": "eu", "source": {"pull": {"url": "https://cdn.example/whep/s?key=secret"}}}
+    name = _name(_stream(spec=spec, **changes), *facts)
+    if error is None:
+        return name
+    origin = replace(EDGE, slot="origin-eu-0", incarnation="77", role="origin", state=state)
+    said = replace(name.facts, nodes=(EDGE, replace(origin, counts=Counts(pulls={"s": error}))))
+    return replace(name, facts=said)
+
+
+PULLED: dict[str, tuple[Name, str, str]] = {
+    "it comes": (_pulled(LIVE, error=""), "Pulling", "origin-eu-0 pulls it from cdn.example."),
+    "it came until now": (
+        _pulled(replace(LIVE, state="lost"), error="cdn.example answers 404"),
+        "SourceLost",
+        "The source fell silent; its viewers are kept for a while. origin-eu-0: cdn.example answers 404.",
+    ),
+    "it came until now, and nothing is known": (
+        _pulled(replace(LIVE, state="lost")),
+        "SourceLost",
+        "The source fell silent; its viewers are kept for a while.",
+    ),
+    "nobody pulls it": (_pulled(), "WaitingForOrigin", "No origin pulls it yet: is one up?"),
+    "who pulled it is down": (
+        _pulled(error="", state="down"),
+        "WaitingForOrigin",
+        "No origin pulls it yet: is one up?",
+    ),
+    "it is asked for": (_pulled(error=""), "Connecting", "origin-eu-0 asks cdn.example for it."),
+    "it does not come": (_pulled(error="no connection"), "SourceUnreachable", "origin-eu-0: no connection."),
+    "it came once": (
+        _pulled(replace(LIVE, state="ended", reason="publisher-lost"), error="no connection"),
+        "SourceUnreachable",
+        "origin-eu-0: no connection.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "reason", "message"), PULLED.values(), ids=PULLED.keys())
+def test_a_pulled_stream_says_why_it_comes_or_not(name: Name, reason: str, message: str) -> None:
+    status = plan(name).status
+    by_type = {condition.type: condition for condition in status.conditions}
+    assert (by_type["Live"].reason, by_type["Live"].message) == (reason, message)
+    assert by_type["Live"].status == (reason == "Pulling")
+    assert (by_type["Ready"].reason, by_type["Ready"].message) == ("Pulled", "Pulled from cdn.example.")
+    assert status.fields["urls"] == PULLED_URLS, "nobody publishes it"
+
+
 def test_a_condition_keeps_the_time_at_which_its_status_changed() -> None:
     wanted = plan(_name(_stream(), LIVE)).status.conditions
     first = rendered(wanted, [], 1, 1000.0)

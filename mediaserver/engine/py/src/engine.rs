@@ -155,6 +155,17 @@ impl Engine {
         Ok(named(made))
     }
 
+    fn ingest(
+        &self,
+        py: Python<'_>,
+        stream: &str,
+        incarnation: &str,
+        codecs: Vec<String>,
+    ) -> PyResult<(String, String)> {
+        let codecs: Vec<Codec> = codecs.iter().filter_map(|name| Codec::from_name(name)).collect();
+        Ok(named(py.detach(|| self.handle.ingest(stream, incarnation, codecs))?))
+    }
+
     fn pull_answer(&self, py: Python<'_>, session: &str, answer: &str) -> PyResult<()> {
         let id = session_id(session)?;
         Ok(py.detach(|| self.handle.pull_answer(id, answer))?)

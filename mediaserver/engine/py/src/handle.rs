@@ -1,7 +1,7 @@
 //! The engine as other threads hold it: builds sessions here, hands them to a data thread, waits for its word.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +9,8 @@ use rivulet_core::border::{CodecPayload, ForwarderConfig, ViewerSpec, ViewerTrac
 use rivulet_core::dtls::Crypto;
 use rivulet_core::inboxes::MOST_THREADS;
 use rivulet_core::negotiation::fragment::Fragment;
-use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Sending, Track, relay, whep, whip};
-use rivulet_core::node::{Limits, NewPull, NewSession, Node, SessionId, TraceRead};
+use rivulet_core::negotiation::{Codec, LocalTransport, Offer, Sending, Track, ingest, relay, whep, whip};
+use rivulet_core::node::{Limits, NewPull, NewSession, Node, PulledFrom, SessionId, TraceRead};
 use rivulet_core::pacing::WayOut;
 use rivulet_core::receive::Receiver;
 use rivulet_core::session::{Media, Parts, Role, Session, agent};
@@ -140,10 +140,26 @@ impl Handle {
         let local = random::local_transport(self.crypto.fingerprint());
         let offer = relay::offer(&local, tracks)?;
         let socket = bind(SocketAddr::new(self.local.ip(), 0), self.buffers)?;
+        let (created, incarnation) = (Instant::now(), incarnation.to_owned());
+        let pull = NewPull { stream: stream.into(), incarnation, local, created, from: PulledFrom::Node };
+        Ok((self.add_pull(pull, socket)?, offer))
+    }
+
+    /// The same from a foreign server: what it sends, one of `codecs`, is a publication of this node.
+    pub fn ingest(&self, stream: &str, incarnation: &str, codecs: Vec<Codec>) -> Result<(SessionId, String), Failure> {
+        let socket = self.bind_own()?;
+        let port = socket.local_addr()?.port();
+        let ours = self.local_transport(None).candidates.into_iter().map(|address| SocketAddr::new(address.ip(), port));
+        let local = LocalTransport { candidates: ours.collect(), ..random::local_transport(self.crypto.fingerprint()) };
+        let offer = ingest::offer(&local, &codecs)?;
+        let (created, incarnation) = (Instant::now(), incarnation.to_owned());
+        let from = PulledFrom::Server { codecs, megabits: self.publisher_mbps };
+        let pull = NewPull { stream: stream.into(), incarnation, local, created, from };
+        Ok((self.add_pull(pull, socket)?, offer))
+    }
+
+    fn add_pull(&self, pull: NewPull, socket: UdpSocket) -> Result<SessionId, Failure> {
         let id = random::session_id();
-        let created = Instant::now();
-        let incarnation = incarnation.to_owned();
-        let pull = NewPull { stream: stream.into(), incarnation, local, created, over_tcp: false };
         self.crew.call(self.crew.next(), move |data, _| -> Result<(), Failure> {
             data.add_own_socket(id, socket)?;
             data.node.add_pull(id, pull).map_err(|full| {
@@ -151,7 +167,15 @@ impl Handle {
                 Failure::Full(full)
             })
         })??;
-        Ok((id, offer))
+        Ok(id)
+    }
+
+    /// For a peer that may be reached by IPv4 or IPv6, where we listen on every address: whether clients come by both or not.
+    fn bind_own(&self) -> io::Result<UdpSocket> {
+        let any = if self.local.ip().is_unspecified() { Ipv6Addr::UNSPECIFIED.into() } else { self.local.ip() };
+        let bound = bind(SocketAddr::new(any, 0), self.buffers);
+        // A kernel without IPv6.
+        bound.or_else(|_| bind(SocketAddr::new(self.local.ip(), 0), self.buffers))
     }
 
     /// A relay over TCP alone: no socket before the parent has answered.
@@ -164,7 +188,7 @@ impl Handle {
         let local = random::local_transport(self.crypto.fingerprint());
         let offer = relay::offer_over_tcp(&local, tracks)?;
         let (id, created, incarnation) = (random::session_id(), Instant::now(), incarnation.to_owned());
-        let pull = NewPull { stream: stream.into(), incarnation, local, created, over_tcp: true };
+        let pull = NewPull { stream: stream.into(), incarnation, local, created, from: PulledFrom::NodeOverTcp };
         self.crew.call(self.crew.next(), move |data, _| data.node.add_pull(id, pull))??;
         Ok((id, offer))
     }

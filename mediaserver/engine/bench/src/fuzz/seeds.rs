@@ -291,6 +291,7 @@ fn pass(from: &mut dyn DtlsInstance, to: &mut dyn DtlsInstance, seen: &mut Vec<V
 
 fn offers() -> Vec<Vec<u8>> {
     let samples = [
+        include_str!("../../../core/src/negotiation/samples/aiortc-answer.sdp"),
         include_str!("../../../core/src/negotiation/samples/aiortc-play.sdp"),
         include_str!("../../../core/src/negotiation/samples/chromium-play.sdp"),
         include_str!("../../../core/src/negotiation/samples/chromium-publish.sdp"),
@@ -299,6 +300,7 @@ fn offers() -> Vec<Vec<u8>> {
         include_str!("../../../core/src/negotiation/samples/gstreamer-play.sdp"),
         include_str!("../../../core/src/negotiation/samples/gstreamer-publish.sdp"),
         include_str!("../../../core/src/negotiation/samples/obs-publish.sdp"),
+        include_str!("../../../core/src/negotiation/samples/pion-answer.sdp"),
         include_str!("../../../core/src/negotiation/samples/pion-play.sdp"),
         include_str!("../../../core/src/negotiation/samples/pion-publish.sdp"),
     ];

@@ -3,7 +3,7 @@
 use super::Ground;
 use crate::negotiation::fragment::{self, Fragment, Tagged};
 use crate::negotiation::{
-    Codec, Format, Kind, LocalSources, LocalTransport, Offer, Track, relay, simulcast, whep, whip,
+    Codec, Format, Kind, LocalSources, LocalTransport, Offer, Setup, Track, ingest, relay, simulcast, whep, whip,
 };
 
 fn local() -> LocalTransport {
@@ -17,9 +17,26 @@ fn local() -> LocalTransport {
     }
 }
 
+/// What a foreign server answers is taken with the formats that it lists, or not at all.
+fn answer(text: &str) {
+    let Ok(answer) = Offer::parse_answer(text) else { return };
+    assert!(answer.transport.setup != Setup::ActPass);
+    for codecs in [&[][..], &[Codec::Av1, Codec::Vp8, Codec::Opus]] {
+        let Ok(receiving) = ingest::accept(&answer, codecs) else { continue };
+        assert!((1..=2).contains(&receiving.media.len()));
+        for media in &receiving.media {
+            for payload in std::iter::once(&media.payload).chain(&media.others) {
+                assert!(payload.format.codec.kind() == media.kind && payload.format.fmtp.len() <= 1_024);
+                assert!(codecs.is_empty() || codecs.contains(&payload.format.codec));
+            }
+        }
+    }
+}
+
 /// Whatever is taken is answered by a description that says the same when it is read again.
 pub fn sdp(_: &mut Ground, data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    answer(&text);
     let Ok(offer) = Offer::parse(&text) else { return };
     let bound = 8 * text.len() + 8192;
     for codecs in [&[][..], &[Codec::Av1, Codec::Vp8, Codec::Opus]] {

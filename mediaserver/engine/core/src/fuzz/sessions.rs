@@ -10,7 +10,7 @@ use crate::dtls::{Crypto, take_latest_tap};
 use crate::egress::{Egress, Message};
 use crate::negotiation::link::LinkTransport;
 use crate::negotiation::{Codec, Format, LocalSources, LocalTransport, Offer, Track, relay, whep};
-use crate::node::{Limits, NewLeg, NewPull, NewSession, Node, Socket, accept_link};
+use crate::node::{Limits, NewLeg, NewPull, NewSession, Node, PulledFrom, Socket, accept_link};
 use crate::session::{Media, Parts, Role, Session, agent};
 use crate::stun::Message as Stun;
 use crate::{border, stun};
@@ -97,8 +97,13 @@ impl Scene {
         let ours = local(crypto, 'c', vec![]);
         let offer = relay::offer(&ours, &tracks()).expect("an offer");
         serve(&mut parent, crypto, 3, 'w', &offer, now);
-        let pull =
-            NewPull { stream: "s".into(), incarnation: "i".to_owned(), local: ours, created: now, over_tcp: false };
+        let pull = NewPull {
+            stream: "s".into(),
+            incarnation: "i".to_owned(),
+            local: ours,
+            created: now,
+            from: PulledFrom::Node,
+        };
         child.add_pull(1, pull).expect("room");
         let answer = serve(&mut parent, crypto, 2, 'p', &offer, now);
         child.answer_pull(1, &answer, now).expect("our own answer");

@@ -6,6 +6,7 @@ mod answer;
 pub mod codec;
 pub mod extension;
 pub mod fragment;
+pub mod ingest;
 pub mod link;
 pub mod offer;
 pub mod relay;

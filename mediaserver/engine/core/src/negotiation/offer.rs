@@ -98,7 +98,23 @@ impl Offer {
         if description.value("ice-lite").is_some() {
             return Err(Refusal::unsupported("ICE lite clients are not supported: one side must check"));
         }
-        let bundle = bundle(&description);
+        Self::read(&description)
+    }
+
+    /// Read the answer to an offer of ours. Who gave it may be ICE lite: we check.
+    ///
+    /// # Errors
+    /// As `parse`; `Malformed` also when it leaves open who begins DTLS (RFC 8842, 5.3).
+    pub fn parse_answer(text: &str) -> Result<Self, Refusal> {
+        let answer = Self::read(&Description::parse(text)?)?;
+        if answer.transport.setup == Setup::ActPass {
+            return Err(Refusal::malformed("an answer needs a=setup:active or a=setup:passive"));
+        }
+        Ok(answer)
+    }
+
+    fn read(description: &Description<'_>) -> Result<Self, Refusal> {
+        let bundle = bundle(description);
         let media = description.sections.iter().map(|s| read_section(s, &bundle)).collect::<Result<Vec<_>, _>>()?;
         let mut mids: Vec<&str> = media.iter().filter(|m| m.kind.is_some()).map(|m| m.mid.as_str()).collect();
         mids.sort_unstable();
@@ -108,7 +124,7 @@ impl Offer {
         let Some(carrier) = media.iter().position(|m| m.kind.is_some()) else {
             return Err(Refusal::malformed("the SDP has no audio or video section"));
         };
-        let transport = read_transport(&description, &description.sections[carrier])?;
+        let transport = read_transport(description, &description.sections[carrier])?;
         let candidates = description.sections.iter().flat_map(|s| s.values("candidate")).map(str::to_owned).collect();
         Ok(Self { transport, media, candidates })
     }

@@ -1,6 +1,7 @@
 //! What is made of the offers of real clients.
 
 mod foreign;
+mod ingest;
 mod layers;
 
 use super::*;

@@ -41,9 +41,7 @@ pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> 
         if media.iter().any(|m| m.kind == kind) {
             return Err(Refusal::unsupported(format!("at most one {} track can be published", kind.name())));
         }
-        if section.payloads.iter().any(|payload| payload.format.fmtp.len() > MAX_FMTP) {
-            return Err(Refusal::malformed(format!("an a=fmtp is longer than {MAX_FMTP} bytes")));
-        }
+        check_formats(section)?;
         media.push(receive(offer, section, kind, order)?);
     }
     let mut streams: Vec<&str> = offer.media.iter().filter_map(|section| section.stream.as_deref()).collect();
@@ -54,6 +52,14 @@ pub fn negotiate(offer: &Offer, codecs: &[Codec]) -> Result<Receiving, Refusal> 
         ));
     }
     Ok(Receiving { peer: offer.transport.clone(), media })
+}
+
+/// Refuse parameters that are too long for every node's table.
+pub(super) fn check_formats(section: &OfferedMedia) -> Result<(), Refusal> {
+    if section.payloads.iter().any(|payload| payload.format.fmtp.len() > MAX_FMTP) {
+        return Err(Refusal::malformed(format!("an a=fmtp is longer than {MAX_FMTP} bytes")));
+    }
+    Ok(())
 }
 
 /// The answer that says what `negotiate` chose.

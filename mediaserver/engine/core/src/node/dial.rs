@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use str0m::net::{Protocol, TcpType};
 
-use super::pull::candidates;
+use super::pull::hosts;
 use super::{Node, SessionId};
 use crate::negotiation::Offer;
 use crate::session::Session;
@@ -26,7 +26,7 @@ pub struct Dial {
 impl Node {
     /// The parent has answered: its addresses are to be dialled.
     pub(super) fn dial(&mut self, session: SessionId, answer: &Offer, now: Instant) {
-        let takes = candidates(answer, Protocol::Tcp).into_iter().filter(|c| c.tcptype() == Some(TcpType::Passive));
+        let takes = hosts(answer, Protocol::Tcp).into_iter().filter(|c| c.tcptype() == Some(TcpType::Passive));
         let to: Vec<SocketAddr> = takes.map(|candidate| candidate.addr()).take(MOST_ADDRESSES).collect();
         if to.is_empty() {
             self.on_unreachable(session, now);

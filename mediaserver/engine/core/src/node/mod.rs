@@ -43,7 +43,7 @@ pub use legs::{LegError, NewLeg};
 use links::Opening;
 pub use links::accept as accept_link;
 use lobby::Lobby;
-pub use pull::{NewPull, PullError};
+pub use pull::{NewPull, PullError, PulledFrom};
 pub use restart::PatchError;
 pub use stats::{NodeStats, SessionStats};
 pub use threads::SessionWord;

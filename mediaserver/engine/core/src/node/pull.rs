@@ -1,4 +1,4 @@
-//! Relays that we open: an offer, the parent's answer, then a session on a socket of its own.
+//! What we pull, from a node or a foreign server: an offer, the answer, then a session on a socket of its own.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,14 +8,30 @@ use str0m::{Candidate, CandidateKind};
 
 use super::{Fact, Full, NewSession, Node, NodeEvent, SessionId, Socket};
 use crate::border::StreamKey;
-use crate::negotiation::{LocalTransport, Offer, Refusal, relay};
+use crate::negotiation::{Codec, LocalTransport, Offer, Receiving, Refusal, ingest, relay};
 use crate::receive::Receiver;
 use crate::session::{CloseReason, HANDSHAKE_TIMEOUT, Media, Parts, Role, Session, agent};
 
 /// What str0m is told our own address is (RFC 5737, RFC 3849): it never learns the bound one, and needs none.
 const PLACEHOLDERS: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
 
-/// An offer of ours that waits for the parent's answer.
+/// Addresses of a foreign server that are checked.
+const MOST_ADDRESSES: usize = 16;
+
+/// From whom something is pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PulledFrom {
+    Node,
+    /// By a connection that we open, and in no other way.
+    NodeOverTcp,
+    /// A foreign one, of which nothing is known; it may send these codecs, and so many Mbit/s.
+    Server {
+        codecs: Vec<Codec>,
+        megabits: u32,
+    },
+}
+
+/// An offer of ours that waits for its answer.
 #[derive(Debug, Clone)]
 pub struct NewPull {
     pub stream: StreamKey,
@@ -23,8 +39,7 @@ pub struct NewPull {
     /// As written in the offer.
     pub local: LocalTransport,
     pub created: Instant,
-    /// Its media come by a connection that we open, and in no other way.
-    pub over_tcp: bool,
+    pub from: PulledFrom,
 }
 
 /// Why an answer is not taken.
@@ -42,7 +57,7 @@ impl NewPull {
 }
 
 impl Node {
-    /// Note an offer that goes to a parent.
+    /// Note an offer that goes to a parent or a server.
     ///
     /// # Errors
     /// `Full` at a limit.
@@ -52,24 +67,27 @@ impl Node {
         Ok(())
     }
 
-    /// The parent's answer: checks start at once.
+    /// The answer: checks start at once.
     ///
     /// # Errors
     /// `Refused` leaves the offer standing.
     pub fn answer_pull(&mut self, id: SessionId, answer: &str, now: Instant) -> Result<(), PullError> {
         let pull = self.pulls.get(&id).ok_or(PullError::UnknownSession)?.clone();
-        let offer = Offer::parse(answer).map_err(PullError::Refused)?;
-        let session = self.pulled_session(&pull, &offer, now).map_err(PullError::Refused)?;
+        let answer = Offer::parse_answer(answer).map_err(PullError::Refused)?;
+        let session = self.pulled_session(&pull, &answer, now).map_err(PullError::Refused)?;
+        let candidates = match &pull.from {
+            PulledFrom::Server { .. } => reachable(&answer).map_err(PullError::Refused)?,
+            PulledFrom::Node | PulledFrom::NodeOverTcp => hosts(&answer, Protocol::Udp),
+        };
         self.pulls.remove(&id);
-        let NewPull { stream, incarnation, over_tcp, .. } = pull;
+        let NewPull { stream, incarnation, from, .. } = pull;
         let new = NewSession { id, session, stream, incarnation: Some(incarnation) };
-        if over_tcp {
+        if from == PulledFrom::NodeOverTcp {
             self.insert(new, Socket::Shared, now);
-            self.dial(id, &offer, now);
+            self.dial(id, &answer, now);
             return Ok(());
         }
         self.insert(new, Socket::Own(id), now);
-        let candidates = candidates(&offer, Protocol::Udp);
         self.turn(id, now, |session| session.start(candidates, now));
         Ok(())
     }
@@ -89,18 +107,34 @@ impl Node {
     }
 
     fn pulled_session(&self, pull: &NewPull, answer: &Offer, now: Instant) -> Result<Session, Refusal> {
-        let receiving = relay::accept(answer)?;
-        if receiving.peer.over_tcp != pull.over_tcp {
-            return Err(Refusal::malformed("the parent's answer is for another transport than was asked for"));
-        }
-        let local = LocalTransport { candidates: placeholders(), tcp: pull.over_tcp, ..pull.local.clone() };
+        let over_tcp = pull.from == PulledFrom::NodeOverTcp;
+        let local = LocalTransport { candidates: placeholders(), tcp: over_tcp, ..pull.local.clone() };
+        let (role, receiving, receiver) = match &pull.from {
+            PulledFrom::Server { codecs, megabits } => {
+                let receiving = ingest::accept(answer, codecs)?;
+                let receiver = Receiver::new(&receiving, &local.ufrag).limited_to(*megabits);
+                (Role::Ingest, receiving, receiver)
+            }
+            PulledFrom::Node | PulledFrom::NodeOverTcp => {
+                let receiving = relayed(answer, over_tcp)?;
+                let receiver = Receiver::new(&receiving, &local.ufrag).without_arrival_times();
+                (Role::RelayIn, receiving, if over_tcp { receiver.in_time_only() } else { receiver })
+            }
+        };
         let agent = agent::transport(&self.crypto, &local, &receiving.peer, now)?;
-        let receiver = Receiver::new(&receiving, &local.ufrag).without_arrival_times();
-        let media = Media::Inbound(if pull.over_tcp { receiver.in_time_only() } else { receiver });
-        let mut session = Session::new(Parts { role: Role::RelayIn, media, local, peer: receiving.peer, agent }, now);
+        let media = Media::Inbound(receiver);
+        let mut session = Session::new(Parts { role, media, local, peer: receiving.peer, agent }, now);
         session.created = pull.created;
         Ok(session)
     }
+}
+
+fn relayed(answer: &Offer, over_tcp: bool) -> Result<Receiving, Refusal> {
+    let receiving = relay::accept(answer)?;
+    if receiving.peer.over_tcp != over_tcp {
+        return Err(Refusal::malformed("the parent's answer is for another transport than was asked for"));
+    }
+    Ok(receiving)
 }
 
 /// Addresses of ours for a session that we open.
@@ -108,12 +142,26 @@ pub(super) fn placeholders() -> Vec<SocketAddr> {
     PLACEHOLDERS.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// The parent's host candidates of one protocol, as it lists them.
-pub(super) fn candidates(answer: &Offer, protocol: Protocol) -> Vec<Candidate> {
-    answer
-        .candidates
-        .iter()
-        .filter_map(|value| Candidate::from_sdp_string(&format!("candidate:{value}")).ok())
-        .filter(|candidate| candidate.kind() == CandidateKind::Host && candidate.proto() == protocol)
-        .collect()
+/// The peer's host candidates of one protocol, as it lists them.
+pub(super) fn hosts(answer: &Offer, protocol: Protocol) -> Vec<Candidate> {
+    all(answer, protocol).filter(|candidate| candidate.kind() == CandidateKind::Host).collect()
+}
+
+/// Where a foreign server is by UDP: its own addresses, and those under which its network shows it. Nothing but checks goes there until
+/// one is answered.
+fn reachable(answer: &Offer) -> Result<Vec<Candidate>, Refusal> {
+    let candidates: Vec<Candidate> = all(answer, Protocol::Udp).take(MOST_ADDRESSES).collect();
+    if candidates.is_empty() {
+        return Err(Refusal::unsupported(
+            "the answer names no address by UDP (a=candidate), so there is nobody to connect to",
+        ));
+    }
+    Ok(candidates)
+}
+
+fn all(answer: &Offer, protocol: Protocol) -> impl Iterator<Item = Candidate> {
+    // RTCP, component 2, goes the same way (rtcp-mux).
+    let media = |value: &&String| value.split_ascii_whitespace().nth(1) == Some("1");
+    let read = |value: &String| Candidate::from_sdp_string(&format!("candidate:{value}")).ok();
+    answer.candidates.iter().filter(media).filter_map(read).filter(move |candidate| candidate.proto() == protocol)
 }

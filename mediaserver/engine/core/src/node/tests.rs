@@ -3,6 +3,7 @@
 mod addresses;
 mod connections;
 mod dial;
+mod ingest;
 mod lossy;
 mod panics;
 
@@ -85,7 +86,11 @@ pub(super) fn serve_as(
     let track = ViewerTrack {
         kind: media.kind,
         mid: media.mid.clone(),
-        payloads: vec![CodecPayload { codec: Codec::Vp8, payload_type: 98, rtx: Some(99) }],
+        payloads: vec![CodecPayload {
+            codec: Codec::Vp8,
+            payload_type: media.payloads[0].payload_type,
+            rtx: media.payloads[0].rtx,
+        }],
         ssrc: media.ssrc,
         rtx_ssrc: media.rtx_ssrc,
         extensions: media.extensions.clone(),
@@ -109,7 +114,10 @@ pub(super) fn pulled_from(parent: &mut Node, (name, id): (char, SessionId), now:
     let local = local(&child, 'c', &[]);
     let offer = relay::offer(&local, &tracks()).unwrap();
     child
-        .add_pull(1, NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now, over_tcp: false })
+        .add_pull(
+            1,
+            NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now, from: PulledFrom::Node },
+        )
         .unwrap();
     let answer = serve_as(name, parent, id, &offer, now).unwrap();
     child.answer_pull(1, &answer, now).unwrap();

@@ -13,6 +13,8 @@ pub enum Role {
     Viewer,
     /// We pull from another node.
     RelayIn,
+    /// We pull from a foreign server: what it sends is published here.
+    Ingest,
     /// Another node pulls from us.
     RelayOut,
     /// We pull from another node, many streams by one session.
@@ -28,6 +30,7 @@ impl Role {
             Self::Publisher => "publisher",
             Self::Viewer => "viewer",
             Self::RelayIn => "relay_in",
+            Self::Ingest => "ingest",
             Self::RelayOut => "relay_out",
             Self::LinkIn => "link_in",
             Self::LinkOut => "link_out",
@@ -37,13 +40,13 @@ impl Role {
     /// Whether the peer sends the media.
     #[must_use]
     pub const fn receives(self) -> bool {
-        matches!(self, Self::Publisher | Self::RelayIn | Self::LinkIn)
+        matches!(self, Self::Publisher | Self::RelayIn | Self::Ingest | Self::LinkIn)
     }
 
     /// Whether we open the session.
     #[must_use]
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::RelayIn | Self::LinkIn)
+        matches!(self, Self::RelayIn | Self::Ingest | Self::LinkIn)
     }
 
     /// Whether it carries legs.

@@ -27,7 +27,8 @@ fn down() -> SocketAddr {
 fn asked(now: Instant, child: &mut Node) -> String {
     let local = local(child, 'c', &[]);
     let offer = relay::offer_over_tcp(&local, &tracks()).unwrap();
-    let pull = NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now, over_tcp: true };
+    let pull =
+        NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: now, from: PulledFrom::NodeOverTcp };
     child.add_pull(1, pull).unwrap();
     offer
 }
@@ -168,7 +169,13 @@ fn an_answer_for_another_transport_is_refused() {
     other
         .add_pull(
             7,
-            NewPull { stream: "s".into(), incarnation: "i".to_owned(), local: udp, created: now, over_tcp: false },
+            NewPull {
+                stream: "s".into(),
+                incarnation: "i".to_owned(),
+                local: udp,
+                created: now,
+                from: PulledFrom::Node,
+            },
         )
         .unwrap();
     let answer = serve_as('q', &mut parent, 3, &offer, now).unwrap().replace("UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF");

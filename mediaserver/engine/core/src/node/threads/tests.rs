@@ -6,7 +6,7 @@ mod connections;
 use std::time::Duration;
 
 use super::super::tests::{PARENT, STEP, facts, local, serve, serve_as, tracks};
-use super::super::{Fact, Full, Limits, NewPull, NewSession, SessionStats};
+use super::super::{Fact, Full, Limits, NewPull, NewSession, PulledFrom, SessionStats};
 use super::*;
 use crate::border::{ExtensionValues, SourceId, SourceKind, SourcePacket, TrackSpec, WallClock};
 use crate::dtls::Crypto;
@@ -89,8 +89,13 @@ impl Scene {
         let mut node = alone(&crypto, self.now, Limits { sessions: 1, handshakes: 1 }, id);
         let local = local(&node, char::from(b'a' + u8::try_from(at).unwrap()), &[]);
         let offer = relay::offer(&local, &tracks()).unwrap();
-        let pull =
-            NewPull { stream: "s".into(), incarnation: "i".to_owned(), local, created: self.now, over_tcp: false };
+        let pull = NewPull {
+            stream: "s".into(),
+            incarnation: "i".to_owned(),
+            local,
+            created: self.now,
+            from: PulledFrom::Node,
+        };
         node.add_pull(1, pull).unwrap();
         let name = char::from(b'A' + u8::try_from(at).unwrap());
         let answer = serve_as(name, &mut self.threads[thread], id, &offer, self.now)?;
