@@ -15,7 +15,8 @@ from rivulet_media.director.directory import Directory
 from rivulet_media.director.event_streams import EventStreams, Reader
 from rivulet_media.director.passing import Call
 from rivulet_media.director.resources import Limits
-from rivulet_media.director.signalling import SessionPart, SessionPlace, Signalling
+from rivulet_media.director.session_place import SessionPart, SessionPlace
+from rivulet_media.director.signalling import Signalling
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.problems import MAX_BODY
 from rivulet_media.rate_limit import Rate, RateLimit, of_address

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import quote
 
 from rivulet_media.director import choice
@@ -18,6 +17,7 @@ from rivulet_media.director.ice_servers import IceServer, ice_servers
 from rivulet_media.director.mesh import Mesh, Peer
 from rivulet_media.director.passing import PEER_SECONDS, Call, NoAnswerError, Passing, Source
 from rivulet_media.director.resources import Stream
+from rivulet_media.director.session_place import SessionPlace
 from rivulet_media.director.undeclared import Undeclared
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.table import NodeEntry, StreamEntry
@@ -45,29 +45,6 @@ class Keys:
 
     join_token: str
     turn_secret: str
-
-
-SessionPart = Literal["", "events", "layer"]
-
-
-@dataclass(frozen=True)
-class SessionPlace:
-    """A session as its URL names it, or its events or layer."""
-
-    slot: str
-    incarnation: str
-    session: str
-    part: SessionPart = ""
-
-    @property
-    def node(self) -> str:
-        """The node that has it."""
-        return f"{self.slot}/{self.incarnation}"
-
-    @property
-    def path(self) -> str:
-        """The same path on every listener but for what stands before it."""
-        return f"session/{self.node}/{self.session}" + (f"/{self.part}" if self.part else "")
 
 
 class Signalling:
