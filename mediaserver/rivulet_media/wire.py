@@ -1,7 +1,8 @@
 """Every message of docs/contract.md §7 and §8 as a frozen dataclass, with `parse` and `render`.
 
 Which frames may come on a link is said by the `FROM_…` tables: `parse(text, FROM_NODE)` gives one of its dataclasses or
-raises `WireError` with the path of the wrong key. A class's `TYPE` is the frame's `type`.
+raises `WireError` with the path of the wrong key. A class's `TYPE` is the frame's `type`. What operator and director
+say to each other (§7.5) is in `wire_operator`.
 """
 
 from collections.abc import Mapping
@@ -326,105 +327,18 @@ class RegionWhole(Frame):
     names: tuple[DeclaredStream, ...]
 
 
-# Operator and director (§7.5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeFacts(NodeEntry):
-    """A node's entry and its latest counts."""
-
-    counts: Counts | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class UndeclaredStream:
-    """Somebody with the right to publish asked for a name that no Stream has."""
-
-    stream: StreamName
-    subject: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeerState:
-    """The mesh link to another region; `reason` says why there is none."""
-
-    region: Region
-    connected: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot(Frame):
-    """All facts of a director; first frame to the operator."""
-
-    TYPE: ClassVar[str] = "snapshot"
-    director: str
-    version: int
-    settling: bool
-    nodes: tuple[NodeFacts, ...]
-    streams: tuple[StreamEntry, ...]
-    undeclared: tuple[UndeclaredStream, ...]
-    peers: tuple[PeerState, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change(Frame):
-    """Facts that have changed; a key that is absent has not. `undeclared` and `peers` are whole lists."""
-
-    TYPE: ClassVar[str] = "change"
-    version: int
-    settling: bool | None = None
-    nodes: tuple[NodeFacts, ...] | None = None
-    streams: tuple[StreamEntry, ...] | None = None
-    undeclared: tuple[UndeclaredStream, ...] | None = None
-    peers: tuple[PeerState, ...] | None = None
-    gone: tuple[Gone, ...] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrainOrder:
-    """Until when a slot has to be empty."""
-
-    deadline: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrainOrders(Frame):
-    """All slots that are to be drained: who is not here is not."""
-
-    TYPE: ClassVar[str] = "drain"
-    slots: Mapping[Slot, DrainOrder]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpectedSlot:
-    """A slot that the operator runs."""
-
-    role: Role
-    node: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected(Frame):
-    """All slots that ought to join."""
-
-    TYPE: ClassVar[str] = "expected"
-    slots: Mapping[Slot, ExpectedSlot]
-
-
 Frames = Mapping[str, type[Frame]]
 
 
-def _by_type(*kinds: type[Frame]) -> Frames:
+def by_type(*kinds: type[Frame]) -> Frames:
+    """The frames of one direction of a link."""
     return {kind.TYPE: kind for kind in kinds}
 
 
-FROM_NODE = _by_type(LinkHello, Entries, Counts, Goodbye)
-TO_NODE = _by_type(Welcome, Entries, Directors, Address, Drain, EndStream, Policies, Pulls, Settled, Beat)
-FROM_SIBLING = _by_type(SiblingHello, Seen, Entries)
-FROM_MESH = _by_type(MeshHello, RegionWhole, Entries, Beat)
-FROM_OPERATOR = _by_type(DrainOrders, Expected, Beat)
-TO_OPERATOR = _by_type(Snapshot, Change, Beat)
+FROM_NODE = by_type(LinkHello, Entries, Counts, Goodbye)
+TO_NODE = by_type(Welcome, Entries, Directors, Address, Drain, EndStream, Policies, Pulls, Settled, Beat)
+FROM_SIBLING = by_type(SiblingHello, Seen, Entries)
+FROM_MESH = by_type(MeshHello, RegionWhole, Entries, Beat)
 
 
 def parse(text: str, frames: Frames) -> Frame:

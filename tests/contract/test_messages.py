@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rivulet_media import wire
+from rivulet_media import wire, wire_operator
 from rivulet_media.table import Gone, NodeEntry, StreamEntry, Table
 from rivulet_media.wire_codec import _key, encode, load
 from rivulet_operator import link
@@ -24,7 +24,7 @@ LINKS = {
     "7.2": (wire.FROM_NODE, wire.TO_NODE),
     "7.3": (wire.FROM_SIBLING,),
     "7.4": (wire.FROM_MESH,),
-    "7.5": (wire.FROM_OPERATOR, wire.TO_OPERATOR),
+    "7.5": (wire_operator.FROM_OPERATOR, wire_operator.TO_OPERATOR),
 }
 # Written with words between the braces, or with the entries of another section.
 NOT_SPELLED_OUT = {("7.2", "hello"), ("7.2", "welcome"), ("7.5", "change")}
@@ -80,14 +80,14 @@ def test_what_a_director_tells_is_what_the_operator_understands(contract: Contra
     node, stream = contract.example("8.1"), contract.example("8.2")
     counts: dict[str, object] = {"viewers": 3, "publishers": 1, "relaysOut": 2, "streams": {"test_eu": {"viewers": 3}}}
     counts["pulls"] = {"good": {}, "bad": {"error": "no connection"}}
-    snapshot = wire.Snapshot(
+    snapshot = wire_operator.Snapshot(
         director="d-1",
         version=7,
         settling=False,
-        nodes=(wire.parse_body(wire.NodeFacts, json.dumps({**node, "counts": counts})),),
+        nodes=(wire.parse_body(wire_operator.NodeFacts, json.dumps({**node, "counts": counts})),),
         streams=(wire.parse_body(StreamEntry, json.dumps(stream)),),
-        undeclared=(wire.UndeclaredStream(stream="late", subject="camera-2"),),
-        peers=(wire.PeerState(region="us", connected=False, reason="NoToken"),),
+        undeclared=(wire_operator.UndeclaredStream(stream="late", subject="camera-2"),),
+        peers=(wire_operator.PeerState(region="us", connected=False, reason="NoToken"),),
     )
     words = facts_messages.snapshot(json.loads(wire.render(snapshot)))
     expected = NodeFact(
@@ -118,7 +118,7 @@ def test_what_a_director_tells_is_what_the_operator_understands(contract: Contra
     assert words.peers == (Peer(region="us", connected=False, reason="NoToken"),)
 
     gone = Gone(node="edge-eu-0", incarnation="3f9c0a11be42", version=5, region="eu")
-    change = wire.Change(version=8, settling=True, undeclared=(), gone=(gone,))
+    change = wire_operator.Change(version=8, settling=True, undeclared=(), gone=(gone,))
     after = facts_messages.changed(words, json.loads(wire.render(change)))
     assert (after.nodes, after.undeclared, after.peers, after.settling) == ({}, (), words.peers, True)
     assert after.streams == words.streams
@@ -131,10 +131,12 @@ def test_a_pulls_frame_has_the_keys_of_the_contract(contract: Contract) -> None:
 
 def test_what_the_operator_orders_is_what_a_director_understands() -> None:
     orders = link.Orders(drain={"edge-eu-0": 1795252600.0}, expected={"edge-eu-0": ("edge", "edge-eu")})
-    expected, drain = (wire.parse(json.dumps(frame), wire.FROM_OPERATOR) for frame in orders.frames())
-    assert expected == wire.Expected(slots={"edge-eu-0": wire.ExpectedSlot(role="edge", node="edge-eu")})
-    assert drain == wire.DrainOrders(slots={"edge-eu-0": wire.DrainOrder(deadline=1795252600.0)})
-    assert wire.parse('{"type": "beat"}', wire.FROM_OPERATOR) == wire.Beat()
+    expected, drain = (wire.parse(json.dumps(frame), wire_operator.FROM_OPERATOR) for frame in orders.frames())
+    assert expected == wire_operator.Expected(
+        slots={"edge-eu-0": wire_operator.ExpectedSlot(role="edge", node="edge-eu")}
+    )
+    assert drain == wire_operator.DrainOrders(slots={"edge-eu-0": wire_operator.DrainOrder(deadline=1795252600.0)})
+    assert wire.parse('{"type": "beat"}', wire_operator.FROM_OPERATOR) == wire.Beat()
 
 
 def test_both_sides_beat_wait_and_measure_alike(contract: Contract) -> None:

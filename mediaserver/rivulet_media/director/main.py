@@ -32,7 +32,8 @@ from rivulet_media.director.signalling import Keys, Signalling
 from rivulet_media.director.undeclared import Undeclared
 from rivulet_media.errors import SettingsError
 from rivulet_media.listening import listeners
-from rivulet_media.wire import BEAT_SECONDS, DrainOrder, ExpectedSlot
+from rivulet_media.wire import BEAT_SECONDS
+from rivulet_media.wire_operator import DrainOrder, ExpectedSlot
 
 log = logging.getLogger(__name__)
 

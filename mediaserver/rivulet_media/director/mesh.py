@@ -22,12 +22,12 @@ from rivulet_media.wire import (
     DeclaredStream,
     Entries,
     MeshHello,
-    PeerState,
     RegionWhole,
     StreamPolicy,
     publications,
     render,
 )
+from rivulet_media.wire_operator import PeerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

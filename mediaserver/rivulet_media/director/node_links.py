@@ -25,7 +25,6 @@ from rivulet_media.wire import (
     Counts,
     Directors,
     Drain,
-    DrainOrder,
     EndStream,
     Entries,
     Frame,
@@ -41,6 +40,7 @@ from rivulet_media.wire import (
     render,
     table_body,
 )
+from rivulet_media.wire_operator import DrainOrder
 
 log = logging.getLogger(__name__)
 

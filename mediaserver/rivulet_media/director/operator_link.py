@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from rivulet_media.director.directory import Directory, Source, of_region
 from rivulet_media.frame_link import Link, LinkClosedError, Socket
 from rivulet_media.table import Delta, NodeEntry, StreamEntry
-from rivulet_media.wire import (
+from rivulet_media.wire import Beat, Frame
+from rivulet_media.wire_operator import (
     FROM_OPERATOR,
-    Beat,
     Change,
     DrainOrder,
     DrainOrders,
     Expected,
     ExpectedSlot,
-    Frame,
     NodeFacts,
     PeerState,
     Snapshot,

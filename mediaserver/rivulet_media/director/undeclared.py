@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rivulet_media.director.directory import Directory
 from rivulet_media.director.resources import Stream
-from rivulet_media.wire import UndeclaredStream
+from rivulet_media.wire_operator import UndeclaredStream
 
 WAIT_SECONDS = 3.0
 

@@ -12,7 +12,8 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 from director.played_node import PlayedNode
 from director.scene import PlayedDirector, PlayedRegions, resource, token, until
-from rivulet_media.wire import TO_OPERATOR, Beat, Change, Drain, Frame, Snapshot, parse
+from rivulet_media.wire import Beat, Drain, Frame, parse
+from rivulet_media.wire_operator import TO_OPERATOR, Change, Snapshot
 
 pytestmark = pytest.mark.timeout(90)
 

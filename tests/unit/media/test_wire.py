@@ -3,10 +3,11 @@ import json
 
 import pytest
 
-from rivulet_media import wire
+from rivulet_media import wire, wire_operator
 from rivulet_media.table import Gone, NodeEntry, Pod, StreamEntry, Table, Track
-from rivulet_media.wire import FROM_NODE, FROM_OPERATOR, TO_NODE, Frame, Frames, parse, render
+from rivulet_media.wire import FROM_NODE, TO_NODE, Frame, Frames, parse, render
 from rivulet_media.wire_codec import WireError
+from rivulet_media.wire_operator import FROM_OPERATOR
 
 NODE = NodeEntry(
     node="edge-eu-0",
@@ -64,14 +65,14 @@ HELLO = wire.LinkHello(
     node=NODE,
     streams=(STREAM,),
 )
-SNAPSHOT = wire.Snapshot(
+SNAPSHOT = wire_operator.Snapshot(
     director="d",
     version=1,
     settling=False,
-    nodes=(wire.NodeFacts(**{**vars(NODE), "counts": COUNTS}),),
+    nodes=(wire_operator.NodeFacts(**{**vars(NODE), "counts": COUNTS}),),
     streams=(STREAM,),
-    undeclared=(wire.UndeclaredStream(stream="x", subject="s"),),
-    peers=(wire.PeerState(region="us", connected=False, reason="NoToken"),),
+    undeclared=(wire_operator.UndeclaredStream(stream="x", subject="s"),),
+    peers=(wire_operator.PeerState(region="us", connected=False, reason="NoToken"),),
 )
 
 
@@ -101,10 +102,13 @@ SNAPSHOT = wire.Snapshot(
             wire.RegionWhole(nodes=(NODE,), streams=(STREAM,), names=(wire.DeclaredStream(stream="x"),)),
             wire.FROM_MESH,
         ),
-        (SNAPSHOT, wire.TO_OPERATOR),
-        (wire.Change(version=2, peers=()), wire.TO_OPERATOR),
-        (wire.DrainOrders(slots={"edge-eu-0": wire.DrainOrder(deadline=1.0)}), FROM_OPERATOR),
-        (wire.Expected(slots={"edge-eu-0": wire.ExpectedSlot(role="edge", node="edge-eu")}), FROM_OPERATOR),
+        (SNAPSHOT, wire_operator.TO_OPERATOR),
+        (wire_operator.Change(version=2, peers=()), wire_operator.TO_OPERATOR),
+        (wire_operator.DrainOrders(slots={"edge-eu-0": wire_operator.DrainOrder(deadline=1.0)}), FROM_OPERATOR),
+        (
+            wire_operator.Expected(slots={"edge-eu-0": wire_operator.ExpectedSlot(role="edge", node="edge-eu")}),
+            FROM_OPERATOR,
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Frame) else "",
 )
