@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rivulet_media.director.balancer import server_name
+from rivulet_media.director.deletions import Deletions
 from rivulet_media.director.directory import Directory, Source, as_entries
 from rivulet_media.director.joining import Admission, JoinRefusedError, addresses_of, admit
 from rivulet_media.director.membership import Membership
@@ -17,7 +18,7 @@ from rivulet_media.director.resources import Stream
 from rivulet_media.director.settings import Settings
 from rivulet_media.director.settling import Settling
 from rivulet_media.frame_link import Link, LinkClosedError, Socket
-from rivulet_media.table import Delta
+from rivulet_media.table import Delta, StreamEntry
 from rivulet_media.wire import (
     FROM_NODE,
     Address,
@@ -91,6 +92,7 @@ class NodeLinks:
         self._membership = membership
         self._settling = settling
         self._links: dict[str, Told] = {}
+        self._deletions = Deletions()
         directory.listen(self._tell)
         directory.listen_to_resources(self.refresh)
 
@@ -125,12 +127,12 @@ class NodeLinks:
 
     def refresh(self) -> None:
         """Send every node what it ought to know and was not told."""
-        pulls = self._pulls()
+        pulls, orphans = self._pulls(), self._orphans()
         for told in self._links.values():
             self._refresh_address(told)
             self._refresh_drain(told)
             self._refresh_policies(told)
-            self._end_deleted(told)
+            self._end_orphans(told, orphans)
             self._refresh_pulls(told, pulls)
             self._refresh_settled(told)
 
@@ -267,13 +269,19 @@ class NodeLinks:
             told.link.send(Policies(streams=changed))
         told.policies = wanted
 
-    def _end_deleted(self, told: Told) -> None:
-        """A publication whose Stream is not there any more ends; the last copy of the resources is no proof."""
-        if not self._directory.resources.fresh:
-            return
-        for entry in self._directory.table.streams:
-            deleted = entry.origin == told.hello.node.ref and self._own_stream(entry.stream) is None
-            if deleted and entry.state != "ended" and entry.incarnation not in told.ended:
+    def _orphans(self) -> list[StreamEntry]:
+        """The region's publications whose Stream is not there any more; the last copy of the resources is no proof."""
+        directory, region = self._directory, self._settings.region
+        if not directory.resources.fresh:
+            return []
+        streams = directory.resources.streams.items()
+        declared = frozenset(name for name, stream in streams if stream.region == region)
+        own = [entry for entry in directory.table.streams if entry.region == region]
+        return self._deletions.orphans(declared, own, directory.now)
+
+    def _end_orphans(self, told: Told, orphans: list[StreamEntry]) -> None:
+        for entry in orphans:
+            if entry.origin == told.hello.node.ref and entry.incarnation not in told.ended:
                 told.link.send(EndStream(stream=entry.stream, incarnation=entry.incarnation, reason="stream-ended"))
                 told.ended.add(entry.incarnation)
 

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, WSMsgType
 
 from director.played_node import PlayedNode
 from director.scene import PlayedDirector, PlayedRegions, until
+from rivulet_media.director.deletions import UNHEARD_SECONDS
 from rivulet_media.wire import Counts, EndStream, Policies, Settled, render
 
 pytestmark = pytest.mark.timeout(90)
@@ -187,6 +188,29 @@ async def test_live_settings_and_deleted_streams_reach_the_nodes(regions: Played
         regions.write()
         ended = EndStream(stream="test_eu", incarnation=entry.incarnation, reason="stream-ended")
         await until(lambda: ended in origin.frames, 3)
+
+
+async def test_a_stream_that_a_director_has_not_heard_of_yet_goes_on_and_one_that_nobody_declares_ends(
+    regions: PlayedRegions,
+) -> None:
+    """Another director has let its publisher in; this one's resources come later, or never say so."""
+    (one,) = regions.add("eu", 1)
+    await regions.start().ready()
+    async with PlayedNode("origin-eu-0", "origin") as origin:
+        await origin.link(one.url)
+        for name in ("new", "nobodys"):
+            await origin.publish(name)
+        await asyncio.sleep(UNHEARD_SECONDS / 2)
+        regions.streams["eu"].append("new")
+        regions.write()
+
+        def ended() -> list[str]:
+            return [frame.stream for frame in origin.frames if isinstance(frame, EndStream)]
+
+        assert not ended()
+        await until(lambda: bool(ended()), UNHEARD_SECONDS + 3)
+        await asyncio.sleep(UNHEARD_SECONDS / 2)
+        assert ended() == ["nobodys"]
 
 
 async def test_links_that_misbehave_are_closed(regions: PlayedRegions) -> None:
