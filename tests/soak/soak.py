@@ -24,6 +24,7 @@ from run import DIRECTORS, NODES, STREAMS, Run  # noqa: E402
 from trouble import Trouble  # noqa: E402
 
 LOOK_SECONDS = 5.0
+TELL_SECONDS = 60.0
 
 
 async def soaked(run: Run) -> Judge:
@@ -35,6 +36,7 @@ async def soaked(run: Run) -> Judge:
         tasks.create_task(run.repeat(trouble.next))
         tasks.create_task(run.repeat(lambda: _agreement(run, judge)))
         tasks.create_task(run.repeat(lambda: _sample(run, judge)))
+        tasks.create_task(run.repeat(lambda: _progress(run)))
     await asyncio.to_thread(judge.judge, crowd)
     await judge.measure()
     return judge
@@ -50,6 +52,12 @@ async def _agreement(run: Run, judge: Judge) -> None:
 async def _sample(run: Run, judge: Judge) -> None:
     judge.sample()
     await run.rest(LOOK_SECONDS, LOOK_SECONDS)
+
+
+async def _progress(run: Run) -> None:
+    await run.rest(TELL_SECONDS, TELL_SECONDS)
+    passed = (time.monotonic() - run.began) / 60
+    print(f"soak: {passed:.0f} min; {dict(run.counts)}", file=sys.stderr, flush=True)
 
 
 def start(cdn: BareCdn, seconds: float, seed: int) -> Run:
