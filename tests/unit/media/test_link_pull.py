@@ -7,7 +7,8 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from link_pull_scene import BASE, LINK, ORIGIN, Scene, parent, passes, problem, settle
+from entries import ORIGIN
+from link_pull_scene import BASE, LINK, Scene, parent, passes, problem, settle
 from rivulet_media.link_pull import WARM_SECONDS
 from rivulet_media.links_in import WITHOUT_SECONDS
 from rivulet_media.relay import Open, Relay

@@ -1,21 +1,11 @@
 import asyncio
 import dataclasses
 
+from entries import ORIGIN
 from rivulet_media.node_table import NodeTable
-from rivulet_media.table import Delta, Gone, NodeEntry, Pod, StreamEntry
+from rivulet_media.table import Delta, Gone, StreamEntry
 
-ME = NodeEntry(
-    node="origin-eu-0",
-    incarnation="77aa00000001",
-    version=1,
-    role="origin",
-    region="eu",
-    state="up",
-    address="192.0.2.1",
-    media_port=7000,
-    http="192.0.2.1:8080",
-    pod=Pod(ip="192.0.2.1"),
-)
+ME = ORIGIN
 OTHER = dataclasses.replace(ME, node="edge-eu-0", incarnation="77aa00000002", role="edge")
 MINE = StreamEntry(stream="s", incarnation="aaaaaaaaaaaa", version=1, origin=ME.ref, region="eu", state="live")
 GONE = Gone(node=ME.node, incarnation=ME.incarnation, version=4, region="eu")

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from entries import ORIGIN
 from rivulet_media._engine import OfferError
 from rivulet_media.closing import Closing
 from rivulet_media.errors import NotYetError, RefusedError
 from rivulet_media.node_table import NodeTable
 from rivulet_media.publishing import Publishing, WhipOffer
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.table import NodeEntry, Pod
 from rivulet_media.wire import StreamPolicy
 
 if TYPE_CHECKING:
@@ -18,18 +18,7 @@ if TYPE_CHECKING:
 
     from rivulet_media._engine import Engine
 
-ME = NodeEntry(
-    node="origin-eu-0",
-    incarnation="77aa00000001",
-    version=1,
-    role="origin",
-    region="eu",
-    state="up",
-    address="192.0.2.1",
-    media_port=7000,
-    http="192.0.2.1:8080",
-    pod=Pod(ip="192.0.2.1"),
-)
+ME = ORIGIN
 OTHER = dataclasses.replace(ME, node="origin-eu-1", incarnation="77aa00000002")
 
 

@@ -1,6 +1,9 @@
+import dataclasses
+
+from entries import ORIGIN
 from rivulet_media.relay import Close, EndViewers, Open, Relay
 from rivulet_media.route import Parent
-from rivulet_media.table import NodeEntry, Pod, StreamEntry, StreamState, Track
+from rivulet_media.table import StreamEntry, StreamState, Track
 
 VIDEO = Track(kind="video", codec="h264", clock_rate=90000)
 
@@ -12,18 +15,7 @@ def parent(
     tracks: tuple[Track, ...] = (VIDEO,),
 ) -> Parent:
     slot, _, process = origin.partition("/")
-    node = NodeEntry(
-        node=slot,
-        incarnation=process,
-        version=1,
-        role="origin",
-        region="eu",
-        state="up",
-        address="192.0.2.1",
-        media_port=7000,
-        http="192.0.2.1:8080",
-        pod=Pod(ip="192.0.2.1"),
-    )
+    node = dataclasses.replace(ORIGIN, node=slot, incarnation=process)
     entry = StreamEntry(
         stream="s",
         incarnation=incarnation,

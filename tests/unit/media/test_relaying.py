@@ -5,30 +5,19 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.closing import Closing
 from rivulet_media.node_table import NodeTable
 from rivulet_media.relaying import Relaying
 from rivulet_media.route import Parent
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.table import NodeEntry, Pod, StreamEntry, Track
+from rivulet_media.table import StreamEntry, Track
 from rivulet_media.upstream import NoTcpError, StreamOverError, UpstreamError
 
 if TYPE_CHECKING:
     from rivulet_media._engine import Engine
 
-EDGE = NodeEntry(
-    node="edge-eu-0",
-    incarnation="77aa00000002",
-    version=1,
-    role="edge",
-    region="eu",
-    state="up",
-    address="192.0.2.2",
-    media_port=7000,
-    http="192.0.2.2:8080",
-    pod=Pod(ip="192.0.2.2"),
-)
-ORIGIN = dataclasses.replace(EDGE, node="origin-eu-0", incarnation="77aa00000001", role="origin")
+EDGE = dataclasses.replace(ORIGIN, node="edge-eu-0", incarnation="77aa00000002", role="edge")
 STREAM = StreamEntry(
     stream="s",
     incarnation="aaaaaaaaaaaa",

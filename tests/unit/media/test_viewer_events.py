@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.node_table import NodeTable
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.table import Layer, NodeEntry, Pod, StreamEntry, StreamState, Track
+from rivulet_media.table import Layer, NodeEntry, StreamEntry, StreamState, Track
 from rivulet_media.viewer_events import (
     ACTIVE,
     EVENT_NAMES,
@@ -17,19 +18,6 @@ from rivulet_media.viewer_events import (
     Event,
     EventStream,
     ViewerEvents,
-)
-
-ORIGIN = NodeEntry(
-    node="origin-eu-0",
-    incarnation="77aa00000001",
-    version=1,
-    role="origin",
-    region="eu",
-    state="up",
-    address="192.0.2.1",
-    media_port=7000,
-    http="192.0.2.1:8080",
-    pod=Pod(ip="192.0.2.1"),
 )
 
 

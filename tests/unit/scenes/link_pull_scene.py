@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from entries import ORIGIN
 from rivulet_media._engine import UnknownSessionError
 from rivulet_media.link_pull import Leg, LinkPull
 from rivulet_media.links_in import LinksIn
 from rivulet_media.node_table import NodeTable
 from rivulet_media.route import Parent
-from rivulet_media.table import NodeEntry, Pod, StreamEntry, Track
+from rivulet_media.table import StreamEntry, Track
 from rivulet_media.upstream import ParentLink
 from rivulet_media.whep_pull import WhepPull
 
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 
     from rivulet_media._engine import Engine
 
-ORIGIN = NodeEntry(
-    node="origin-eu-0",
-    incarnation="77aa00000001",
-    version=1,
-    role="origin",
-    region="eu",
-    state="up",
-    address="192.0.2.1",
-    media_port=7000,
-    http="192.0.2.1:8080",
-    pod=Pod(ip="192.0.2.1"),
-)
 BASE = "http://192.0.2.1:8080/links"
 END = {"ufrag": "abcd", "password": "p", "fingerprint": "AB", "candidates": [{"ip": "192.0.2.1", "port": 7000}]}
 LINK = "00000000000000aa"

@@ -1,26 +1,17 @@
+from dataclasses import replace
+
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.director.choice import Placements, carriers, edges, newest, origins
 from rivulet_media.director.directory import Reported
-from rivulet_media.table import Capacity, NodeEntry, NodeState, Pod, Role, StreamEntry, StreamState, Table
+from rivulet_media.table import Capacity, NodeEntry, NodeState, Role, StreamEntry, StreamState, Table
 from rivulet_media.wire import Counts, RelayIn
 
 
 def node(slot: str, state: NodeState = "up", *, role: Role = "origin", since: float = 0, seats: int = 10) -> NodeEntry:
-    return NodeEntry(
-        node=slot,
-        incarnation=f"{int(since):012x}",
-        version=1,
-        role=role,
-        region="eu",
-        state=state,
-        address="",
-        media_port=7000,
-        http="",
-        pod=Pod(ip=""),
-        since=since,
-        capacity=Capacity(viewers=seats),
-    )
+    incarnation, capacity = f"{int(since):012x}", Capacity(viewers=seats)
+    return replace(ORIGIN, node=slot, incarnation=incarnation, role=role, state=state, since=since, capacity=capacity)
 
 
 def table_of(*nodes: NodeEntry, stream: tuple[NodeEntry, StreamState] | None = None) -> Table:

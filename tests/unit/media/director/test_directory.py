@@ -2,22 +2,11 @@
 
 import dataclasses
 
+from entries import ORIGIN
 from rivulet_media.director.directory import Directory, Source
-from rivulet_media.table import NodeEntry, Pod
 from rivulet_media.wire import Counts
 
-EDGE = NodeEntry(
-    node="edge-eu-0",
-    incarnation="77aa00000001",
-    version=4,
-    role="edge",
-    region="eu",
-    state="up",
-    address="192.0.2.1",
-    media_port=7000,
-    http="192.0.2.1:8080",
-    pod=Pod(ip="192.0.2.1"),
-)
+EDGE = dataclasses.replace(ORIGIN, node="edge-eu-0", version=4, role="edge")
 CLOSED = dataclasses.replace(EDGE, version=5, state="draining")
 
 

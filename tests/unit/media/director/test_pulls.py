@@ -1,10 +1,12 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.director.pulls import orders
 from rivulet_media.director.resources import Resources, parse_documents
-from rivulet_media.table import NodeEntry, NodeState, Pod, StreamEntry, StreamState, Table
+from rivulet_media.table import NodeEntry, NodeState, StreamEntry, StreamState, Table
 from rivulet_media.wire import PullOrder, StreamPolicy
 
 URL = "https://cdn.example/whep/s?key=1"
@@ -22,18 +24,7 @@ def resources(*more: dict[str, Any], region: str = "eu", **pull: Any) -> Resourc
 
 
 def origin(number: int, state: NodeState = "up") -> NodeEntry:
-    return NodeEntry(
-        node=f"origin-{number}",
-        incarnation=f"{number:012x}",
-        version=1,
-        role="origin",
-        region="eu",
-        state=state,
-        address="",
-        media_port=7000,
-        http="",
-        pod=Pod(ip=""),
-    )
+    return replace(ORIGIN, node=f"origin-{number}", incarnation=f"{number:012x}", state=state)
 
 
 def table(*nodes: NodeEntry, holder: NodeEntry | None = None, state: StreamState = "live") -> Table:

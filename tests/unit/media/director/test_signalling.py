@@ -1,14 +1,16 @@
 """Asking nodes in turn, without nodes: the clock goes on only while one is waited for."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.director.answers import Answer
 from rivulet_media.director.passing import Call, NoAnswerError
 from rivulet_media.director.signalling import ANSWER_SECONDS, Keys, Signalling
-from rivulet_media.table import NodeEntry, Pod
+from rivulet_media.table import NodeEntry
 
 CALL = Call("POST", {})
 OBS_SECONDS = 8.0
@@ -16,18 +18,7 @@ CODECS_SECONDS = 2.0
 
 
 def node(number: int) -> NodeEntry:
-    return NodeEntry(
-        node=f"edge-eu-{number}",
-        incarnation="77aa00000001",
-        version=1,
-        role="edge",
-        region="eu",
-        state="up",
-        address="192.0.2.1",
-        media_port=7000,
-        http="192.0.2.1:8080",
-        pod=Pod(ip="192.0.2.1"),
-    )
+    return dataclasses.replace(ORIGIN, node=f"edge-eu-{number}", role="edge")
 
 
 class Scene:
