@@ -5,6 +5,7 @@ publisher's.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -162,17 +163,14 @@ class Pulling:
         self._publishing.check_free(stream, subject)
         incarnation = secrets.token_hex(6)
         session, offer = self._engine.ingest(stream, incarnation, engine_codecs(order.policy))
-        there: SourceSession | None = None
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._forget, session)
             there = await source.ask(offer)
+            undo.callback(lambda: self._start(source.leave(there)))
             self._check_wanted(stream, number)
             self._publishing.check_free(stream, subject)
             self._engine.pull_answer(session, there.answer)
-        except BaseException:
-            self._forget(session)
-            if there is not None:
-                self._start(source.leave(there))
-            raise
+            undo.pop_all()
         self._standing[session] = _Standing(stream, number, source, there)
         publisher = Publisher(session, incarnation, subject, time.time())
         self._last[stream] = self._publishing.give(stream, publisher, order.policy)

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +45,7 @@ class Asked:
     path: str
     authorization: str | None
     body: str
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Streams that are pulled from a foreign WHEP server: Pion's, and another CDN of ours."""
 
+import itertools
 import json
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from rivulet_scene.ports import free_port
 from rivulet_scene.waiting import until
 from steps import live, publish, state
 
+RETRY_AFTER = 4
 FRAMES, SOUNDS = 30, 50  # a second of each
 
 
@@ -209,12 +211,14 @@ def test_what_is_wrong_with_a_server_is_said_and_tried_again(cdn: BareCdn, name:
 
 def test_a_server_that_is_not_there_is_named_and_its_retry_after_is_kept(cdn: BareCdn) -> None:
     nobody = free_port()
-    with ScriptedServer(free_port(), lambda _: Said(503, "", {"Retry-After": "4"})) as server:
+    with ScriptedServer(free_port(), lambda _: Said(503, "", {"Retry-After": str(RETRY_AFTER)})) as server:
         urls = {"gone": f"http://127.0.0.1:{nobody}/x", "busy": f"{server.url}/x"}
         declare(cdn, **{name: pulled_from(url) for name, url in urls.items()})
         until(lambda: said(cdn, f"127.0.0.1:{nobody}/x: Connect"), "named", seconds=15)
         until(lambda: len(server.asked) >= 3, "asked again", seconds=30)
         declare(cdn)
+    times = [asked.at for asked in server.asked]
+    assert all(later - earlier >= RETRY_AFTER for earlier, later in itertools.pairwise(times)), times
 
 
 def test_a_server_that_nobody_vouches_for_is_sent_nothing(cdn: BareCdn, tmp_path: Path) -> None:
@@ -235,7 +239,6 @@ def test_a_server_that_nobody_vouches_for_is_sent_nothing(cdn: BareCdn, tmp_path
 def test_a_token_goes_to_its_server_and_no_further(cdn: BareCdn, recording: Path) -> None:
     """Redirected elsewhere the request goes without it; a session elsewhere is not deleted with it either."""
     port = free_port()
-
     elsewhere = Said(307, "", {"Location": f"http://127.0.0.1:{port}/elsewhere"})
     with ScriptedServer(port, lambda _: Said(404)) as other, ScriptedServer(free_port(), lambda _: elsewhere) as server:
         pull = {"pull": {"secretRef": {"name": "pull-there", "key": "token"}}}

@@ -12,7 +12,7 @@ from aiohttp import ClientError
 from kubernetes.aio import client, config, watch
 from kubernetes.aio.client.exceptions import ApiException
 
-from rivulet_media.director.resources import MESH_PREFIX, PULL_PREFIX, Document
+from rivulet_media.director.resources import MESH_PREFIX, Document, parse_documents
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +105,11 @@ class ResourceWatch:
             await asyncio.sleep(SECRETS_SECONDS if self._secrets_asked else RETRY_SECONDS)
 
     def _wanted_secrets(self) -> set[str]:
-        """Those of the mesh, and those that Streams name for what is pulled."""
+        """Those of the mesh, and those that the region's Streams name for what is pulled."""
         mesh = {MESH_PREFIX + name for name in self._objects.get("CDNRegion", {}) if name != self._own_region}
-        return mesh | {name for item in self._objects.get("Stream", {}).values() if (name := _pull_secret(item))}
+        streams = parse_documents(self._objects.get("Stream", {}).values(), fresh=True).resources.streams.values()
+        pulls = (stream.spec.source.pull for stream in streams if stream.region == self._own_region)
+        return mesh | {pull.secret_ref.name for pull in pulls if pull is not None and pull.secret_ref is not None}
 
     async def _ask_secret(self, api: Any, name: str) -> None:
         try:
@@ -140,14 +142,6 @@ async def _load_configuration() -> None:
 
 def _name(item: Mapping[str, Any]) -> str:
     return str(item["metadata"]["name"])
-
-
-def _pull_secret(stream: Mapping[str, Any]) -> str | None:
-    """The Secret that a Stream's `source.pull` names, if it is one of those that may be read."""
-    found: Any = stream
-    for step in ("spec", "source", "pull", "secretRef", "name"):
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) and found.startswith(PULL_PREFIX) else None
 
 
 def _short(error: BaseException) -> str:

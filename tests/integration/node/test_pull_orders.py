@@ -1,7 +1,9 @@
 """What directors order a node to pull from foreign servers, at a real node; the test plays directors and servers."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -39,38 +41,38 @@ def server() -> ScriptedServer:
     return ScriptedServer(free_port(), lambda _: Said(503))
 
 
-async def test_what_any_linked_director_says_is_pulled(tmp_path: Path) -> None:
+@contextlib.asynccontextmanager
+async def of_two_directors(folder: Path) -> AsyncIterator[tuple[ScriptedServer, PlayedDirector, PlayedDirector]]:
+    """A node that the first of two directors has told to pull `one`."""
     with server() as source:
         async with PlayedDirector(free_port()) as first, PlayedDirector(free_port()) as second:
             first.directors = second.directors = [first.url, second.url]
-            async with Node(first.url, tmp_path / "log"):
+            async with Node(first.url, folder / "log"):
                 await first.hear("hello")
                 await second.hear("hello")
                 await first.say("pulls", streams=order(source, "/one"))
                 await until_asked(source, "/one")
-                await second.say("pulls", streams=order(source, "/two"))
-                await until_asked(source, "/two")
-                await until_pulled(first, {"one", "two"})
-                await first.say("pulls", streams={})
-                await until_pulled(first, {"two"})
+                yield source, first, second
+
+
+async def test_what_any_linked_director_says_is_pulled(tmp_path: Path) -> None:
+    async with of_two_directors(tmp_path) as (source, first, second):
+        await second.say("pulls", streams=order(source, "/two"))
+        await until_asked(source, "/two")
+        await until_pulled(first, {"one", "two"})
+        await first.say("pulls", streams={})
+        await until_pulled(first, {"two"})
 
 
 async def test_a_director_that_is_gone_orders_nothing_unless_nobody_else_has_spoken(tmp_path: Path) -> None:
-    with server() as source:
-        async with PlayedDirector(free_port()) as first, PlayedDirector(free_port()) as second:
-            first.directors = second.directors = [first.url, second.url]
-            async with Node(first.url, tmp_path / "log"):
-                await first.hear("hello")
-                await second.hear("hello")
-                await first.say("pulls", streams=order(source, "/one"))
-                await until_asked(source, "/one")
-                await first.__aexit__()
-                await until_asked(source, "/one")
-                await until_pulled(second, {"one"})
-                await second.say("pulls", streams=order(source, "/two"))
-                await until_pulled(second, {"two"})
-                await second.__aexit__()
-                await until_asked(source, "/two")
+    async with of_two_directors(tmp_path) as (source, first, second):
+        await first.__aexit__()
+        await until_asked(source, "/one")
+        await until_pulled(second, {"one"})
+        await second.say("pulls", streams=order(source, "/two"))
+        await until_pulled(second, {"two"})
+        await second.__aexit__()
+        await until_asked(source, "/two")
 
 
 async def test_directors_hear_what_is_wrong(tmp_path: Path) -> None:
