@@ -97,6 +97,12 @@ def heights(page: Page) -> dict[str, int]:
     return {layer["id"]: layer["height"] for layer in page.evaluate("rivulet.layers.active")}
 
 
+def bitrates(page: Page) -> dict[str, int]:
+    """By layer, in bit/s, once all three are measured: some seconds after they are known."""
+    page.until("rivulet.layers.active.length === 3 && rivulet.layers.active.every(({ bitrate }) => bitrate)", 40)
+    return {layer["id"]: layer["bitrate"] for layer in page.evaluate("rivulet.layers.active")}
+
+
 def shows(page: Page, height: int) -> None:
     page.until(f"rivulet.last?.video?.frameHeight === {height}", 15)
 
@@ -221,10 +227,10 @@ def test_a_viewer_on_a_path_that_gets_narrow_comes_down_and_goes_up_again_by_its
         shows(page, high)
         assert page.evaluate("rivulet.pair().protocol") == "udp"
         session = page.evaluate("rivulet.session")
-        rates = page.evaluate("Object.fromEntries(rivulet.layers.active.map(({ id, bitrate }) => [id, bitrate]))")
+        known = bitrates(page)
         moves_on(page)
         assert page.evaluate("rivulet.layers.current") == "h", "a wide path stays with the best"
-        path.set_rate((rates["m"] + rates["h"]) / 2 / 1000)
+        path.set_rate((known["m"] + known["h"]) / 2 / 1000)
         page.until(f"rivulet.last?.video?.frameHeight < {high} && rivulet.layers.current !== 'h'", 60)
         moves_on(page)
         path.set_rate(WIDE_KBIT)
