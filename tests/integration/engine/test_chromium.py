@@ -34,8 +34,19 @@ const exchange = async (pc, path) => {
   await pc.setRemoteDescription({type: 'answer', sdp: await response.text()});
 };
 const report = async facts => fetch('/report', {method: 'POST', body: JSON.stringify(facts)});
+const noise = media => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 320, height: 240});
+  const pen = canvas.getContext('2d'), picture = pen.createImageData(320, 240);
+  const words = new Uint32Array(picture.data.buffer);
+  setInterval(() => {
+    for (let i = 0; i < words.length; i++) words[i] = 0xff000000 | Math.random() * 0x1000000;
+    pen.putImageData(picture, 0, 0);
+  }, 50);
+  return new MediaStream([...canvas.captureStream(20).getVideoTracks(), ...media.getAudioTracks()]);
+};
 (async () => {
-  const media = await navigator.mediaDevices.getUserMedia({video: {width: 320, height: 240}, audio: true});
+  let media = await navigator.mediaDevices.getUserMedia({video: {width: 320, height: 240}, audio: true});
+  if (location.hash === '#noise') media = noise(media);
   const up = new RTCPeerConnection(), down = new RTCPeerConnection();
   media.getTracks().forEach(track => up.addTransceiver(track, {direction: 'sendonly', streams: [media]}));
   await exchange(up, '/publish');
@@ -145,13 +156,17 @@ async def test_chromium_plays_what_chromium_publishes(make_node: MakeNode, tmp_p
         assert (video["codec"].lower(), video["lost"]) == (f"video/{codec}", 0)
 
 
+@pytest.mark.timeout(120)
 async def test_a_browsers_estimate_of_its_uplink_rises(make_node: MakeNode, tmp_path: Path) -> None:
-    """It starts at 300 kbit/s and learns from our transport-wide feedback that loopback carries more."""
+    """It starts at 300 kbit/s and learns from our transport-wide feedback that loopback carries more.
+
+    Noise fills whatever the estimate allows. Chromium's own camera does not: then only one short probe at the start
+    tells it of more, and a busy machine can spoil that.
+    """
     node = make_node()
-    async with pages(node, ["vp8", "opus"]) as (url, reports), browser(url, tmp_path):
+    async with pages(node, ["vp8", "opus"]) as (url, reports), browser(f"{url}#noise", tmp_path):
 
-        def risen() -> bool:
-            estimate = reports[-1].get("estimate") if reports else None
-            return isinstance(estimate, int | float) and estimate > 500_000
+        def estimates() -> list[float]:
+            return [value for report in reports if isinstance(value := report.get("estimate"), int | float)]
 
-        await eventually(risen, "an estimate above 500 kbit/s", 40)
+        await eventually(lambda: max(estimates(), default=0) > 500_000, "an estimate above 500 kbit/s", 90)
