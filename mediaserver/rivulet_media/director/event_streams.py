@@ -54,14 +54,16 @@ class EventStreams:
         """Answer `request` with what `source` says, until either side ends."""
         self._enter(reader)
         try:
-            async with self._http.get(
-                source.url, headers=source.headers, timeout=LIMITS, allow_redirects=False
-            ) as upstream:
+            async with asyncio.timeout(source.seconds):
+                upstream = await self._http.get(
+                    source.url, headers=source.headers, timeout=LIMITS, allow_redirects=False
+                )
+            async with upstream:
                 if upstream.status != OK:
                     return response(await answer_of(upstream))
                 return await _copy(request, upstream)
         except (ClientError, OSError, TimeoutError, NoAnswerError) as error:
-            raise NotYetError("no-node", f"the session's node does not answer: {error or 'time-out'}") from error
+            raise NotYetError("no-node", f"the session's node does not answer: {str(error) or 'time-out'}") from error
         finally:
             self._leave(reader)
 

@@ -56,10 +56,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Source:
-    """Where an event stream is read from."""
+    """Where an event stream is read from, which has to begin within so many seconds."""
 
     url: str
     headers: Mapping[str, str]
+    seconds: float
 
 
 @dataclass
@@ -90,14 +91,14 @@ class Passing:
 
         A region that is not reached, or whose director is silent, is refused as such.
         """
-        source = self.peer_source(peer, path, call)
+        source = self.peer_source(peer, path, call, seconds)
         timeout = ClientTimeout(total=seconds, connect=PEER_CONNECT_SECONDS, sock_connect=PEER_CONNECT_SECONDS)
         try:
             return await self._send(source.url, call, source.headers, timeout)
         except NoAnswerError as error:
             raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
 
-    def peer_source(self, peer: Peer, path: str, call: Call) -> Source:
+    def peer_source(self, peer: Peer, path: str, call: Call, seconds: float) -> Source:
         """How that region's director is asked."""
         if call.passed:
             raise RefusedError("not-found", f"a passed request is not passed again ({path})")
@@ -106,7 +107,7 @@ class Passing:
         headers = {**mesh_headers(peer, self.region), "Rivulet-Client": call.client}
         if call.authorization:
             headers["Rivulet-Authorization"] = call.authorization
-        return Source(f"http://{peer.address}/v1/pass/{path}", headers)
+        return Source(f"http://{peer.address}/v1/pass/{path}", headers, seconds)
 
     async def _send(self, url: str, call: Call, extra: Mapping[str, str], limits: ClientTimeout) -> Answer:
         headers = {**call.headers, **extra}

@@ -111,8 +111,8 @@ class Signalling:
         if names:
             path += f"?events={quote(names, safe=',')}"
         if node.region != self._directory.region:
-            return self._passing.peer_source(self._peer(node.region), path, call)
-        return Source(f"http://{node.http}/{path}", {})
+            return self._passing.peer_source(self._peer(node.region), path, call, ANSWER_SECONDS)
+        return Source(f"http://{node.http}/{path}", {}, _seconds_for(call))
 
     def _session_node(self, place: SessionPlace) -> NodeEntry:
         """The node that has the session. RefusedError when it is known to be over."""

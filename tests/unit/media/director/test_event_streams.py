@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from rivulet_media.director.passing import Source
 from rivulet_media.errors import NotYetError
 
 NOTHING: Any = None  # a stream that is refused needs neither request nor connection
-SOURCE = Source("http://192.0.2.1/", {})
+SOURCE = Source("http://192.0.2.1/", {}, 7)
 
 
 async def refusal(streams: EventStreams, reader: Reader) -> tuple[str, int]:
@@ -48,22 +51,53 @@ async def test_a_stream_that_ends_makes_room_however_it_ends() -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=404 if request.path == "/gone" else 200, text="data: {}\n\n")
 
+    async with passing(answer, seconds=7) as (http, door, streams):
+        for path, status in [("/live", 200), ("/gone", 404)] * (MOST_OF_SESSION + 1):
+            async with http.get(door.make_url(path)) as got:
+                assert got.status == status
+                await got.read()
+        assert (streams.count, len(streams._of)) == (0, 0)
+
+
+async def test_it_has_to_begin_in_time_and_may_then_be_silent_for_longer() -> None:
+    """A node, or the director of its region, that has frozen keeps nobody waiting."""
+    waiting = 0.3
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/frozen":
+            await asyncio.sleep(60)
+        begun = web.StreamResponse()
+        await begun.prepare(request)
+        await asyncio.sleep(3 * waiting)
+        await begun.write(b"data: {}\n\n")
+        return begun
+
+    async with passing(answer, seconds=waiting) as (http, door, streams):
+        async with http.get(door.make_url("/frozen")) as got:
+            assert (got.status, await got.text()) == (503, "the session's node does not answer: time-out")
+        async with http.get(door.make_url("/silent")) as got:
+            assert (got.status, await got.read()) == (200, b"data: {}\n\n")
+        assert (streams.count, len(streams._of)) == (0, 0)
+
+
+@asynccontextmanager
+async def passing(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], seconds: float
+) -> AsyncIterator[tuple[ClientSession, TestServer, EventStreams]]:
+    """A client, and a door that passes on what `answer` says when it begins within so many seconds."""
     node, door = web.Application(), web.Application()
     node.router.add_get("/{tail:.*}", answer)
     async with TestServer(node) as server, ClientSession() as http:
         streams = EventStreams(http)
 
         async def listen(request: web.Request) -> web.StreamResponse:
-            source = Source(str(server.make_url(request.path)), {})
+            source = Source(str(server.make_url(request.path)), {}, seconds)
             try:
                 return await streams.pass_on(request, source, Reader("a", "192.0.2.1"))
             except NotYetError as error:
-                return web.Response(status=error.status)
+                return web.Response(status=error.status, text=str(error))
 
         door.router.add_get("/{tail:.*}", listen)
-        async with TestServer(door) as front:
-            for path, status in [("/live", 200), ("/gone", 404)] * (MOST_OF_SESSION + 1):
-                async with http.get(front.make_url(path)) as got:
-                    assert got.status == status
-                    await got.read()
-        assert (streams.count, len(streams._of)) == (0, 0)
+        front = TestServer(door)
+        async with front:
+            yield http, front, streams
