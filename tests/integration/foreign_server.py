@@ -1,7 +1,6 @@
 """WHEP servers that are not ours: Pion's as a process, and one that answers whatever a test says."""
 
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -10,29 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+from interop_scene import pion
 from rivulet_scene.clients import Program
-from rivulet_scene.command import ROOT
-
-PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-t", "4"]
-TONE = ["-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "4"]
-H264 = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-bf", "0", "-g", "30", "-slices", "1"]
-VP8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "30", "-b:v", "1M"]
-OPUS = ["-c:a", "libopus", "-b:a", "64k", "-ac", "2", "-page_duration", "20000"]
-
-
-def record(folder: Path) -> Path:
-    """Four seconds of picture and tone as files: what Pion sends, round and round."""
-    cases = ((PICTURE, H264, "video.h264"), (PICTURE, VP8, "video.ivf"), (TONE, OPUS, "audio.ogg"))
-    for source, encoder, name in cases:
-        subprocess.run(["ffmpeg", "-v", "error", *source, *encoder, folder / name], check=True, timeout=60)
-    return folder
 
 
 def pion_server(port: int, recording: Path, *options: str, video: str = "video.h264") -> Program:
     """A Pion WHEP server at `/whep/ANYTHING` that listens when this returns."""
-    made = subprocess.run([ROOT / "hack/interop", "pion"], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
     files = ["-video", str(recording / video), "-audio", str(recording / "audio.ogg")]
-    program = Program([made.stdout.strip(), "serve", f"127.0.0.1:{port}", *files, *options])
+    program = pion("serve", f"127.0.0.1:{port}", *files, *options)
     assert "listening" in program.line(0)
     return program
 

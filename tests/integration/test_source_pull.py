@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from conftest import keep_logs
-from foreign_server import Said, ScriptedServer, pion_server, record
+from foreign_server import Said, ScriptedServer, pion_server
+from recording import record
 from rivulet_scene.bare import BareCdn, Process
 from rivulet_scene.clients import Client, probe
 from rivulet_scene.http import get, request
@@ -87,30 +88,6 @@ def more_lines(client: Client, than: int) -> bool:
 def said(cdn: BareCdn, words: str) -> bool:
     """Whether an origin's log has these words."""
     return any(words in cdn.processes[slot].log.read_text() for slot in ("origin-eu-0", "origin-eu-1"))
-
-
-@pytest.mark.parametrize(
-    ("name", "video", "options"),
-    [("h264", "video.h264", ()), ("vp8_lite_rsa", "video.ivf", ("-lite", "-rsa"))],
-)
-def test_a_viewer_sees_and_hears_what_pion_serves(
-    cdn: BareCdn, recording: Path, name: str, video: str, options: tuple[str, ...]
-) -> None:
-    """ICE full and lite, certificates of both kinds, a codec that the answer does not name first."""
-    port, stream = free_port(), f"from_{name}"
-    with pion_server(port, recording, *options, video=video) as server:
-        declare(cdn, **{stream: pulled_from(f"http://127.0.0.1:{port}/whep/any")})
-        until(lambda: live(cdn, "eu", stream), "live", seconds=20)
-        with probe(whep(cdn, stream), "--wait", "15", seconds=4) as viewer:
-            seen = viewer.result()
-        assert seen["video"]["frames"] >= FRAMES, seen
-        assert seen["audio"]["frames"] >= SOUNDS, seen
-        assert entry(cdn, stream)["subject"] == f"pull:127.0.0.1:{port}"
-        assert [track["codec"] for track in entry(cdn, stream)["tracks"]] == ["opus", name.partition("_")[0]]
-        session = server.line(1)["session"]
-        declare(cdn)
-        until(lambda: {"deleted": session} in server.lines, "DELETE", seconds=10)
-    assert len([line for line in server.lines if "session" in line]) == 1, "one origin has asked, once"
 
 
 @pytest.mark.timeout(120)

@@ -77,6 +77,12 @@ def pion(*arguments: str) -> Program:
     return Program([made.stdout.strip(), *arguments])
 
 
+def pion_name() -> str:
+    """Its name and version in the table."""
+    lines = (FOLDER / "pion/go.mod").read_text().splitlines()
+    return f"Pion {next(line.split()[-1] for line in lines if 'pion/webrtc' in line)}"
+
+
 def gstreamer(*arguments: str) -> Program:
     """The GStreamer client."""
     return Program([SYSTEM_PYTHON, str(FOLDER / "gstreamer_client.py"), *arguments])

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 ROWS_VARIABLE: Final = "RIVULET_INTEROP_ROWS"  # the file that rows go to; unset: nowhere
-HEAD: Final = """# Clients that work with Rivulet
+HEAD: Final = """# Clients and servers that work with Rivulet
 
 Written by `make interop`, which runs every client below as it is, unchanged, against a CDN of real processes on this
-machine: a director, an origin and an edge. A row is a test that passed: picture and sound were decoded at the other
-side. *Connected* is from the answer's arrival to ICE and DTLS being through, as the client itself says it, beside
-whatever else the machine did; it is no benchmark.
+machine: a director, an origin and an edge. What *serves* is a WHEP server that an origin pulls (`source.pull`). A row
+is a test that passed: picture and sound were decoded at the other side. *Connected* is from the answer's arrival to ICE
+and DTLS being through, as the client itself says it, beside whatever else the machine did; it is no benchmark.
 
 """
 COLUMNS: Final = ("Client", "Does", "Codecs", "Certificate", "Connected, ms", "Seen", "Remarks")

@@ -1,7 +1,6 @@
 """Clients that are no browsers: they publish, and play what was published, with ECDSA and with RSA certificates."""
 
 import importlib.metadata
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,14 +19,15 @@ from interop_scene import (
     gstreamer,
     our_player_sees,
     pion,
+    pion_name,
     version,
     whep,
     whip,
 )
 from interop_table import Row, note
+from recording import VP8, encode, picture, record
 from rivulet_scene.bare import BareCdn
 from rivulet_scene.clients import Program, probe
-from rivulet_scene.command import ROOT
 
 pytestmark = pytest.mark.timeout(150)  # processes start while two cores are busy
 
@@ -48,11 +48,6 @@ STREAMS: dict[str, list[str]] = {
         "ffmpeg_active",
     )
 }
-PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-t", "4"]
-TONE = ["-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "4"]
-H264 = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-bf", "0", "-g", "30", "-slices", "1"]
-VP8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "30", "-b:v", "1M"]
-OPUS = ["-c:a", "libopus", "-b:a", "64k", "-ac", "2", "-page_duration", "20000"]
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +58,7 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds of picture and tone as files: what Pion publishes."""
-    folder = tmp_path_factory.mktemp("recording")
-    cases = ((PICTURE, H264, "video.h264"), (PICTURE, VP8, "video.ivf"), (TONE, OPUS, "audio.ogg"))
-    for source, encoder, name in cases:
-        subprocess.run(["ffmpeg", "-v", "error", *source, *encoder, folder / name], check=True, timeout=60)
-    return folder
-
-
-def _pion_name() -> str:
-    lines = (ROOT / "tests/interop/pion/go.mod").read_text().splitlines()
-    return f"Pion {next(line.split()[-1] for line in lines if 'pion/webrtc' in line)}"
+    return record(tmp_path_factory.mktemp("recording"))
 
 
 @pytest.mark.parametrize(
@@ -98,8 +83,8 @@ def test_pion_publishes_and_plays(
     assert tracks["video"]["codec"].lower() == f"video/{codec}"
     codecs = f"{codec.upper()}, Opus"
     remark = "offers codecs that it does not send"
-    note(Row(_pion_name(), "publishes", codecs, certificate, published["connect_ms"], seen, remark))
-    note(Row(_pion_name(), "plays", codecs, certificate, played["connect_ms"], "picture and sound, decoded by FFmpeg"))
+    note(Row(pion_name(), "publishes", codecs, certificate, published["connect_ms"], seen, remark))
+    note(Row(pion_name(), "plays", codecs, certificate, played["connect_ms"], "picture and sound, decoded by FFmpeg"))
 
 
 def test_pion_publishes_and_plays_over_tcp_alone(cdn: BareCdn, recording: Path, tmp_path: Path) -> None:
@@ -115,7 +100,7 @@ def test_pion_publishes_and_plays_over_tcp_alone(cdn: BareCdn, recording: Path, 
     frames = {kind: decoded(tracks[kind]["file"]) for kind in ("video", "audio")}
     assert frames["video"] >= FRAMES, tracks
     assert frames["audio"] >= SOUNDS, tracks
-    name, codecs = f"{_pion_name()}, TCP only", "H264, Opus"
+    name, codecs = f"{pion_name()}, TCP only", "H264, Opus"
     note(Row(name, "publishes", codecs, "ECDSA", published["connect_ms"], seen))
     note(Row(name, "plays", codecs, "ECDSA", played["connect_ms"], "picture and sound, decoded by FFmpeg"))
 
@@ -127,9 +112,7 @@ LAYERS = {"h": (640, 360), "m": (320, 180), "l": (160, 90)}
 def layers(tmp_path: Path) -> str:
     """The same picture in three sizes, as Pion's client wants them named."""
     for rid, (width, height) in LAYERS.items():
-        picture = ["-f", "lavfi", "-i", f"testsrc2=size={width}x{height}:rate=30", "-t", "4"]
-        command = ["ffmpeg", "-v", "error", *picture, *VP8, str(tmp_path / f"{rid}.ivf")]
-        subprocess.run(command, check=True, timeout=60)
+        encode(picture(width, height), VP8, tmp_path / f"{rid}.ivf")
     return ",".join(f"{rid}={tmp_path / rid}.ivf" for rid in LAYERS)
 
 
@@ -142,7 +125,7 @@ def test_pion_publishes_layers_and_plays_each(cdn: BareCdn, recording: Path, lay
         our_player_sees(cdn, "pion_layers")
         sizes = {rid: played_size(cdn, rid, tmp_path) for rid in LAYERS}
     assert sizes == LAYERS
-    name, seen = f"{_pion_name()}, simulcast", "each of three layers, decoded by FFmpeg"
+    name, seen = f"{pion_name()}, simulcast", "each of three layers, decoded by FFmpeg"
     note(Row(name, "publishes", "VP8, Opus", "ECDSA", published["connect_ms"], seen))
 
 

@@ -1,0 +1,58 @@
+"""WHEP servers that are not ours, pulled by an origin for our own viewers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foreign_server import pion_server
+from interop_scene import our_player_sees, pion_name
+from interop_table import Row, note
+from recording import record
+from rivulet_scene.bare import BareCdn
+from rivulet_scene.ports import free_port
+from rivulet_scene.waiting import until
+from steps import live
+
+PORTS = {"pion_h264": free_port(), "pion_vp8": free_port()}
+STREAMS = {
+    name: {"region": "eu", "source": {"pull": {"url": f"http://127.0.0.1:{port}/whep/any"}}}
+    for name, port in PORTS.items()
+}
+
+
+@pytest.fixture(scope="module")
+def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
+    with BareCdn(tmp_path_factory.mktemp("cdn"), {"eu": 1}, {}) as running:
+        running.director("eu", ready=False)
+        running.node("origin-eu-0", "origin", "eu")
+        running.node("edge-eu-0", "edge", "eu")
+        running.settled("eu")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("recording"))
+
+
+@pytest.mark.parametrize(
+    ("codec", "video", "options"), [("h264", "video.h264", ()), ("vp8", "video.ivf", ("-lite", "-rsa"))]
+)
+def test_pion_serves(cdn: BareCdn, recording: Path, codec: str, video: str, options: tuple[str, ...]) -> None:
+    """ICE full and lite, certificates of both kinds, a codec that our offer does not name first."""
+    stream = f"pion_{codec}"
+    port = PORTS[stream]
+    with pion_server(port, recording, *options, video=video) as server:
+        cdn.write_file(cdn.regions["eu"], {stream: STREAMS[stream]})
+        until(lambda: live(cdn, "eu", stream), "live", seconds=20)
+        seen = our_player_sees(cdn, stream)
+        found = [item for item in cdn.table("edge-eu-0")["streams"] if item["stream"] == stream]
+        assert [entry["subject"] for entry in found] == [f"pull:127.0.0.1:{port}"]
+        assert [track["codec"] for track in found[0]["tracks"]] == ["opus", codec]
+        session = server.line(1)["session"]
+        cdn.write_file(cdn.regions["eu"], {})
+        until(lambda: {"deleted": session} in server.lines, "DELETE", seconds=10)
+    assert len([line for line in server.lines if "session" in line]) == 1, "the origin has asked once"
+    certificate, remarks = ("RSA", "ICE lite") if options else ("ECDSA", "")
+    note(Row(pion_name(), "serves", f"{codec.upper()}, Opus", certificate, None, seen, remarks))
