@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from entrances import Entrance
 from rivulet_scene.bare import BareCdn
-from steps import BRIEF_LINKS, LONG_NAME
+from steps import BRIEF_LINKS, LONG_NAME, publish
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,23 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
             running.settled(region, number)
         yield running
         keep_logs(directory)
+
+
+@pytest.fixture(scope="module")
+def playing(cdn: BareCdn) -> Iterator[BareCdn]:
+    """`test_eu` is live all the time."""
+    with publish(cdn, "test_eu"):
+        yield cdn
+
+
+@pytest.fixture(params=["front door", "node"])
+def entrance(request: pytest.FixtureRequest, playing: BareCdn) -> Entrance:
+    """Each way in, once."""
+    if request.param == "front door":
+        return Entrance.at_the_door(playing)
+    let_in = {"Rivulet-Join": playing.regions["eu"].join_token, "Rivulet-Subject": "camera-1"}
+    nodes = playing.processes
+    return Entrance("node", nodes["origin-eu-0"].http, nodes["edge-eu-0"].http, let_in)
 
 
 def keep_logs(directory: Path) -> None:

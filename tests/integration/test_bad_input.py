@@ -1,200 +1,20 @@
 """What no honest client sends, to the front door and straight to a node: refused in words, and nobody else notices."""
 
-import asyncio
-import http.client
 import itertools
 import os
-import random
-import re
 import socket
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection
 
+from entrances import FRAGMENT, NEVER, SDP, Entrance, assert_refused, offer
 from rivulet_scene.bare import BareCdn, delete, metric
 from rivulet_scene.clients import probe
-from rivulet_scene.http import Answer, get, request
+from rivulet_scene.http import get, request
 from rivulet_scene.waiting import until
 from steps import publish
-
-SDP = "application/sdp"
-FRAGMENT = "application/trickle-ice-sdpfrag"
-NEVER = "0123456789abcdef"
-RETRIED = {"not-live", "full", "settling", "region-unreachable", "no-node"}
-
-
-async def _offer(direction: str, *kinds: str) -> str:
-    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    for kind in kinds:
-        peer.addTransceiver(kind, direction=direction)
-    await peer.setLocalDescription(await peer.createOffer())
-    text = str(peer.localDescription.sdp)
-    await peer.close()
-    return text
-
-
-def offer(protocol: str, *kinds: str) -> str:
-    """A real client's offer for that endpoint; nobody will ever connect with it."""
-    direction = "sendonly" if protocol == "whip" else "recvonly"
-    return asyncio.run(_offer(direction, *(kinds or ("audio", "video"))))
-
-
-def with_foreign_codecs(text: str) -> str:
-    return re.sub(r"(a=rtpmap:\d+ )[A-Za-z0-9]+", r"\1THEORA", text)
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """A way to WHIP and WHEP: the region's front door, or a node itself."""
-
-    name: str
-    whip: str
-    whep: str
-    publisher: Mapping[str, str] = field(repr=False)
-
-    def post(self, protocol: str, body: str, content_type: str = SDP) -> Answer:
-        url = f"{self.whip}/whip/second_eu" if protocol == "whip" else f"{self.whep}/whep/test_eu"
-        headers = {"Content-Type": content_type, **(self.publisher if protocol == "whip" else {})}
-        return request("POST", url, body=body, headers=headers)
-
-    def created(self, protocol: str) -> str:
-        """The URL of a new session."""
-        answer = self.post(protocol, offer(protocol))
-        assert answer.status == 201, answer
-        return (self.whip if protocol == "whip" else self.whep) + answer.headers["Location"]
-
-
-@pytest.fixture(scope="module")
-def playing(cdn: BareCdn) -> Iterator[BareCdn]:
-    """`test_eu` is live all the time."""
-    with publish(cdn, "test_eu"):
-        yield cdn
-
-
-@pytest.fixture(params=["front door", "node"])
-def entrance(request: pytest.FixtureRequest, playing: BareCdn) -> Entrance:
-    if request.param == "front door":
-        door = playing.regions["eu"].public()
-        return Entrance("front door", door, door, {"Authorization": f"Bearer {playing.token('second_eu')}"})
-    let_in = {"Rivulet-Join": playing.regions["eu"].join_token, "Rivulet-Subject": "camera-1"}
-    nodes = playing.processes
-    return Entrance("node", nodes["origin-eu-0"].http, nodes["edge-eu-0"].http, let_in)
-
-
-def assert_refused(answer: Answer, status: int, slug: str) -> dict[str, Any]:
-    """Problem JSON with all its members, readable from another site's page."""
-    assert answer.status == status, (answer.status, answer.body)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    exposed = answer.headers["Access-Control-Expose-Headers"].replace(" ", "").split(",")
-    assert set(exposed) >= {"Location", "ETag", "Link", "Retry-After"}
-    problem: dict[str, Any] = answer.json
-    assert problem["type"] == f"https://rivulet.dev/problems/{slug}", problem
-    assert problem["status"] == status
-    assert problem["title"]
-    assert len(problem["detail"]) > 10, problem
-    assert ("Retry-After" in answer.headers) is (slug in RETRIED)
-    return problem
-
-
-@pytest.mark.parametrize("protocol", ["whip", "whep"])
-def test_bodies_that_are_no_offer_are_refused(entrance: Entrance, protocol: str) -> None:
-    """S5: 400, 413, 415; a session is never made."""
-    good = offer(protocol)
-    half = good[: good.index("a=fingerprint")]
-    cases = {
-        "no SDP": ("hello", SDP, 400, "bad-request"),
-        "empty": ("", SDP, 400, "bad-request"),
-        "zeros": ("\0" * 100, SDP, 400, "bad-request"),
-        "no media": (good[: good.index("m=")], SDP, 400, "bad-request"),
-        "cut in the middle": (half, SDP, 400, "bad-request"),
-        "no ICE": (good.replace("a=ice-ufrag", "a=x-ufrag"), SDP, 400, "bad-request"),
-        "numbers beyond all bounds": (re.sub(r"rtpmap:\d+", "rtpmap:" + "9" * 40, good), SDP, 422, "not-playable"),
-        "100 KB": (good + "a=x\r\n" * 20_000, SDP, 413, "too-large"),
-        "JSON": (good, "application/json", 415, "wrong-media-type"),
-        "a form, as curl sends": (good, "application/x-www-form-urlencoded", 415, "wrong-media-type"),
-        "a fragment": (good, FRAGMENT, 415, "wrong-media-type"),
-    }
-    wrong = {}
-    for name, (body, content_type, status, slug) in cases.items():
-        try:
-            assert_refused(entrance.post(protocol, body, content_type), status, slug)
-        except AssertionError as error:
-            wrong[name] = str(error)[:300]
-    assert not wrong
-
-
-@pytest.mark.parametrize("protocol", ["whip", "whep"])
-def test_offers_broken_at_random_are_answered_or_refused(entrance: Entrance, protocol: str) -> None:
-    """S5: 150 real offers with bytes changed, lines dropped, doubled and swapped: never a 5xx, nothing stays behind."""
-    draw = random.Random(7)  # noqa: S311 - the same cases in every run
-    good = offer(protocol)
-    for number in range(150):
-        answer = entrance.post(protocol, broken(good, draw))
-        if answer.status == 201:
-            where = entrance.whip if protocol == "whip" else entrance.whep
-            assert delete(where + answer.headers["Location"]).status == 200
-        else:
-            assert answer.status in (400, 422), (number, answer)
-            assert_refused(answer, answer.status, "bad-request" if answer.status == 400 else "not-playable")
-
-
-def broken(text: str, draw: random.Random) -> str:
-    """The text with one to four accidents."""
-    lines = text.splitlines()
-    for _ in range(draw.randint(1, 4)):
-        at, other = draw.randrange(len(lines)), draw.randrange(len(lines))
-        line = lines[at]
-        place = draw.randrange(len(line) + 1)
-        lines[at : at + 1] = draw.choice(
-            [
-                [],
-                [line, line],
-                [lines[other]],
-                [line[:place]],
-                [line[:place] + chr(draw.randrange(1, 0x2FF)) + line[place + 1 :]],
-                [re.sub(r"\d+", str(draw.choice([0, -1, 2**16, 2**32, 10**30])), line, count=1)],
-                [line + " " + line[place:] * 40],
-            ]
-        ) or [""]
-    return "\r\n".join(lines) + "\r\n"
-
-
-def test_a_body_that_is_no_text_is_refused(entrance: Entrance) -> None:
-    url = urlsplit(f"{entrance.whep}/whep/test_eu")
-    connection = http.client.HTTPConnection(url.netloc, timeout=10)
-    try:
-        connection.request("POST", url.path, body=b"v=0\r\n\xff\xfe\x80", headers={"Content-Type": SDP})
-        answer = connection.getresponse()
-        assert_refused(Answer(answer.status, answer.headers, answer.read().decode()), 400, "bad-request")
-    finally:
-        connection.close()
-
-
-@pytest.mark.parametrize("protocol", ["whip", "whep"])
-def test_unknown_codecs_are_named_beside_those_that_would_do(entrance: Entrance, protocol: str) -> None:
-    problem = assert_refused(entrance.post(protocol, with_foreign_codecs(offer(protocol))), 422, "not-playable")
-    assert "theora" in problem["offered"]
-    assert "h264" in problem["published" if protocol == "whep" else "accepted"]
-
-
-def test_more_than_one_track_of_a_kind_is_refused(entrance: Entrance) -> None:
-    """R17's limit (RFC 9725 §4.2): one audio, one video; the whole POST fails, never single m= lines."""
-    for kinds in (("video", "video"), ("audio", "audio", "video"), ("video",) * 20):
-        assert_refused(entrance.post("whip", offer("whip", *kinds)), 422, "not-playable")
-
-
-def test_offers_in_the_wrong_direction_are_refused(entrance: Entrance) -> None:
-    """A viewer at the publisher's door and the other way round."""
-    for protocol, other in (("whip", "whep"), ("whep", "whip")):
-        answer = entrance.post(protocol, offer(other))
-        assert answer.status in (400, 422), (protocol, answer)
-        assert_refused(answer, answer.status, "bad-request" if answer.status == 400 else "not-playable")
 
 
 @pytest.mark.parametrize("protocol", ["whip", "whep"])
@@ -424,9 +244,7 @@ def test_those_who_never_connect_are_gone_after_the_handshake_time_out(playing: 
     door = playing.regions["eu"].public()
     origin, edge = (playing.processes[slot].http for slot in ("origin-eu-0", "edge-eu-0"))
     publishers = metric(origin, "rivulet_sessions", kind="publisher")
-    way_in = Entrance(
-        "front door", door, f"{door}/n/edge-eu-0", {"Authorization": f"Bearer {playing.token('second_eu')}"}
-    )
+    way_in = Entrance.at_the_door(playing, "edge-eu-0")
     silent = way_in.created("whip")
     watching = [request("POST", f"{way_in.whep}/whep/test_eu", body=offer("whep"), headers={"Content-Type": SDP})]
     assert metric(origin, "rivulet_sessions", kind="publisher") == publishers + 1

@@ -1,19 +1,17 @@
 """Parts of a running CDN die, freeze and come back: what ought to go on goes on, tables agree again, nothing leaks."""
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import pytest
 
+from descriptors import descriptors, grown
 from light_viewers import LightViewers
 from rivulet_scene.bare import BareCdn, Process, delete, metric
 from rivulet_scene.clients import Client, probe
@@ -28,8 +26,6 @@ STREAMS: dict[str, dict[str, Any]] = {
 }
 DIRECTORS = (("eu", 0), ("eu", 1), ("us", 0))
 SLOTS = ("origin-eu-0", "edge-eu-0", "edge-eu-1", "edge-us-0")
-# HTTP connections that are kept open for the next request: a few per pair of processes.
-KEPT_CONNECTIONS = 8
 
 
 @pytest.fixture(scope="module")
@@ -81,34 +77,6 @@ def busy(cdn: BareCdn) -> dict[str, float]:
     names = ("rivulet_sessions", "rivulet_relays")
     found = {slot: sum(metric(cdn.processes[slot].http, name) for name in names) for slot in nodes(cdn)}
     return {slot: count for slot, count in found.items() if count}
-
-
-@dataclass(frozen=True)
-class Descriptors:
-    """What a process holds open: UDP ports (its media port, and one for each link or relay), and all files together."""
-
-    udp: int
-    files: int
-
-
-def descriptors(process: Process) -> Descriptors:
-    links = []
-    for path in Path(f"/proc/{process.popen.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
-            links.append(str(path.readlink()))
-    lines = [line for table in ("udp", "udp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-    ports = {f"socket:[{row[9]}]": row[1] for row in map(str.split, lines)}
-    return Descriptors(len({ports[link] for link in links if link in ports}), len(links))
-
-
-def grown(cdn: BareCdn, before: dict[int, Descriptors]) -> dict[str, Descriptors]:
-    """Processes that hold a UDP port more than before, or many more files."""
-    found = {}
-    for process in cdn.processes.values():
-        known, now = before.get(process.popen.pid), descriptors(process) if process.running else None
-        if known and now and (now.udp > known.udp or now.files > known.files + KEPT_CONNECTIONS):
-            found[process.name] = now
-    return found
 
 
 def states(cdn: BareCdn, slots: list[str], name: str) -> set[str | None]:
