@@ -265,6 +265,7 @@ async def test_a_region_that_has_frozen_is_given_up_before_a_publisher_gives_up(
             ("POST", "/n/edge-eu-0/whep/test_eu"),
             ("POST", f"{session}/layer"),
             ("GET", session),
+            ("GET", f"{session}/events"),
         )
 
         def answer(method: str, path: str) -> tuple[Answer, float]:

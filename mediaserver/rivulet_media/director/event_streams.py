@@ -63,7 +63,7 @@ class EventStreams:
                     return response(await answer_of(upstream))
                 return await _copy(request, upstream)
         except (ClientError, OSError, TimeoutError, NoAnswerError) as error:
-            raise NotYetError("no-node", f"the session's node does not answer: {str(error) or 'time-out'}") from error
+            raise source.silent(error) from error
         finally:
             self._leave(reader)
 

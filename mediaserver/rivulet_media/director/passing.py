@@ -56,11 +56,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Source:
-    """Where an event stream is read from, which has to begin within so many seconds."""
+    """Where an event stream is read from, which has to begin within so many seconds.
+
+    `name` is that of the node or region there, `slug` the problem when it does not answer.
+    """
 
     url: str
     headers: Mapping[str, str]
     seconds: float
+    name: str
+    slug: str
+
+    def silent(self, error: Exception) -> NotYetError:
+        """The refusal when it does not answer."""
+        return NotYetError(self.slug, f"{self.name} does not answer: {str(error) or 'time-out'}")
 
 
 @dataclass
@@ -96,7 +105,7 @@ class Passing:
         try:
             return await self._send(source.url, call, source.headers, timeout)
         except NoAnswerError as error:
-            raise NotYetError("region-unreachable", f"region {peer.region} is not reached: {error}") from error
+            raise source.silent(error) from error
 
     def peer_source(self, peer: Peer, path: str, call: Call, seconds: float) -> Source:
         """How that region's director is asked."""
@@ -107,7 +116,8 @@ class Passing:
         headers = {**mesh_headers(peer, self.region), "Rivulet-Client": call.client}
         if call.authorization:
             headers["Rivulet-Authorization"] = call.authorization
-        return Source(f"http://{peer.address}/v1/pass/{path}", headers, seconds)
+        url = f"http://{peer.address}/v1/pass/{path}"
+        return Source(url, headers, seconds, f"region {peer.region}", "region-unreachable")
 
     async def _send(self, url: str, call: Call, extra: Mapping[str, str], limits: ClientTimeout) -> Answer:
         headers = {**call.headers, **extra}
@@ -117,7 +127,7 @@ class Passing:
             ) as response:
                 return await answer_of(response)
         except TimeoutError as error:
-            raise NoAnswerError(f"no answer within {limits.total:g} s") from error
+            raise NoAnswerError(f"nothing within {limits.total:g} s") from error
         except (ClientError, OSError) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
 

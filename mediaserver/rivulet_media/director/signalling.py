@@ -112,7 +112,7 @@ class Signalling:
             path += f"?events={quote(names, safe=',')}"
         if node.region != self._directory.region:
             return self._passing.peer_source(self._peer(node.region), path, call, ANSWER_SECONDS)
-        return Source(f"http://{node.http}/{path}", {}, _seconds_for(call))
+        return Source(f"http://{node.http}/{path}", {}, _seconds_for(call), f"node {node.ref}", "no-node")
 
     def _session_node(self, place: SessionPlace) -> NodeEntry:
         """The node that has the session. RefusedError when it is known to be over."""

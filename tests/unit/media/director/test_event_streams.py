@@ -12,7 +12,7 @@ from rivulet_media.director.passing import Source
 from rivulet_media.errors import NotYetError
 
 NOTHING: Any = None  # a stream that is refused needs neither request nor connection
-SOURCE = Source("http://192.0.2.1/", {}, 7)
+SOURCE = Source("http://192.0.2.1/", {}, 7, "node a/1", "no-node")
 
 
 async def refusal(streams: EventStreams, reader: Reader) -> tuple[str, int]:
@@ -74,7 +74,7 @@ async def test_it_has_to_begin_in_time_and_may_then_be_silent_for_longer() -> No
 
     async with passing(answer, seconds=waiting) as (http, door, streams):
         async with http.get(door.make_url("/frozen")) as got:
-            assert (got.status, await got.text()) == (503, "the session's node does not answer: time-out")
+            assert (got.status, await got.text()) == (503, "node a/1 does not answer: time-out")
         async with http.get(door.make_url("/silent")) as got:
             assert (got.status, await got.read()) == (200, b"data: {}\n\n")
         assert (streams.count, len(streams._of)) == (0, 0)
@@ -91,7 +91,7 @@ async def passing(
         streams = EventStreams(http)
 
         async def listen(request: web.Request) -> web.StreamResponse:
-            source = Source(str(server.make_url(request.path)), {}, seconds)
+            source = Source(str(server.make_url(request.path)), {}, seconds, "node a/1", "no-node")
             try:
                 return await streams.pass_on(request, source, Reader("a", "192.0.2.1"))
             except NotYetError as error:
