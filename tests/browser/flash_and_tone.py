@@ -1,8 +1,11 @@
 """Lip-sync as a viewer of a browser gets it: when flashes are shown and when tones are heard. R17."""
 
+import statistics
+import time
 from typing import Final
 
 from chromium import Page
+from rivulet_scene.waiting import until
 
 # Pictures: the flash panel's brightness in each frame, at the time at which the frame is to be shown. Sound: what the
 # page's own audio graph gets, at the context's time of the block's first sample. Both on the page's clock, in ms.
@@ -48,9 +51,8 @@ _WATCH: Final = """
 })()
 """
 _NEAR_MS: Final = 500.0
-# Chromium brings sound and picture together slowly, by at most 80 ms a second, from its buffers' first guesses.
-SETTLE_SECONDS: Final = 13.0
 _LATEST: Final = 5
+_FEWEST: Final = 3
 
 
 def watch(page: Page) -> None:
@@ -65,3 +67,23 @@ def offsets_ms(page: Page) -> list[float]:
         min((tone - flash for tone in seen["tones"]), key=abs, default=_NEAR_MS) for flash in seen["flashes"][-_LATEST:]
     ]
     return [offset for offset in pairs if abs(offset) < _NEAR_MS]
+
+
+def wait_until_in_step(page: Page, least: float = -100, most: float = 100, *, settle: float = 13) -> None:
+    """Until the sound is between `least` and `most` ms after the picture, from `settle` seconds on.
+
+    Chromium brings them together slowly, by at most 80 ms a second, from its buffers' first guesses, and the slower the
+    busier the machine is. What the CDN did wrong would stay.
+    """
+    time.sleep(settle)
+    try:
+        until(lambda: least < _offset_ms(page) < most, "in step", seconds=90)
+    except AssertionError:
+        seen = {name: len(times) for name, times in page.evaluate("window.flashAndTone").items()}
+        raise AssertionError(f"the latest offsets are {offsets_ms(page)} ms, seen {seen}") from None
+
+
+def _offset_ms(page: Page) -> float:
+    """The median of the latest; large while there are too few."""
+    offsets = offsets_ms(page)
+    return statistics.median(offsets) if len(offsets) >= _FEWEST else 1000.0
