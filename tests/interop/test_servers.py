@@ -14,11 +14,7 @@ from rivulet_scene.ports import free_port
 from rivulet_scene.waiting import until
 from steps import live
 
-PORTS = {"pion_h264": free_port(), "pion_vp8": free_port()}
-STREAMS = {
-    name: {"region": "eu", "source": {"pull": {"url": f"http://127.0.0.1:{port}/whep/any"}}}
-    for name, port in PORTS.items()
-}
+pytestmark = pytest.mark.timeout(150)  # processes start while two cores are busy
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +37,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_pion_serves(cdn: BareCdn, recording: Path, codec: str, video: str, options: tuple[str, ...]) -> None:
     """ICE full and lite, certificates of both kinds, a codec that our offer does not name first."""
-    stream = f"pion_{codec}"
-    port = PORTS[stream]
+    stream, port = f"pion_{codec}", free_port()
+    pulled = {"region": "eu", "source": {"pull": {"url": f"http://127.0.0.1:{port}/whep/any"}}}
     with pion_server(port, recording, *options, video=video) as server:
-        cdn.write_file(cdn.regions["eu"], {stream: STREAMS[stream]})
+        cdn.write_file(cdn.regions["eu"], {stream: pulled})
         until(lambda: live(cdn, "eu", stream), "live", seconds=20)
         seen = our_player_sees(cdn, stream)
         found = [item for item in cdn.table("edge-eu-0")["streams"] if item["stream"] == stream]
