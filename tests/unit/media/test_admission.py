@@ -1,23 +1,14 @@
+import dataclasses
+
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.admission import MOST_PENDING, Admission
 from rivulet_media.errors import NotYetError
 from rivulet_media.node_table import NodeTable
 from rivulet_media.sessions import Session, Sessions
-from rivulet_media.table import NodeEntry, Pod
 
-ME = NodeEntry(
-    node="edge-eu-0",
-    incarnation="77aa00000002",
-    version=1,
-    role="edge",
-    region="eu",
-    state="up",
-    address="192.0.2.2",
-    media_port=7000,
-    http="192.0.2.2:8080",
-    pod=Pod(ip="192.0.2.2"),
-)
+ME = dataclasses.replace(ORIGIN, node="edge-eu-0", role="edge")
 
 
 def admission(viewers: int = 0) -> Admission:

@@ -1,23 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
+from entries import ORIGIN
 from rivulet_media.director.balancer import RoundRobin, server_list, split_host
 from rivulet_media.director.resources import Balancer, CDNRegion, Metadata, RegionSpec
-from rivulet_media.table import NodeEntry, Pod
+from rivulet_media.table import NodeEntry
 
 
 def edge(slot: str) -> NodeEntry:
-    return NodeEntry(
-        node=slot,
-        incarnation="0" * 12,
-        version=1,
-        role="edge",
-        region="eu",
-        state="up",
-        address="",
-        media_port=7000,
-        http="",
-        pod=Pod(ip=""),
-    )
+    return replace(ORIGIN, node=slot, role="edge")
 
 
 def answers(turns: RoundRobin, slots: str, count: int) -> str:
