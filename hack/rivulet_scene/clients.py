@@ -13,6 +13,7 @@ from typing import Any, Self
 from rivulet_scene.command import MEDIA, TESTBED
 
 STOP_SECONDS = 15
+START_SECONDS = 45  # a program's own start and ICE and DTLS, beside others on two busy cores
 
 
 class Program:
@@ -47,7 +48,7 @@ class Program:
         with self._changed:
             self._changed.notify_all()
 
-    def line(self, index: int = 0, *, seconds: float = 20) -> dict[str, Any]:
+    def line(self, index: int = 0, *, seconds: float = START_SECONDS) -> dict[str, Any]:
         """The JSON line of that index; AssertionError with the client's own words when it does not come."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self.lines) > index or not self._reader.is_alive(), seconds)

@@ -8,13 +8,17 @@ T = TypeVar("T")
 
 
 def until(look: Callable[[], T | None], what: str, *, seconds: float, pause: float = 0.25) -> T:
-    """The first look that is neither None nor False; AssertionError naming `what` and the last look after `seconds`."""
+    """The first look that is neither None nor False; AssertionError naming `what` and the last look after `seconds`.
+
+    The last look begins after the deadline: what a look that hung saw may be old.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        began = time.monotonic()
         seen = look()
         if seen is not None and seen is not False:
             return seen
-        if time.monotonic() > deadline:
+        if began > deadline:
             raise AssertionError(f"not within {seconds} s: {what} (last: {seen!r})")
         time.sleep(pause)
 

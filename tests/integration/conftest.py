@@ -20,7 +20,7 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
         "second_eu": {"region": "eu"},
         "test_us": {"region": "us"},
         LONG_NAME: {"region": "eu"},
-        "short_hold": {"region": "eu", "holdSeconds": 8, "distribution": {"idleSeconds": 1}},
+        "short_hold": {"region": "eu", "holdSeconds": 20, "distribution": {"idleSeconds": 1}},
     }
     with BareCdn(directory, {"eu": 2, "us": 1}, streams) as running:
         for region, number in (("eu", 0), ("eu", 1), ("us", 0)):

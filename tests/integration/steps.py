@@ -1,5 +1,7 @@
 """Steps that many scenes share."""
 
+import json
+
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import Client, camera
 from rivulet_scene.http import get
@@ -7,6 +9,8 @@ from rivulet_scene.waiting import until
 
 # Of nodes that are to have no sockets left soon after their relays.
 BRIEF_LINKS = ("--link-seconds", "5")
+# A relay that is cut costs viewers more, its silence is noticed after 4.5 s; shorter gaps are those of a busy machine.
+CUT_MS = 4000
 LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
 
 
@@ -25,6 +29,17 @@ def publish(cdn: BareCdn, stream: str, *options: str, region: str = "eu", subjec
     client.line(0)
     until(lambda: live(cdn, region, stream), f"{stream} live", seconds=10)
     return client
+
+
+def logged(cdn: BareCdn, slot: str, message: str) -> int:
+    """How often a process has logged that, under its name."""
+    lines = map(json.loads, cdn.processes[slot].log.read_text().splitlines())
+    return sum(line["message"] == message for line in lines)
+
+
+def pictures(viewer: Client) -> int:
+    """How many pictures it has seen by its last word."""
+    return max((int(line["video"]["frames"]) for line in viewer.lines if "video" in line), default=0)
 
 
 def state(cdn: BareCdn, slot: str, stream: str) -> str | None:

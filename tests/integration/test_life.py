@@ -13,7 +13,10 @@ from rivulet_scene.bare import BareCdn, delete, metric, ready
 from rivulet_scene.clients import camera, probe
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
-from steps import edge_relays, live, node_state, publish, state
+from steps import CUT_MS, edge_relays, live, logged, node_state, pictures, publish, state
+
+# Anybody may take over from a publisher that has sent nothing for 3 s: of two POSTs that close one has to lose.
+AT_ONCE_SECONDS = 2.5
 
 SLOTS = ("origin-eu-0", "edge-eu-0", "edge-eu-1", "origin-us-0", "edge-us-0")
 
@@ -36,65 +39,76 @@ def test_a_publisher_that_stops_ends_its_viewers(cdn: BareCdn) -> None:
         until(lambda: edge_relays(cdn, "edge-eu-0") + edge_relays(cdn, "edge-eu-1") == 1, "relay", seconds=10)
         publisher.stop()
         stopped = time.monotonic()
-        until(lambda: viewer.process.poll() is not None, "viewer told", seconds=2)
-        gone = get(session if session.startswith("http") else door + session)
-        assert (gone.status, gone.json["reason"]) == (410, "stream-ended")
-        until(lambda: edge_relays(cdn, "edge-eu-0") + edge_relays(cdn, "edge-eu-1") == 0, "relays closed", seconds=5)
-        assert time.monotonic() - stopped < 7
+        url = session if session.startswith("http") else door + session
+        until(lambda: get(url).status == 410, "viewer's session over", seconds=2)
+        assert get(url).json["reason"] == "stream-ended"
+        left = 5 - (time.monotonic() - stopped)
+        until(lambda: edge_relays(cdn, "edge-eu-0") + edge_relays(cdn, "edge-eu-1") == 0, "relays closed", seconds=left)
+        # Who is not told finds out after 30 s.
+        until(lambda: viewer.process.poll() is not None, "viewer told", seconds=15)
         for slot in SLOTS:
-            until(partial(stream_is, cdn, slot, "test_eu", "ended", None), f"{slot} knows", seconds=2)
+            until(partial(stream_is, cdn, slot, "test_eu", "ended", None), f"{slot} knows", seconds=5)
 
 
 @pytest.mark.timeout(120)
 def test_a_silent_publisher_is_waited_for_and_then_ended(cdn: BareCdn) -> None:
-    """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (8) ends."""
+    """D22: viewers are kept, the picture resumes in the same session; silence beyond holdSeconds (20) ends."""
     door = cdn.regions["eu"].public()
     with (
         publish(cdn, "short_hold") as publisher,
-        probe(f"{door}/whep/short_hold", "--until-ended", seconds=60) as viewer,
+        probe(f"{door}/whep/short_hold", "--until-ended", seconds=90) as viewer,
     ):
-        viewer.line(0)
+        session = viewer.line(0)["session"]
+        url = session if session.startswith("http") else door + session
         publisher.kill()
-        until(lambda: state(cdn, "edge-eu-0", "short_hold") == "lost", "lost after 3 s", seconds=5)
-        assert viewer.process.poll() is None
+        until(lambda: state(cdn, "edge-eu-0", "short_hold") == "lost", "lost after 3 s", seconds=10)
+        assert get(url).status == 200
         with publish(cdn, "short_hold") as again:
-            until(lambda: state(cdn, "edge-eu-0", "short_hold") == "live", "live again", seconds=5)
-            time.sleep(4)
-            assert viewer.process.poll() is None
+            until(lambda: state(cdn, "edge-eu-0", "short_hold") == "live", "live again", seconds=10)
+            before = pictures(viewer)
+            until(lambda: pictures(viewer) > before + 3 * 15, "the picture resumes", seconds=20)
+            assert get(url).status == 200
             again.kill()
         killed = time.monotonic()
-        seen = viewer.result(seconds=20)
-        assert 7 < time.monotonic() - killed < 14
-        assert seen["video"]["frames"] > 3 * 15, seen
+        until(lambda: get(url).status == 410, "ended", seconds=27)
+        assert time.monotonic() - killed > 19
+        assert viewer.result(seconds=20)["ended"] not in (None, "duration")
 
 
 def test_a_relay_of_another_region_s_stream_ends_by_that_stream_s_own_settings(cdn: BareCdn) -> None:
     """D8: idleSeconds is 1 in eu, so the us edge gives up its relay before the default of 10 s."""
     door = cdn.regions["us"].public()
     with publish(cdn, "short_hold"):
+        until(lambda: live(cdn, "us", "short_hold"), "us knows short_hold", seconds=10)
         with probe(f"{door}/whep/short_hold", seconds=4) as viewer:
             viewer.line(0)
             until(lambda: edge_relays(cdn, "edge-us-0") == 1, "relay", seconds=10)
             viewer.result()
-        until(lambda: edge_relays(cdn, "edge-us-0") == 0, "relay closed", seconds=5)
+        until(lambda: edge_relays(cdn, "edge-us-0") == 0, "relay closed", seconds=8)
 
 
 def test_an_encoder_that_crashed_gets_back_in(cdn: BareCdn) -> None:
     """D23: the same subject takes over at once, viewers kept."""
     door = cdn.regions["eu"].public()
-    with publish(cdn, "test_eu") as first, probe(f"{door}/whep/test_eu", seconds=16) as viewer:
-        viewer.line(0)
-        time.sleep(3)
+    with publish(cdn, "test_eu") as first, probe(f"{door}/whep/test_eu", seconds=45) as viewer:
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
         first.kill()
         time.sleep(2)
-        asked = time.monotonic()
+        asked = time.time()
         with camera(f"{door}/whip/test_eu", token=cdn.token("test_eu")) as second:
             second.line(0)
-            until(lambda: live(cdn, "eu", "test_eu"), "live", seconds=3)
-            assert time.monotonic() - asked < 3  # ≤ 1 s after POST; the rest is the camera's own start
-            seen = viewer.result(seconds=30)
+            posted = until(lambda: live_since(cdn, asked), "live anew", seconds=10)
+            assert time.time() - posted < 3  # 1 s, and this look's own way there
+            before = pictures(viewer)
+            until(lambda: pictures(viewer) > before + 30, "the picture goes on", seconds=20)
+            seen = viewer.result()
         assert seen["ended"] in (None, "duration")
-        assert seen["video"]["longest_gap_ms"] < 8000, seen
+
+
+def live_since(cdn: BareCdn, after: float) -> float | None:
+    """When the publication that is live was POSTed (Unix time, seconds), if that was after `after`."""
+    entry = get(f"{cdn.regions['eu'].public()}/v1/streams/test_eu").json
+    return float(entry["since"]) if entry.get("state") == "live" and entry["since"] > after else None
 
 
 async def offer_of_a_camera() -> str:
@@ -117,12 +131,17 @@ def test_of_two_subjects_at_once_exactly_one_wins(cdn: BareCdn) -> None:
         headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {tokens[number]}"}
         return request("POST", f"{cdn.regions['eu'].public(number)}/whip/second_eu", body=offer, headers=headers)
 
+    attempts = 0
     with ThreadPoolExecutor(2) as pool:
-        for attempt in range(100):
+        while attempts < 100:
+            began = time.monotonic()
             answers = list(pool.map(ask, (0, 1)))
-            assert sorted(answer.status for answer in answers) == [201, 409], (attempt, answers)
-            (winner,) = (answer for answer in answers if answer.status == 201)
-            assert delete(cdn.regions["eu"].public() + winner.headers["Location"]).status == 200
+            at_once = time.monotonic() - began < AT_ONCE_SECONDS
+            assert not at_once or sorted(answer.status for answer in answers) == [201, 409], (attempts, answers)
+            for winner in (answer for answer in answers if answer.status == 201):
+                # The other one may have taken over by then.
+                assert delete(cdn.regions["eu"].public() + winner.headers["Location"]).status in (200, 410)
+            attempts += at_once
 
 
 @pytest.mark.timeout(90)
@@ -133,13 +152,13 @@ def test_a_viewer_that_vanishes_is_gone_within_35_s(cdn: BareCdn) -> None:
 
     with publish(cdn, "test_eu"):
         viewers = start_apart(door, f"{door}/n/edge-eu-1/whep/test_eu", 2)
-        until(lambda: metric(edge, "rivulet_sessions", kind="viewer") == 2, "counted in", seconds=5)
+        until(lambda: metric(edge, "rivulet_sessions", kind="viewer") == 2, "counted in", seconds=10)
         viewers.kill()
         viewers.wait(5)
         vanished = time.monotonic()
         until(lambda: metric(edge, "rivulet_sessions", kind="viewer") == 0, "counted out", seconds=35)
         assert time.monotonic() - vanished > 3
-        until(lambda: edge_relays(cdn, "edge-eu-1") == 0, "its relay too", seconds=12)
+        until(lambda: edge_relays(cdn, "edge-eu-1") == 0, "its relay too", seconds=15)
 
 
 def test_every_table_has_the_same_digest(cdn: BareCdn) -> None:
@@ -163,6 +182,7 @@ def test_a_killed_and_a_frozen_node_are_down_everywhere_within_10_s(cdn: BareCdn
         silence()
         for slot in others:
             until(partial(node_is, cdn, slot, "edge-eu-1", "down", None), f"down at {slot}", seconds=10)
+        until(lambda: node_state(cdn.director_table("eu"), "edge-eu-1") in ("down", None), "at the director", seconds=5)
         named = {get(f"{door}/?action=server_list").json["server"] for _ in range(100)}
         assert len(named) == 1
         assert "edge-eu-0" in named.pop()
@@ -185,12 +205,13 @@ def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> No
         viewer.line(0)
         until(lambda: edge_relays(cdn, "edge-eu-0") == 1, "relay", seconds=10)
         size = len(cdn.table("edge-eu-0")["nodes"])
+        relays = logged(cdn, "edge-eu-0", "relay opens")
         for numbers in ((0,), (1,), (0, 1)):
             for number in numbers:
                 cdn.processes[f"director-eu-{number}"].kill()
             if len(numbers) == 2:
                 waiting = cdn.node("late-eu-1", "edge", "eu", ready=False)
-                until(partial(ready, waiting.http), "ready without a director", seconds=10)
+                until(partial(ready, waiting.http), "ready without a director", seconds=45)
                 assert cdn.table("late-eu-1")["state"] == "waiting"
             for number in numbers:
                 cdn.director("eu", number)
@@ -199,4 +220,5 @@ def test_directors_restarted_in_turn_and_at_once_cut_nothing(cdn: BareCdn) -> No
         until(lambda: cdn.table("late-eu-1")["state"] == "up", "joined", seconds=10)
         cdn.processes["late-eu-1"].stop()
         seen = viewer.result(seconds=60)
-        assert seen["video"]["longest_gap_ms"] < 1000, seen
+        assert seen["video"]["longest_gap_ms"] < CUT_MS, seen
+        assert logged(cdn, "edge-eu-0", "relay opens") == relays
