@@ -38,6 +38,8 @@ from rivulet_media.wire_operator import DrainOrder, ExpectedSlot
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+# A look that comes so much too late says that this process itself stood still: a host that paused, a busy machine.
+STOOD_STILL_SECONDS = 1.0
 SHUTDOWN_SECONDS = 2.0
 # A connection on which no request comes, or none comes to its end, is closed (S5).
 IDLE_SECONDS = 30.0
@@ -119,12 +121,18 @@ class Director:
 
     async def _look(self) -> None:
         """Twice a second: who is lost, what time takes away, what somebody was not told."""
+        due = self.directory.now
         while True:
+            late = self.directory.now - due
+            if late > STOOD_STILL_SECONDS:
+                log.warning("this director stood still", extra={"seconds": round(late, 1)})
+                self._membership.stood_still(late, self.directory.now)
             self._settle()
             self.directory.expire()
             self._find_lost()
             self._nodes.refresh()
             self._operators.refresh()
+            due = self.directory.now + LOOK_SECONDS
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _beat(self) -> None:

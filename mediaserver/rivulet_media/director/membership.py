@@ -28,6 +28,12 @@ class Membership:
         """A sibling's link is closed: it does not answer."""
         self._reports.pop(director, None)
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """This director has not run for so long, and not read what it was told meanwhile: nobody was silent."""
+        for times in (self._heard, self._mentioned):
+            times.update({ref: min(now, when + seconds) for ref, when in times.items()})
+        self._reports = {name: (min(now, when + seconds), ages) for name, (when, ages) in self._reports.items()}
+
     def forget(self, refs: Iterable[str]) -> None:
         """These incarnations have left."""
         for ref in refs:

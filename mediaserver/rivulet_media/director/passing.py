@@ -1,5 +1,6 @@
 """Signalling passed on to nodes and to other regions' directors: bounded bodies, bounded waits, chosen headers only."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -91,7 +92,7 @@ class Passing:
     ) -> Answer:
         """What the node answers within so many seconds, with its session's URL made ours. NoAnswerError."""
         headers = {"Rivulet-Join": self.join_token, "Rivulet-Client": call.client, **(extra or {})}
-        timeout = ClientTimeout(total=seconds, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
+        timeout = exactly(seconds, CONNECT_SECONDS)
         answer = await self._send(f"http://{node.http}{path}", call, headers, timeout)
         return _with_session_path(answer, node)
 
@@ -101,7 +102,7 @@ class Passing:
         A region that is not reached, or whose director is silent, is refused as such.
         """
         source = self.peer_source(peer, path, call, seconds)
-        timeout = ClientTimeout(total=seconds, connect=PEER_CONNECT_SECONDS, sock_connect=PEER_CONNECT_SECONDS)
+        timeout = exactly(seconds, PEER_CONNECT_SECONDS)
         try:
             return await self._send(source.url, call, source.headers, timeout)
         except NoAnswerError as error:
@@ -130,6 +131,11 @@ class Passing:
             raise NoAnswerError(f"nothing within {limits.total:g} s") from error
         except (ClientError, OSError) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
+
+
+def exactly(seconds: float, connect: float) -> ClientTimeout:
+    """So long in all and no longer: aiohttp would round times of 5 s and more up to a whole second of its clock."""
+    return ClientTimeout(total=seconds, connect=connect, sock_connect=connect, ceil_threshold=math.inf)
 
 
 async def answer_of(response: ClientResponse) -> Answer:

@@ -33,6 +33,19 @@ def test_one_that_was_only_mentioned_counts_from_then_and_is_not_reported_as_hea
     assert membership.lost([NODE], 106.0) == [NODE]
 
 
+def test_while_this_director_stood_still_nobody_was_silent() -> None:
+    membership = Membership()
+    membership.heard(NODE, 0.0)
+    membership.reported("b", {"edge-eu-1/1": 1.0}, 0.0)
+    refs = [NODE, "edge-eu-1/1", "edge-eu-2/2"]
+    assert membership.lost(refs, 0.5) == []
+    membership.stood_still(9.0, 10.0)
+    assert membership.lost(refs, 14.9) == []
+    assert membership.lost(refs, 15.6) == refs
+    membership.stood_still(99.0, 16.0)
+    assert membership.ages(16.0) == {NODE: 0.0}
+
+
 def test_one_that_has_left_is_forgotten() -> None:
     membership = Membership()
     membership.heard(NODE, 0.0)
