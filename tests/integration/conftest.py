@@ -1,6 +1,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from entrances import Entrance
 from rivulet_scene.bare import BareCdn
-from steps import BRIEF_LINKS, LONG_NAME, publish
+from rivulet_scene.waiting import until
+from steps import BRIEF_LINKS, LONG_NAME, agreed, publish
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareCdn]:
         running.node("edge-us-0", "edge", "us", *BRIEF_LINKS)
         for region, number in (("eu", 0), ("eu", 1), ("us", 0)):
             running.settled(region, number)
+        until(partial(agreed, running), "all know each other", seconds=20)
         yield running
         keep_logs(directory)
 

@@ -17,12 +17,13 @@ from rivulet_scene.bare import BareCdn
 from rivulet_scene.clients import Program
 from rivulet_scene.command import MEDIA, output
 from rivulet_scene.waiting import until
-from steps import live, node_state, publish
+from steps import live, node_state, pictures, publish
 
 EU4, AP = "10.98.4.1", "10.98.4.2"
 EU6, US = "fd98:6::1", "fd98:6::2"
 KUBE_NODE = "dual"
 PLAY_SECONDS = 6
+LONGER_SECONDS = 15  # something else begins and ends meanwhile
 STREAMS: dict[str, dict[str, Any]] = {
     "by_udp": {"region": "eu"},
     "by_tcp": {"region": "eu", "distribution": {"transport": "tcp"}},
@@ -53,8 +54,8 @@ def place(name: str, ours: str, theirs: str) -> Iterator[tuple[str, ...]]:
         holder.wait()
 
 
-def play(door: str, stream: str, inside: tuple[str, ...]) -> Program:
-    words = ["play", f"{door}/whep/{stream}", "--json", "--progress", "--duration", str(PLAY_SECONDS)]
+def play(door: str, stream: str, inside: tuple[str, ...], seconds: int = PLAY_SECONDS) -> Program:
+    words = ["play", f"{door}/whep/{stream}", "--json", "--progress", "--duration", str(seconds)]
     return Program([*inside, str(MEDIA), *words])
 
 
@@ -105,7 +106,7 @@ def watch(cdn: BareCdn, us: tuple[str, ...], ap: tuple[str, ...]) -> Facts:
             for region in ("us", "ap"):
                 until(lambda: live(cdn, region, stream), f"{region} knows {stream}", seconds=15)  # noqa: B023
         for name, host, inside in (("eu from us", f"[{EU6}]", us), ("eu from ap", EU4, ap)):
-            with play(f"http://{host}:{door}", "by_udp", inside) as viewer:
+            with play(f"http://{host}:{door}", "by_udp", inside, LONGER_SECONDS) as viewer:
                 seen = peers(cdn, viewer.line(0)["session"])
                 facts[name] = {**viewer.result(), "peers": sorted(seen)}
         for region, inside in (("us", us), ("ap", ap)):
@@ -119,11 +120,12 @@ def watch(cdn: BareCdn, us: tuple[str, ...], ap: tuple[str, ...]) -> Facts:
 def readdress(cdn: BareCdn, us: tuple[str, ...]) -> Facts:
     """The map changes while somebody watches: a change of the table, and whoever plays plays on."""
     door = f"http://[{EU6}]:{cdn.regions['eu'].directors[0][0]}"
-    with play(door, "by_udp", us) as viewer:
-        viewer.line(1)
+    with play(door, "by_udp", us, LONGER_SECONDS) as viewer:
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
         write(cdn, EU4)
         until(lambda: entry(cdn, "edge-eu-0")["address"] == EU4, "the new address", seconds=15)
-        return {"entry": entry(cdn, "edge-eu-0"), "viewer": viewer.result()}
+        before = pictures(viewer)
+        return {"entry": entry(cdn, "edge-eu-0"), "frames before": before, "viewer": viewer.result()}
 
 
 def main(directory: Path) -> None:

@@ -1,14 +1,18 @@
 """Steps that many scenes share."""
 
 import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from rivulet_scene.bare import BareCdn, metric
-from rivulet_scene.clients import Client, camera
+from rivulet_scene.clients import Client, Program, camera
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
 
 # Of nodes that are to have no sockets left soon after their relays.
 BRIEF_LINKS = ("--link-seconds", "5")
+T = TypeVar("T")
 # A relay that is cut costs viewers more, its silence is noticed after 4.5 s; shorter gaps are those of a busy machine.
 CUT_MS = 4000
 LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
@@ -27,8 +31,43 @@ def publish(cdn: BareCdn, stream: str, *options: str, region: str = "eu", subjec
     door = cdn.regions[region].public()
     client = camera(f"{door}/whip/{stream}", *options, token=cdn.token(stream, subject=subject))
     client.line(0)
+    slots = [slot for slot, process in cdn.processes.items() if f"-{region}-" in slot and process.running]
+    for slot in (slot for slot in slots if not slot.startswith("director")):
+        until(partial(playable, cdn, slot, stream), f"{stream} playable by {slot}", seconds=20)
     until(lambda: live(cdn, region, stream), f"{stream} live", seconds=10)
     return client
+
+
+def playable(cdn: BareCdn, slot: str, stream: str) -> bool:
+    """Whether a node's own table has the stream live and knows its tracks."""
+    return any(entry["tracks"] for entry in live_entries(cdn, slot, stream))
+
+
+def live_entries(cdn: BareCdn, slot: str, stream: str) -> list[dict[str, Any]]:
+    """A stream's publications that are live in a node's own table."""
+    entries = cdn.table(slot)["streams"]
+    return [dict(entry) for entry in entries if entry["stream"] == stream and entry["state"] == "live"]
+
+
+def agreed(cdn: BareCdn) -> bool:
+    """Whether all nodes and directors that run have equal tables (D10)."""
+    digests = set()
+    for name in (name for name, process in cdn.processes.items() if process.running):
+        role, region, number = name.split("-")
+        table = cdn.director_table(region, int(number)) if role == "director" else cdn.table(name)
+        digests.add(table["digest"])
+    return len(digests) == 1
+
+
+def best_of(tries: int, look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+    """The first of so many looks of which it holds, else the last: a machine that pauses spoils one look."""
+    seen = look()
+    for _ in range(tries - 1):
+        if holds(seen):
+            break
+        print(f"once more: {seen}")
+        seen = look()
+    return seen
 
 
 def logged(cdn: BareCdn, slot: str, message: str) -> int:
@@ -37,7 +76,7 @@ def logged(cdn: BareCdn, slot: str, message: str) -> int:
     return sum(line["message"] == message for line in lines)
 
 
-def pictures(viewer: Client) -> int:
+def pictures(viewer: Program) -> int:
     """How many pictures it has seen by its last word."""
     return max((int(line["video"]["frames"]) for line in viewer.lines if "video" in line), default=0)
 

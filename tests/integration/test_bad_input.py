@@ -14,7 +14,7 @@ from rivulet_scene.bare import BareCdn, delete, metric
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
 from rivulet_scene.waiting import until
-from steps import publish
+from steps import CUT_MS, pictures, publish
 
 
 @pytest.mark.parametrize("protocol", ["whip", "whep"])
@@ -215,7 +215,7 @@ def garbage() -> list[bytes]:
     return [head + os.urandom(size) for head in heads for size in (0, 1, 11, 60, 1200)] + [os.urandom(60_000)]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_garbage_on_the_media_ports_disturbs_nobody(playing: BareCdn) -> None:
     """The picture goes on; what came from nobody is counted."""
     door = playing.regions["eu"].public()
@@ -223,22 +223,27 @@ def test_garbage_on_the_media_ports_disturbs_nobody(playing: BareCdn) -> None:
     slots = ("edge-eu-0", "origin-eu-0")
     before = {slot: metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") for slot in slots}
     datagrams = [datagram for datagram in garbage() if datagram] * 20
-    with probe(f"{door}/n/edge-eu-0/whep/test_eu", seconds=8) as viewer:
-        viewer.line(0)
+
+    def counted(slot: str) -> float:
+        return metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") - before[slot]
+
+    with probe(f"{door}/n/edge-eu-0/whep/test_eu", seconds=12) as viewer:
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for datagram in datagrams:
                 for slot in slots:
                     sender.sendto(datagram, ("127.0.0.1", ports[slot]))
         for slot in slots:
-            counted = metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") - before[slot]
+            until(lambda slot=slot: counted(slot) >= 0.9 * len(datagrams), f"counted by {slot}", seconds=10)  # type: ignore[misc]
             # Clients of tests before this one may yet say something to sessions that have ended.
-            assert 0.9 * len(datagrams) <= counted <= 1.05 * len(datagrams), slot
+            assert counted(slot) <= 1.05 * len(datagrams), slot
+        frames = pictures(viewer)
+        until(lambda: pictures(viewer) > frames + 45, "it plays on", seconds=20)
         seen = viewer.result()
-    assert seen["video"]["longest_gap_ms"] < 1000, seen
-    assert seen["video"]["fps"] >= 0.95 * 15, seen
+    assert seen["video"]["longest_gap_ms"] < CUT_MS, seen
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_those_who_never_connect_are_gone_after_the_handshake_time_out(playing: BareCdn) -> None:
     """S5: a publisher that never completes ICE holds its name no longer than its session; nothing of it stays."""
     door = playing.regions["eu"].public()

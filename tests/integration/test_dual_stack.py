@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from conftest import keep_logs
-from dual_stack import AP, EU4, EU6, PLAY_SECONDS, US
+from dual_stack import AP, EU4, EU6, US
 from rivulet_scene.bare import BareCdn
 from rivulet_scene.clients import probe
 from steps import publish
 
-SEEN_PLAYING = 0.8 * 15 * (PLAY_SECONDS - 1)
+SEEN_PLAYING = 2 * 15
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="makes network namespaces")
 
 
@@ -76,7 +76,7 @@ def test_an_address_that_is_taken_from_the_map_goes_and_cuts_nobody(facts: dict[
     assert "also" not in changed["entry"]
     assert changed["entry"]["version"] > facts["joined"]["version"]
     assert changed["viewer"]["ended"] == "duration"
-    assert changed["viewer"]["video"]["frames"] > SEEN_PLAYING, changed["viewer"]
+    assert changed["viewer"]["video"]["frames"] > changed["frames before"] + SEEN_PLAYING, changed
 
 
 @pytest.mark.timeout(120)
@@ -91,7 +91,7 @@ def test_a_kernel_without_ipv6_runs_a_cdn_and_says_which_address_nobody_hears(tm
         cdn.node("origin-eu-0", "origin", "eu", "--kube-node", "here")
         edge = cdn.node("edge-eu-0", "edge", "eu", "--kube-node", "here")
         cdn.settled("eu")
-        with publish(cdn, "test_eu"), probe(f"{eu.public()}/whep/test_eu", seconds=4) as viewer:
+        with publish(cdn, "test_eu"), probe(f"{eu.public()}/whep/test_eu", seconds=8) as viewer:
             assert viewer.result()["video"]["frames"] > 30
         said = edge.log.read_text()
         assert "clients are told 2001:db8::7, but nothing listens on IPv6 here: this node is bound to 0.0.0.0" in said

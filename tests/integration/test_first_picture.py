@@ -45,21 +45,20 @@ def starts(scene: FirstPictures, gop_seconds: float, pauses: Sequence[float]) ->
 
 
 def check(scene: FirstPictures, gop_seconds: float, pauses: Sequence[float], key_frame_ms: float) -> None:
-    """Both p95s hold, if not in the first run then in the second, for the machine may be busy; both are shown."""
-    runs: list[tuple[float, float]] = []
-    for _ in range(2):
+    """Both p95s hold in one of three runs, for the machine may be busy; what was seen in each is shown."""
+    runs: list[tuple[float, float, bool]] = []
+    for _ in range(3):
         found = starts(scene, gop_seconds, pauses)
-        assert all(start.missing == 0 for start in found), found
-        assert all(start.frames > 20 for start in found), found
+        whole = all(start.missing == 0 and start.frames > 20 for start in found)
         key, live = p95([start.key for start in found]), p95([max(start.moving, start.live) for start in found])
-        runs.append((key, live))
+        runs.append((key, live, whole))
         print(
             f"GOP {gop_seconds} s: p95 of {len(found)}: last packet of the key frame {key:.1f} ms, "
             f"moving and live {live:.0f} ms"
         )
-        if key <= key_frame_ms and live <= LIVE_MS:
+        if key <= key_frame_ms and live <= LIVE_MS and whole:
             return
-    raise AssertionError(f"p95 (key frame, live) in ms, twice: {runs}; limits {key_frame_ms}, {LIVE_MS}")
+    raise AssertionError(f"p95 (key frame, live) in ms, all packets: {runs}; limits {key_frame_ms}, {LIVE_MS}")
 
 
 @pytest.mark.timeout(900)  # the first in a tree builds the viewers' program

@@ -1,9 +1,11 @@
 """Nodes that pull by links, as bare processes: one session between two nodes, whatever goes by it."""
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import Client, probe
 from rivulet_scene.http import Answer, request
 from rivulet_scene.waiting import until
-from steps import edge_relays, live, publish
+from steps import CUT_MS, edge_relays, live, logged, pictures, publish
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -48,16 +50,16 @@ def sockets_towards(cdn: BareCdn, slot: str, parent: str) -> set[str]:
     table = cdn.table(parent)
     own = table["self"].split("/")  # others of its name may still stand there
     port = next(each["mediaPort"] for each in table["nodes"] if [each["node"], each["incarnation"]] == own)
-    inodes = {Path(link).readlink().name for link in _descriptors(cdn, slot)}
+    inodes = {target.name for target in _descriptors(cdn, slot)}
     rows = (line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:])
     return {row[1] for row in rows if row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in inodes}
 
 
 def _descriptors(cdn: BareCdn, slot: str) -> Iterator[Path]:
+    """What they stand for."""
     for link in Path(f"/proc/{cdn.processes[slot].popen.pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            link.readlink()
-            yield link
+            yield link.readlink()
 
 
 @contextlib.contextmanager
@@ -80,17 +82,16 @@ def test_many_streams_go_by_one_session_which_is_closed_when_it_carries_nothing(
             stack.enter_context(publish(cdn, name))
         for name in STREAMS:
             until(partial(live, cdn, region, name), f"{name} known in {region}", seconds=10)
-        with watched(cdn, region, *STREAMS, seconds=6) as viewers:
-            until(lambda: edge_relays(cdn, edge) == 3, "three relays", seconds=10)
-            seen = [viewer.result(seconds=30) for viewer in viewers]
-            assert all(each["video"]["frames"] > 60 for each in seen), seen
-            assert (links(cdn, edge, "in"), links(cdn, "origin-eu-0", "out")) == (1, 1)
-            assert len(sockets_towards(cdn, edge, "origin-eu-0")) == 1
+        with watched(cdn, region, *STREAMS, seconds=60) as viewers:
+            for viewer in viewers:
+                until(lambda viewer=viewer: pictures(viewer) > 60, "it plays", seconds=30)  # type: ignore[misc]
+            assert edge_relays(cdn, edge) == 3
+            assert open_links(cdn, edge) == (1, 1, 1)
         until(lambda: edge_relays(cdn, edge) == 0, "relays closed", seconds=10)
-        relays_over = time.monotonic()
         until(lambda: links(cdn, edge, "in") == 0, "link closed", seconds=KEEP_SECONDS + 5)
-        assert time.monotonic() - relays_over > KEEP_SECONDS - 2
-        until(lambda: links(cdn, "origin-eu-0", "out") == 0, "the parent knows", seconds=2)
+        (closed,), relays_closed = logged_at(cdn, edge, "link closes"), logged_at(cdn, edge, "relay closes")
+        assert closed - relays_closed[-1] >= KEEP_SECONDS - 0.2
+        until(lambda: links(cdn, "origin-eu-0", "out") == 0, "the parent knows", seconds=10)
         assert not sockets_towards(cdn, edge, "origin-eu-0")
 
 
@@ -112,16 +113,17 @@ def test_a_parent_that_is_killed_and_comes_back_gets_a_new_link_and_viewers_go_o
 
 
 def test_an_edge_that_is_killed_is_forgotten_by_its_parent(cdn: BareCdn) -> None:
-    with publish(cdn, "first"), watched(cdn, "eu", "first", seconds=8):
+    with publish(cdn, "first"), watched(cdn, "eu", "first"):
         until(lambda: links(cdn, "origin-eu-0", "out") == 1, "link", seconds=10)
         cdn.processes["edge-eu-0"].kill()
         until(lambda: links(cdn, "origin-eu-0", "out") == 0, "consent has expired", seconds=40)
-        assert metric(cdn.processes["origin-eu-0"].http, "rivulet_relays", direction="out") == 0
+        origin = cdn.processes["origin-eu-0"].http
+        until(lambda: metric(origin, "rivulet_relays", direction="out") == 0, "and its relays", seconds=5)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_fast_link_splits_in_two_and_the_next_relay_goes_by_the_one_that_carries_less(tmp_path: Path) -> None:
-    edge, keep_seconds = "edge-eu-0", 15
+    edge, keep_seconds = "edge-eu-0", 20
     with BareCdn(tmp_path, {"eu": 1}, regional("eu")) as cdn, contextlib.ExitStack() as stack:
         cdn.director("eu")
         cdn.node("origin-eu-0", "origin", "eu")
@@ -129,28 +131,34 @@ def test_a_fast_link_splits_in_two_and_the_next_relay_goes_by_the_one_that_carri
         for name, rate in zip(STREAMS, ("3M", "500k", "200k"), strict=True):
             stack.enter_context(publish(cdn, name, "--bitrate", rate))
 
-        fast = stack.enter_context(watched(cdn, "eu", "first", seconds=90))[0]
+        fast = stack.enter_context(watched(cdn, "eu", "first", seconds=180))[0]
         until(lambda: open_links(cdn, edge) == (1, 1, 1), "one link", seconds=10)
         first_link = sockets_towards(cdn, edge, "origin-eu-0")
-        time.sleep(RATE_SECONDS)
-        slow = stack.enter_context(watched(cdn, "eu", "second", seconds=90))[0]
-        until(lambda: open_links(cdn, edge) == (2, 2, 2), "the second stream goes by another", seconds=10)
+        for tries in itertools.count(1):
+            time.sleep(RATE_SECONDS)
+            slow = stack.enter_context(watched(cdn, "eu", "second", seconds=180))[0]
+            if tries == 3 or is_split(cdn, edge):
+                break
+            slow.stop()  # the first stream's camera paused, and it was not fast just then
+            until(lambda: edge_relays(cdn, edge) == 1, "the fast one's relay alone", seconds=10)
+        assert open_links(cdn, edge) == (2, 2, 2), "the second stream goes by another"
         time.sleep(RATE_SECONDS)
         with watched(cdn, "eu", "third") as [third]:
             until(lambda: pictures(third) > 0, "a third picture", seconds=20)
             assert open_links(cdn, edge) == (2, 2, 2), "the third goes by the one that is not full"
             fast.stop()
-            assert seen(fast, "longest_gap_ms") < 1000
+            assert seen(fast, "longest_gap_ms") < CUT_MS
         until(lambda: edge_relays(cdn, edge) == 1, "the fast one's relay and the third's are over", seconds=10)
         time.sleep(RATE_SECONDS - BEAT_SECONDS)
         with watched(cdn, "eu", "third", seconds=90) as [last]:
             until(lambda: pictures(last) > 0, "it has a picture again", seconds=20)
             slow.stop()
-            assert seen(slow, "longest_gap_ms") < 1000
+            assert seen(slow, "longest_gap_ms") < CUT_MS
             until(lambda: open_links(cdn, edge) == (1, 1, 1), "the second one's link is over", seconds=keep_seconds + 8)
             assert sockets_towards(cdn, edge, "origin-eu-0") == first_link, "the last one went by what carried nothing"
             last.stop()
-            assert seen(last, "longest_gap_ms") < 1000
+            assert seen(last, "longest_gap_ms") < CUT_MS
+        assert logged(cdn, edge, "relay opens") == 3 + tries, "none was cut"
         until(lambda: open_links(cdn, edge) == (0, 0, 0), "nothing is left", seconds=keep_seconds + 8)
 
 
@@ -195,16 +203,6 @@ def replace_origin(cdn: BareCdn, *options: str) -> None:
     cdn.node("origin-eu-0", "origin", "eu", *options)
 
 
-def pictures(viewer: Client) -> int:
-    """How many pictures it has seen by its last word."""
-    return max((int(line["video"]["frames"]) for line in viewer.lines if "video" in line), default=0)
-
-
-def logged(cdn: BareCdn, slot: str, message: str) -> int:
-    lines = map(json.loads, cdn.processes[slot].log.read_text().splitlines())
-    return sum(line["message"] == message for line in lines)
-
-
 def regional(region: str) -> dict[str, dict[str, object]]:
     return {name: {"region": region, "distribution": {"idleSeconds": 1}} for name in STREAMS}
 
@@ -213,6 +211,20 @@ def open_links(cdn: BareCdn, edge: str) -> tuple[float, float, int]:
     """As the edge and the origin count them; sockets."""
     origin = "origin-eu-0"
     return links(cdn, edge, "in"), links(cdn, origin, "out"), len(sockets_towards(cdn, edge, origin))
+
+
+def is_split(cdn: BareCdn, edge: str) -> bool:
+    """Whether both of them have two links before long."""
+    with contextlib.suppress(AssertionError):
+        until(lambda: open_links(cdn, edge) == (2, 2, 2), "two links", seconds=8)
+        return True
+    return False
+
+
+def logged_at(cdn: BareCdn, slot: str, message: str) -> list[float]:
+    """When a process has logged that (Unix time, seconds)."""
+    lines = map(json.loads, cdn.processes[slot].log.read_text().splitlines())
+    return [datetime.fromisoformat(line["time"]).timestamp() for line in lines if line["message"] == message]
 
 
 def seen(viewer: Client, figure: str) -> float:

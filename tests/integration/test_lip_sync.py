@@ -83,7 +83,7 @@ def test_a_viewers_sound_and_picture_stay_in_step_when_its_publisher_and_its_ori
         camera.kill()
         cdn.processes[victim].kill()
         camera = stack.enter_context(publish(cdn, "test_eu"))
-        until(lambda: holder(cdn) not in ("", victim), "on another origin", seconds=10)
+        until(lambda: holder(cdn) not in ("", victim), "on another origin", seconds=20)
         assert abs(steps.late_ms()) < STEP_MS, "the origin was killed, another one has the stream"
 
         camera.kill()
@@ -103,8 +103,8 @@ def test_a_viewers_sound_and_picture_stay_in_step_when_its_publisher_changes_the
         for codec in ("vp8", "h264"):
             camera.kill()
             camera = stack.enter_context(publish(cdn, "test_eu", "--codec", codec))
-            until(lambda codec=codec: codec in codecs(cdn), "the other codec", seconds=10)  # type: ignore[misc]
+            until(lambda codec=codec: codec in codecs(cdn), "the other codec", seconds=20)  # type: ignore[misc]
             frames = viewer.lines[-1]["video"]["frames"]
             assert abs(steps.late_ms()) < STEP_MS, codec
-            assert viewer.lines[-1]["video"]["frames"] > frames + 60, "its picture moves"
+            assert viewer.lines[-1]["video"]["frames"] > frames + 30, "its picture moves"
         assert viewer.process.poll() is None, "it is the same session"

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from packets import TCP, UDP, Trace
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import probe
 from rivulet_scene.waiting import holds, until
-from steps import edge_relays, publish
+from steps import edge_relays, pictures, publish
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -66,7 +65,7 @@ def test_no_datagram_passes_between_two_nodes_whose_relay_goes_by_tcp(cdn: BareC
     doors = {slot: cdn.regions[slot.split("-")[1]].public() for slot in ("edge-eu-0", "edge-us-0")}
     ports = {slot: media_port(cdn, slot) for slot in doors}
     with publish(cdn, "test_eu"), Trace(origin) as trace:
-        watching = [probe(f"{door}/whep/test_eu", seconds=6) for door in doors.values()]
+        watching = [probe(f"{door}/whep/test_eu", seconds=10) for door in doors.values()]
         for viewer in watching:
             with viewer:
                 seen = viewer.result()
@@ -85,7 +84,7 @@ def test_the_transport_changes_while_somebody_watches(cdn: BareCdn) -> None:
     set_transport(cdn, "udp")
     cdn.node("origin-eu-0", "origin", "eu")
     port, door = media_port(cdn, "edge-eu-0"), cdn.regions["eu"].public()
-    with publish(cdn, "test_eu"), probe(f"{door}/whep/test_eu", seconds=20) as viewer:
+    with publish(cdn, "test_eu"), probe(f"{door}/whep/test_eu", seconds=45) as viewer:
         viewer.line(0)
         until(lambda: len(udp_ports(cdn, "edge-eu-0")) == 2, "a relay by UDP", seconds=10)
         assert dialled(cdn, "edge-eu-0") == 0
@@ -94,10 +93,10 @@ def test_the_transport_changes_while_somebody_watches(cdn: BareCdn) -> None:
         set_transport(cdn, "udp")
         until(lambda: len(udp_ports(cdn, "edge-eu-0")) == 2, "by UDP again", seconds=10)
         assert edge_relays(cdn, "edge-eu-0") == 1
+        frames = pictures(viewer)
+        until(lambda: pictures(viewer) > frames + 45, "it plays on", seconds=20)
         seen = viewer.result()
     assert seen["ended"] in (None, "duration"), seen
-    assert seen["video"]["frames"] > 10 * 15, seen
-    assert seen["video"]["longest_gap_ms"] < 3000, seen
 
 
 def test_a_parent_without_tcp_is_refused_aloud_and_never_reached_by_udp(cdn: BareCdn) -> None:
@@ -105,7 +104,8 @@ def test_a_parent_without_tcp_is_refused_aloud_and_never_reached_by_udp(cdn: Bar
     cdn.node("origin-eu-0", "origin", "eu", "--media-tcp", "off")
     edge, origin = cdn.processes["edge-eu-0"], cdn.processes["origin-eu-0"]
     port, door = media_port(cdn, "edge-eu-0"), cdn.regions["eu"].public()
-    with publish(cdn, "test_eu"), probe(f"{door}/whep/test_eu", seconds=25) as viewer:
+    with publish(cdn, "test_eu"), probe(f"{door}/whep/test_eu", seconds=30) as viewer:
+        viewer.line(0)
         until(lambda: metric(edge.http, "rivulet_relays_without_tcp_total") >= 2, "refused twice", seconds=10)
         holds(lambda: udp_ports(cdn, "edge-eu-0") == {port}, "no UDP instead", seconds=2)
         for process in (edge, origin):
@@ -120,23 +120,22 @@ def test_a_killed_parent_is_found_again_and_the_viewer_stays(cdn: BareCdn) -> No
     """N8: the broken connection ends the relay at once; another process, another connection."""
     cdn.node("origin-eu-0", "origin", "eu")
     edge, door = cdn.processes["edge-eu-0"], cdn.regions["eu"].public()
-    with publish(cdn, "test_eu") as first, probe(f"{door}/whep/test_eu", seconds=40) as viewer:
+    with publish(cdn, "test_eu") as first, probe(f"{door}/whep/test_eu", seconds=90) as viewer:
         viewer.line(0)
         until(lambda: dialled(cdn, "edge-eu-0") == 1, "a relay by TCP", seconds=10)
-        time.sleep(2)
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
         first.kill()
         cdn.processes["origin-eu-0"].kill()
-        until(lambda: "connection-lost" in edge.log.read_text(), "noticed", seconds=3)
+        until(lambda: "connection-lost" in edge.log.read_text(), "noticed", seconds=10)
         cdn.node("origin-eu-0", "origin", "eu")
         with publish(cdn, "test_eu"):
             until(lambda: dialled(cdn, "edge-eu-0") >= 2, "another relay", seconds=15)
-            before = time.monotonic()
             until(lambda: edge_relays(cdn, "edge-eu-0") == 1, "one relay", seconds=5)
-            time.sleep(max(0.0, 4 - (time.monotonic() - before)))
+            frames = pictures(viewer)
+            until(lambda: pictures(viewer) > frames + 45, "it plays on", seconds=20)
             viewer.stop()
             seen = viewer.result()
     assert seen["ended"] == "signal", seen
-    assert seen["video"]["frames"] > 5 * 15, seen
 
 
 def test_an_edge_that_is_killed_leaves_no_connection_at_the_parent(cdn: BareCdn) -> None:
@@ -146,5 +145,5 @@ def test_an_edge_that_is_killed_leaves_no_connection_at_the_parent(cdn: BareCdn)
         viewer.line(0)
         until(lambda: metric(origin.http, "rivulet_tcp_connections") == 1, "a relay by TCP", seconds=10)
         cdn.processes["edge-eu-0"].kill()
-        until(lambda: metric(origin.http, "rivulet_tcp_connections") == 0, "closed", seconds=3)
-        until(lambda: metric(origin.http, "rivulet_relays", direction="out") == 0, "and its session", seconds=3)
+        until(lambda: metric(origin.http, "rivulet_tcp_connections") == 0, "closed", seconds=10)
+        until(lambda: metric(origin.http, "rivulet_relays", direction="out") == 0, "and its session", seconds=10)

@@ -6,14 +6,16 @@ import kube_api
 from rivulet_api import Spec, create
 
 BUILD_SECONDS = 1800
+# etcd, the API server and its definitions have 45 s each, beside others on two busy cores.
+START_SECONDS = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a machine that never built the API server, a test waits for that."""
-    if not kube_api.built():
-        for item in items:
-            if {"kube", "empty"} & set(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+    """The first test waits for the API server's start, on a machine that never built it for that too."""
+    seconds = START_SECONDS if kube_api.built() else BUILD_SECONDS
+    for item in items:
+        if {"kube", "empty"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(seconds))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import yaml
 
 from kube_api import ROOT, KubeApi
 from rivulet_chart.render import DEPLOY
+from rivulet_scene.waiting import until
 
 CDN, SYSTEM = "rivulet", "rivulet-system"
 OURS = ["cdnregions", "cdnnodes", "streams"]
@@ -48,7 +49,10 @@ FORBIDDEN: dict[str, tuple[str, str, str, list[str]]] = {
 def operator(kube: KubeApi) -> str:
     """The token of an operator that was installed as docs/guide/install.md says."""
     kube.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ROOT / DEPLOY}")
-    return kube.service_account_token(SYSTEM, "rivulet-operator")
+    token = kube.service_account_token(SYSTEM, "rivulet-operator")
+    # The API server reads rights from copies that follow what was applied.
+    until(lambda: all(allowed(kube, token, right) == right[3] for right in NEEDED.values()), "its rights", seconds=20)
+    return token
 
 
 def allowed(kube: KubeApi, token: str, right: tuple[str, str, str, list[str]]) -> list[str]:
