@@ -26,7 +26,7 @@ def cdn() -> Iterator[Cdn]:
         before = eu.uids()
         with camera(f"{eu.door}/whip/test_eu", token=keys.token("test_eu"), place=eu.place) as publisher:
             publisher.line(0)
-            until(lambda: stream_is_live(eu, "test_eu"), "test_eu live", seconds=10)
+            until(lambda: stream_is_live(eu, "test_eu"), "test_eu live", seconds=30)
             with probe(f"{eu.door}/whep/test_eu", seconds=300, place=eu.place) as viewer:
                 viewer.line(0)
                 install(us, both, keys)

@@ -36,7 +36,7 @@ class Cdn:
         client = camera(f"{at.door}/whip/{stream}", *options, token=self.keys.token(stream, subject), place=at.place)
         try:
             client.line(0)
-            until(lambda: stream_is_live(at, stream), f"{stream} live", seconds=10)
+            until(lambda: stream_is_live(at, stream), f"{stream} live", seconds=30)
         except AssertionError:
             client.stop()
             raise

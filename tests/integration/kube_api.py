@@ -118,7 +118,7 @@ class KubeApi:
             f"--cache-dir={self.folder}/kubectl-cache",
         ]
         return subprocess.run(
-            [*fixed, *arguments], input=stdin, capture_output=True, text=True, timeout=60, check=False
+            [*fixed, *arguments], input=stdin, capture_output=True, text=True, timeout=90, check=False
         )
 
     def apply(self, *documents: Document, namespace: str = "default") -> list[dict[str, Any]]:

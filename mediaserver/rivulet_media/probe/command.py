@@ -2,6 +2,7 @@
 
 Latency is the time of decoding here minus the wall clock stamped into the picture there: across machines both clocks
 must be synchronised (NTP, PTP); on one machine they are one. Lip-sync is on the sender's clock and needs no such thing.
+`longest_stall_ms`: for how long this program itself did not run at most; gaps that are no longer may be its own.
 """
 
 import argparse
@@ -15,9 +16,11 @@ from typing import Any, Final
 import aiohttp
 
 from rivulet_media.peer import NotConnectedError, Peer
+from rivulet_media.probe.figures import Stalls
 from rivulet_media.probe.viewer import Kind, Viewer
 from rivulet_media.whip_client import ExitCode, Session, SignallingError, WhipClient
 
+_TURN_SECONDS: Final = 0.02
 _END_SECONDS: Final = 1.0  # how long the server may take to say why it ended a session
 
 
@@ -78,8 +81,10 @@ async def _play(args: argparse.Namespace) -> int:
             promised, pair = _promised(peer), _pair(peer)
             if args.progress:
                 _say_connected(session, connected_ms)
-            reason = await _watch(args, viewer, promised, (stopped, peer.over))
+            stalls = Stalls(_TURN_SECONDS)
+            reason = await _watch(args, viewer, promised, (stopped, peer.over), stalls)
             result = {"connected_ms": connected_ms, **viewer.figures(promised), "pair": _pair(peer) or pair}
+            result["longest_stall_ms"] = round(stalls.longest * 1000)
             if reason == "peer-closed":
                 reason = await _why(client, session)
         finally:
@@ -98,7 +103,11 @@ def _say_connected(session: Session, connected_ms: float) -> None:
 
 
 async def _watch(
-    args: argparse.Namespace, viewer: Viewer, promised: tuple[Kind, ...], ends: tuple[asyncio.Event, asyncio.Event]
+    args: argparse.Namespace,
+    viewer: Viewer,
+    promised: tuple[Kind, ...],
+    ends: tuple[asyncio.Event, asyncio.Event],
+    stalls: Stalls,
 ) -> str:
     """Watch until the first reason to stop."""
     stopped, over = ends
@@ -106,6 +115,7 @@ async def _watch(
     begun = last_line = time.monotonic()
     while True:
         now = time.monotonic()
+        stalls.turn(now)
         if stopped.is_set():
             return "signal"
         if over.is_set() or viewer.finished():
@@ -119,7 +129,7 @@ async def _watch(
             print(
                 json.dumps({"event": "progress", "at": round(now - begun, 1), **viewer.figures(promised)}), flush=True
             )
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(_TURN_SECONDS)
 
 
 async def _why(client: WhipClient, session: Session) -> str:

@@ -47,6 +47,21 @@ class Arrivals:
         return self.longest_gap if self.last is None else max(self.longest_gap, end - self.last)
 
 
+class Stalls:
+    """The longest time by which a loop that ought to come round every `period` seconds was late: this program stood."""
+
+    def __init__(self, period: float) -> None:
+        self.longest = 0.0
+        self._period = period
+        self._last: float | None = None
+
+    def turn(self, now: float) -> None:
+        """The loop has come round."""
+        if self._last is not None:
+            self.longest = max(self.longest, now - self._last - self._period)
+        self._last = now
+
+
 class Screen:
     """Shows each picture `delay` seconds after it could have come, as a jitter buffer does; a late one when it comes.
 

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from rivulet_media.table import NodeEntry, NodeState, Pod, Role, StreamEntry, Table, Track
 from rivulet_media.wire import TO_NODE, Counts, Entries, Frame, Goodbye, LinkHello, RelayIn, Welcome, parse, render
+from rivulet_scene.bare import START_SECONDS
 
 VIDEO = Track(kind="video", codec="h264", clock_rate=90000, fmtp="profile-level-id=42e01f")
 
@@ -94,7 +95,7 @@ class PlayedNode:
     async def link(self, *directors: str) -> Self:
         """Keep a link to each of these directors, as a node does, until `vanish` or `goodbye`."""
         self._tasks += [asyncio.create_task(self._keep_link(url)) for url in directors]
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(START_SECONDS):
             while len(self._sockets) < len(self._tasks):
                 self._linked.clear()
                 await self._linked.wait()
@@ -131,8 +132,10 @@ class PlayedNode:
         await self.say(entry)
         return entry
 
-    async def end(self, entry: StreamEntry) -> None:
-        await self.say(dataclasses.replace(entry, version=entry.version + 1, state="ended", reason="deleted"))
+    async def end(self, entry: StreamEntry) -> StreamEntry:
+        ended = dataclasses.replace(entry, version=entry.version + 1, state="ended", reason="deleted")
+        await self.say(ended)
+        return ended
 
     async def say(self, entry: StreamEntry) -> None:
         self._streams[entry.stream] = entry

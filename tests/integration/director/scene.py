@@ -21,17 +21,25 @@ from rivulet_scene.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 KEYS: KeyPair = make_keys()
+SOON_SECONDS = 10.0  # no promise is tested by it
+LAST_LOOKS = 3
+STOP_SECONDS = 20
 
 
-async def until(seen: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float) -> float:
-    """Wait until `seen`; how long it took. TimeoutError after `seconds`."""
+async def until(seen: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = SOON_SECONDS) -> float:
+    """Wait until `seen`; how long it took. TimeoutError after `seconds`.
+
+    The last looks begin after the deadline: when this loop was late, it reads first what has come meanwhile.
+    """
     started = time.monotonic()
-    async with asyncio.timeout(seconds):
-        while True:
-            result = seen()
-            if result if isinstance(result, bool) else await result:
-                return time.monotonic() - started
-            await asyncio.sleep(0.05)
+    looks = LAST_LOOKS
+    while looks:
+        looks -= time.monotonic() - started > seconds
+        result = seen()
+        if result if isinstance(result, bool) else await result:
+            return time.monotonic() - started
+        await asyncio.sleep(0.05)
+    raise TimeoutError(f"not within {seconds} s")
 
 
 def token(stream: str = "*", subject: str = "camera-1") -> str:
@@ -97,12 +105,12 @@ class PlayedDirector:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(STOP_SECONDS)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(8)
+        return self.process.wait(STOP_SECONDS)
 
     async def ready(self, seconds: float = START_SECONDS) -> "PlayedDirector":
         async def is_ready() -> bool:
@@ -125,10 +133,15 @@ class PlayedDirector:
     async def table(self) -> Any:
         return (await self.ask_inside("GET", "/v1/table", Authorization=f"Bearer {self.join_token}")).json
 
-    async def state_of(self, slot: str) -> str | None:
-        """The state in which a slot stands in this director's table; None when it does not."""
+    async def shows(self, slot: str, state: str) -> bool:
+        """Whether a slot stands so in this director's table."""
         states = [node["state"] for node in (await self.table())["nodes"] if node["node"] == slot]
-        return states[-1] if states else None
+        return states[-1:] == [state]
+
+    async def has(self, stream: str, state: str) -> bool:
+        """Whether a Stream's public state is that; False while it is not declared."""
+        answer = await self.ask("GET", f"/v1/streams/{stream}")
+        return answer.status == 200 and answer.json["state"] == state
 
 
 async def _ask(method: str, url: str, data: str | bytes | None, headers: Mapping[str, str]) -> Answer:

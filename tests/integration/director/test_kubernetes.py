@@ -10,7 +10,7 @@ from director.played_node import PlayedNode
 from director.scene import PlayedDirector, resource, until
 from rivulet_media.wire import PullOrder, Pulls, StreamPolicy
 
-pytestmark = pytest.mark.timeout(180)  # starts an API server; builds it when nobody has yet
+pytestmark = pytest.mark.timeout(240)  # starts an API server; builds it when nobody has yet
 
 
 async def test_resources_are_followed_and_outlive_the_api(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ async def _problem_becomes(director: PlayedDirector, stream: str, *problems: str
     async def asked() -> bool:
         return (await director.ask("POST", f"/whep/{stream}", data="v=0")).problem in problems
 
-    return await until(asked, 8)
+    return await until(asked, 20)
 
 
 def _stream(name: str) -> dict[str, object]:

@@ -12,6 +12,7 @@ from rivulet_scene.http import Answer, request
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = "application/trickle-ice-sdpfrag"
+CONNECT_SECONDS = 15  # a node waits no longer either
 
 
 class Peer:
@@ -57,7 +58,7 @@ class Peer:
     async def connect(self) -> None:
         assert self.posted.status == 201, self.posted
         await self.connection.setRemoteDescription(RTCSessionDescription(self.posted.body, "answer"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(CONNECT_SECONDS):
             await self.connected.wait()
 
     def _changed(self) -> None:

@@ -1,18 +1,22 @@
 """A director that the test plays, and one real node process that joins it."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
+from rivulet_scene.bare import START_SECONDS
 from rivulet_scene.command import MEDIA
 from rivulet_scene.http import get
 from rivulet_scene.ports import free_port
 
 Frame = dict[str, Any]
 TOKEN = "join-token"
+BEAT_SECONDS = 1.0
+END_SECONDS = 20
 
 
 class PlayedDirector:
@@ -27,6 +31,7 @@ class PlayedDirector:
         self._port = port
         self._runner: web.AppRunner | None = None
         self._link: web.WebSocketResponse | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -35,12 +40,15 @@ class PlayedDirector:
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._beating = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._link is not None:
             await self._link.close()
+        assert self._beating is not None
         assert self._runner is not None
+        self._beating.cancel()
         await self._runner.cleanup()
 
     def welcome(self) -> Frame:
@@ -52,8 +60,8 @@ class PlayedDirector:
         await self._link.send_json({"type": kind, **frame})
 
     async def hear(self, kind: str) -> Frame:
-        """The next frame of this kind; others are skipped."""
-        async with asyncio.timeout(5):
+        """The next frame of this kind; others are skipped. The first hello comes once a node has started."""
+        async with asyncio.timeout(START_SECONDS):
             while (frame := await self.heard.get())["type"] != kind:
                 pass
         return frame
@@ -67,16 +75,23 @@ class PlayedDirector:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         link = web.WebSocketResponse()
         await link.prepare(request)
-        self._link = link
         async for message in link:
             if message.type is WSMsgType.TEXT:
                 frame = json.loads(message.data)
-                await self.heard.put(frame)
                 if frame["type"] == "hello":
                     await link.send_json({"type": "welcome", **self.welcome()})
+                    self._link = link
+                await self.heard.put(frame)
                 if frame["type"] == "goodbye":
                     break
         return link
+
+    async def _beat(self) -> None:
+        while True:
+            if self._link is not None and not self._link.closed:
+                with contextlib.suppress(ConnectionError):
+                    await self._link.send_json({"type": "beat"})
+            await asyncio.sleep(BEAT_SECONDS)
 
 
 class Node:
@@ -107,7 +122,7 @@ class Node:
     async def end(self) -> int:
         assert self._process is not None
         self._process.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(END_SECONDS):
             return await self._process.wait()
 
     async def table(self) -> dict[str, Any]:
@@ -115,6 +130,10 @@ class Node:
 
     async def nodes(self) -> set[tuple[str, str]]:
         return {(entry["node"], entry["state"]) for entry in (await self.table())["nodes"]}
+
+    async def streams(self) -> set[tuple[str, int]]:
+        """Names with the versions in which they stand in its table."""
+        return {(entry["stream"], entry["version"]) for entry in (await self.table())["streams"]}
 
 
 def other(version: int = 1, state: str = "up", **more: Any) -> Frame:

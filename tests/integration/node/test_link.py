@@ -10,6 +10,8 @@ import pytest
 from node.played_director import Node, PlayedDirector, other
 from rivulet_scene.ports import free_port
 
+pytestmark = pytest.mark.timeout(120)
+
 
 @pytest.fixture
 async def first() -> AsyncIterator[PlayedDirector]:
@@ -18,7 +20,7 @@ async def first() -> AsyncIterator[PlayedDirector]:
 
 
 async def until_nodes(node: Node, wanted: set[tuple[str, str]]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while (seen := await node.nodes()) != wanted:
         assert time.monotonic() < deadline, seen
         await asyncio.sleep(0.1)
@@ -41,7 +43,8 @@ async def test_every_director_that_is_named_is_linked(first: PlayedDirector, tmp
         await first.hear("hello")
         await first.say("directors", urls=[first.url, second.url])
         assert (await second.hear("hello"))["version"] == 1
-        assert (first.joins, second.joins) == (1, 0)
+        assert first.joins
+        assert not second.joins
 
 
 async def test_two_directors_may_tell_in_any_order(first: PlayedDirector, tmp_path: Path) -> None:
@@ -74,7 +77,7 @@ async def test_a_lost_director_shrinks_nothing_and_is_told_a_later_version(tmp_p
         assert await node.nodes() == {("edge-eu-0", "up"), ("edge-eu-9", "up")}
         async with PlayedDirector(port) as after:
             hello = await after.hear("hello")
-            assert hello["node"]["version"] == 2
+            assert hello["node"]["version"] > 1
             await asyncio.sleep(0.5)
             assert await node.nodes() == {("edge-eu-0", "up"), ("edge-eu-9", "up")}
 
@@ -110,9 +113,11 @@ async def test_whoever_reads_draining_has_counts_from_after_the_node_closed(
         while not first.heard.empty():
             first.heard.get_nowait()
         await first.say("drain", deadline=time.time() + 60)
-        said = [await first.heard.get() for _ in range(2)]
-        assert [frame["type"] for frame in said] == ["counts", "entries"]
-        assert said[1]["nodes"][0]["state"] == "draining"
+        said = [await first.heard.get()]
+        while said[-1]["type"] == "counts":
+            said.append(await first.heard.get())
+        assert [frame["type"] for frame in said[-2:]] == ["counts", "entries"]
+        assert said[-1]["nodes"][0]["state"] == "draining"
 
 
 async def test_a_new_address_is_a_change_of_the_table(first: PlayedDirector, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.http import Answer, request
 from rivulet_scene.waiting import until
 
+pytestmark = pytest.mark.timeout(150)
+
 PULLER = "edge-eu-9/77aa00000009"
 
 

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from foreign_server import Said, ScriptedServer
 from node.played_director import Node, PlayedDirector, other
 from rivulet_scene.ports import free_port
 
+pytestmark = pytest.mark.timeout(120)
+
 
 async def until_asked(server: ScriptedServer, path: str) -> None:
     """The server is asked once more; between two times there are 10 s at most."""
-    before, deadline = len(asked(server, path)), time.monotonic() + 20
+    before, deadline = len(asked(server, path)), time.monotonic() + 30
     while len(asked(server, path)) == before:
         assert time.monotonic() < deadline, "it is not asked any more"
         await asyncio.sleep(0.05)
@@ -22,7 +26,7 @@ async def until_asked(server: ScriptedServer, path: str) -> None:
 
 async def until_pulled(director: PlayedDirector, streams: set[str]) -> None:
     """The node tells this director that it pulls these streams and no others."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await director.hear("counts")).get("pulls", {}).keys() != streams:
             pass
 
@@ -83,7 +87,7 @@ async def test_directors_hear_what_is_wrong(tmp_path: Path) -> None:
             orders = {**order(source, "/one"), **order(source, "/two", problem=problem)}
             await director.say("pulls", streams=orders)
             wanted = {"one": {"error": f"{source.url}/one answers 503"}, "two": {"error": problem}}
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while (await director.hear("counts")).get("pulls") != wanted:
                     pass
             assert not asked(source, "/two"), "what cannot be tried is not"
@@ -109,7 +113,7 @@ async def test_what_is_live_at_another_origin_is_pulled_when_that_one_leaves(tmp
             await director.say("entries", nodes=[origin], streams=[entry])
             await director.say("pulls", streams=order(source, "/one"))
             wanted = {"one": {"error": "one is live at origin-eu-9"}}
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while (await director.hear("counts")).get("pulls") != wanted:
                     pass
             assert not source.asked

@@ -10,6 +10,8 @@ from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
 
+pytestmark = pytest.mark.timeout(150)
+
 
 def slug(answer: Answer) -> str:
     assert answer.headers["Content-Type"] == "application/problem+json", answer
@@ -103,7 +105,7 @@ async def test_a_session_from_post_to_delete(region: BareCdn, origin: str) -> No
         gone = get(url)
         assert (gone.status, slug(gone), gone.json["reason"]) == (410, "ended", "deleted")
         assert request("DELETE", url).status == 410
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await camera.ended.wait()
 
 
@@ -151,7 +153,7 @@ async def test_a_full_node_says_so(region: BareCdn, origin: str) -> None:
         async with publisher() as camera, viewer() as first, viewer() as second:
             await camera.post(f"{origin}/whip/third_eu", let_in(region))
             await camera.connect()
-            await asyncio.to_thread(until, lambda: get(f"{small}/whep/third_eu").status == 204, "known", seconds=5)
+            await asyncio.to_thread(until, lambda: get(f"{small}/whep/third_eu").status == 204, "known", seconds=15)
             assert (await first.post(f"{small}/whep/third_eu")).status == 201
             answer = await second.post(f"{small}/whep/third_eu")
             assert (answer.status, slug(answer)) == (503, "full")

@@ -1,5 +1,6 @@
 """`rivulet-media trace` on real sessions: what it notes, what it never notes, and where it ends."""
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from rivulet_scene.command import MEDIA
 from rivulet_scene.http import request
 from steps import publish
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(150)
 
 RTP_KEYS = {"t", "dir", "peer", "size", "kind", "ssrc", "pt", "seq", "ts", "marker", "header", "ext"}
 
@@ -42,11 +43,14 @@ async def test_a_viewer_s_trace_has_every_header_and_no_payload(region: BareCdn,
         async with LightViewers() as viewers:
             await viewers.join(door, f"{door}/whep/test_eu")
             (url,) = viewers.sessions.values()
+            async with asyncio.timeout(30):
+                while not all(viewers.received()):  # noqa: ASYNC110 - the engine has no event for it
+                    await asyncio.sleep(0.1)
             ended = traced(region, url, "--output", str(file), seconds=6)
     assert ended.returncode == 0, ended.stderr
     found = lines(file.read_text())
     sent = of(found, "rtp", "out")
-    assert len(sent) > 6 * 40, len(sent)
+    assert len(sent) > 6 * 20, len(sent)
     assert {key for line in sent for key in line} == RTP_KEYS
     assert max(len(json.dumps(line)) for line in sent) < 400
     video = [line["seq"] for line in sent if line["size"] > 600]

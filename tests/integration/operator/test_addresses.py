@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from operator_bench import Bench
+
+pytestmark = pytest.mark.timeout(180)  # starts an API server
 
 
 def _told(bench: Bench) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ import pytest
 import kube_api
 from operator_bench import STOP_SECONDS, Bench
 
+pytestmark = pytest.mark.timeout(300)  # starts an API server and controllers
 CONTROLLERS = "deployment,replicaset,garbagecollector,namespace"
 
 
@@ -47,7 +48,7 @@ def test_nothing_is_made_anew_for_what_is_being_deleted_o9(bench: Bench) -> None
     bench.node("edge-eu", replicas=1)
     bench.start()
     bench.until(lambda: bench.slots("edge-eu"), "a slot")
-    bench.kube.kubectl("-n", bench.namespace, "delete", "cdnnode/edge-eu", "--cascade=foreground", "--timeout=20s")
+    bench.kube.kubectl("-n", bench.namespace, "delete", "cdnnode/edge-eu", "--cascade=foreground", "--timeout=60s")
     bench.until(lambda: not bench.slots("edge-eu"), "the slot gone, which does not block its owner")
     bench.node("other", replicas=1)
     bench.until(lambda: bench.slots("other"), "the operator at work on something later")
@@ -62,7 +63,7 @@ def test_a_namespace_ends_while_the_operator_is_at_work_o9(bench: Bench) -> None
     bench.until(lambda: bench.read("pods")["items"], "pods")
     bench.kube.kubectl("delete", "namespace", bench.namespace, "--wait=false")
     where = f"/api/v1/namespaces/{bench.namespace}"
-    bench.until(lambda: not bench.kube.request("GET", where).ok, "the namespace gone", within=40)
+    bench.until(lambda: not bench.kube.request("GET", where).ok, "the namespace gone", within=90)
 
 
 @pytest.mark.usefixtures("controllers")

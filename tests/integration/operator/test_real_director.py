@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from operator_bench import STOP_SECONDS, Bench
 
+pytestmark = pytest.mark.timeout(180)  # starts an API server
 ADDRESSES = (f"127.0.78.{number}" for number in itertools.count(1))
 
 

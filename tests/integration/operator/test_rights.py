@@ -7,6 +7,7 @@ import yaml
 import kube_api
 from operator_bench import Bench, condition
 
+pytestmark = pytest.mark.timeout(180)  # starts an API server
 CHART = kube_api.ROOT / "charts" / "rivulet"
 
 

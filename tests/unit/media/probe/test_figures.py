@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from rivulet_media.probe.figures import Arrivals, Screen, percentile, spread
+from rivulet_media.probe.figures import Arrivals, Screen, Stalls, percentile, spread
 
 
 def arrivals(*times: float) -> Arrivals:
@@ -57,6 +57,13 @@ def test_a_screen_shows_pictures_a_while_after_they_could_have_come(
         captured = frame / 30
         screen.add(captured, 1000.02 + captured + late.get(frame, 0.0))
     assert (screen.shown.freezes, round(screen.shown.longest_gap * 1000)) == (freezes, longest), name
+
+
+def test_a_stall_is_what_a_turn_took_beyond_its_period() -> None:
+    stalls = Stalls(0.1)
+    for now in (5.0, 5.1, 5.9, 6.0):
+        stalls.turn(now)
+    assert stalls.longest == pytest.approx(0.7)
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
