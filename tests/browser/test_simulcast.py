@@ -111,7 +111,7 @@ def showing(layer: str) -> str:
 
 
 def shows(page: Page, rid: str) -> None:
-    page.until(showing(f"'{rid}'"), 15)
+    page.until(showing(f"'{rid}'"), 60)  # by itself it goes up in steps
 
 
 @pytest.mark.parametrize("way", ["over an edge", "at the origin"])
