@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from rivulet_scene.command import TESTBED
 
 CALL_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 FLAGS: Final = (
     "--headless",
     "--no-sandbox",  # tests run as root
@@ -129,23 +130,7 @@ class Chromium:
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """One DevTools command, to the browser or to one of its tabs."""
-        number = next(self._numbers)
-        self._answers[number] = queue.Queue(1)
-        message = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
-        try:
-            if self._commands is None:
-                raise BrowserError("Chromium is not running")
-            self._commands.write(json.dumps(message).encode() + b"\0")
-            self._commands.flush()
-            reply = self._answers[number].get(timeout=CALL_SECONDS)
-        except (queue.Empty, OSError) as error:
-            raise BrowserError(f"{method}: no answer; {self._words()}") from error
-        finally:
-            del self._answers[number]
-        if "error" in reply:
-            raise BrowserError(f"{method}: {reply['error'].get('message')}")
-        result: dict[str, Any] = reply["result"]
-        return result
+        return self._call(CALL_SECONDS, method, session, parameters)
 
     def __enter__(self) -> Self:
         """The browser, which the first `open` starts."""
@@ -190,6 +175,26 @@ class Chromium:
         os.close(answers)
         self._commands = os.fdopen(ours, "wb")
         threading.Thread(target=self._read, args=(os.fdopen(theirs, "rb"),), daemon=True).start()
+        self._call(START_SECONDS, "Browser.getVersion", None, {})
+
+    def _call(self, seconds: float, method: str, session: str | None, parameters: dict[str, Any]) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._answers[number] = queue.Queue(1)
+        message = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
+        try:
+            if self._commands is None:
+                raise BrowserError("Chromium is not running")
+            self._commands.write(json.dumps(message).encode() + b"\0")
+            self._commands.flush()
+            reply = self._answers[number].get(timeout=seconds)
+        except (queue.Empty, OSError) as error:
+            raise BrowserError(f"{method}: no answer; {self._words()}") from error
+        finally:
+            del self._answers[number]
+        if "error" in reply:
+            raise BrowserError(f"{method}: {reply['error'].get('message')}")
+        result: dict[str, Any] = reply["result"]
+        return result
 
     def _read(self, answers: BinaryIO) -> None:
         with answers:

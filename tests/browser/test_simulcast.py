@@ -16,6 +16,7 @@ from light_viewers import LightViewers
 from narrow_path import POSSIBLE, WIDE_KBIT, NarrowPath, narrow_path
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.waiting import until
+from steps import live
 
 pytestmark = pytest.mark.timeout(240)  # three encoders, two decoders and a browser start on two cores
 LAYERS: Final = ("h", "m", "l")
@@ -103,8 +104,14 @@ def bitrates(page: Page) -> dict[str, int]:
     return {layer["id"]: layer["bitrate"] for layer in page.evaluate("rivulet.layers.active")}
 
 
-def shows(page: Page, height: int) -> None:
-    page.until(f"rivulet.last?.video?.frameHeight === {height}", 15)
+def showing(layer: str) -> str:
+    """Whether the picture is of this layer (an expression), whose size a browser that is short of CPU lowers."""
+    size = f"rivulet.layers.active.find(({{ id }}) => id === {layer})?.height ?? NaN"
+    return f"rivulet.last?.video?.frameHeight === ({size})"
+
+
+def shows(page: Page, rid: str) -> None:
+    page.until(showing(f"'{rid}'"), 60)  # by itself it goes up in steps
 
 
 @pytest.mark.parametrize("way", ["over an edge", "at the origin"])
@@ -114,17 +121,17 @@ def test_each_layer_plays_and_a_switch_by_request_keeps_the_session(cdn: BareCdn
     page = play(browser, cdn, "test_eu", origin)
     known = heights(page)
     assert known["h"] > known["m"] > known["l"]
-    shows(page, known["h"])
+    shows(page, "h")
     session, frames = page.evaluate("rivulet.session"), page.evaluate("rivulet.framesDecoded")
     for rid in ("l", "m", "h", "l"):
         page.evaluate(f"rivulet.choose('{rid}')")
-        shows(page, known[rid])
-        page.until(f"rivulet.layers.current === '{rid}' && rivulet.layers.chosen === '{rid}'", 5)
+        shows(page, rid)
+        page.until(f"rivulet.layers.current === '{rid}' && rivulet.layers.chosen === '{rid}'", 15)
     assert page.evaluate("rivulet.session") == session
     assert page.evaluate("rivulet.framesDecoded") > frames
     assert page.evaluate("[...document.getElementById('layer').options].length") == len(LAYERS) + 1
     page.evaluate("rivulet.choose(null)")
-    shows(page, known["h"])
+    shows(page, "h")
     publisher.evaluate("document.getElementById('stop').click()")
     page.until("rivulet.state === 'ended' && rivulet.detail === 'stream-ended'", 15)
 
@@ -132,10 +139,10 @@ def test_each_layer_plays_and_a_switch_by_request_keeps_the_session(cdn: BareCdn
 def test_a_player_that_can_only_say_it_in_its_address_gets_its_layer(cdn: BareCdn, browser: Chromium) -> None:
     publish(browser, cdn, "second_eu")
     best = play(browser, cdn, "second_eu")
-    known = heights(best)
+    heights(best)
     low = play(browser, cdn, "second_eu", "#layer=l")
-    shows(low, known["l"])
-    shows(best, known["h"])
+    shows(low, "l")
+    shows(best, "h")
 
 
 def test_the_menu_of_layers_goes_and_comes_with_the_streams_layers(
@@ -146,7 +153,7 @@ def test_the_menu_of_layers_goes_and_comes_with_the_streams_layers(
     page = play(browser, cdn, "menu_eu")
     heights(page)
     hidden = "document.getElementById('quality').hidden"
-    page.until(f"!{hidden} && document.getElementById('layer').options.length === {len(LAYERS) + 1}", 5)
+    page.until(f"!{hidden} && document.getElementById('layer').options.length === {len(LAYERS) + 1}", 15)
     session = page.evaluate("rivulet.session")
     second = publish(camera, cdn, "menu_eu", options="")
     first.until("rivulet.state === 'ended'", 10)
@@ -164,33 +171,42 @@ async def test_viewers_on_all_threads_get_the_layers_that_they_ask_for_and_no_ot
 ) -> None:
     publish(browser, cdn, "counted_eu")  # no other test's: a browser that was closed stays a viewer for up to 35 s
     door = cdn.regions["eu"].public()
+    await asyncio.to_thread(until, lambda: live(cdn, "eu", "counted_eu") and tracks(cdn) != [], "live", seconds=20)
     async with LightViewers() as low, LightViewers() as middle:
         # On which of the edge's threads one comes to be is the kernel's choice: all on one once in 2 ** 15 times.
         for viewers, rid in ((low, "l"), (middle, "m")):
             await viewers.join(door, f"{door}/n/edge-eu-0/whep/counted_eu?layer={rid}", 8)
         best = (await asyncio.to_thread(layers, cdn))["h"]
-        await asyncio.to_thread(until, lambda: low.connected() == middle.connected() == 8, "connected", seconds=10)
+        await asyncio.to_thread(until, lambda: low.connected() == middle.connected() == 8, "connected", seconds=30)
         for _ in range(PATIENCE):  # until a layer that nobody watches is not sent any more
             pulled, lows, middles = await rates(cdn, low, middle)
-            if pulled < statistics.mean(lows) + statistics.mean(middles) + best / 2:
+            most = statistics.mean(lows) + statistics.mean(middles) + best / 2
+            if 0 < max(lows) < min(middles) and pulled < most:
                 break
-        assert 0 < max(lows) < min(middles)
-        assert pulled < statistics.mean(lows) + statistics.mean(middles) + best / 2
+        else:
+            raise AssertionError(f"{pulled} pulled, not below {most}, of which there were {lows} and {middles}")
         await middle.leave()
+        await asyncio.to_thread(until, lambda: not middle.engine.stats()["sessions"], "all have left", seconds=10)
         for _ in range(PATIENCE):
-            pulled, lows, _ = await rates(cdn, low, middle)
-            if pulled < statistics.mean(lows) + (statistics.mean(middles) - max(lows)) / 2:
+            pulled, lows, _ = await rates(cdn, low)
+            most = statistics.mean(lows) + (statistics.mean(middles) - max(lows)) / 2
+            if 0 < min(lows) <= pulled < most:
                 break
-        assert 0 < min(lows) <= pulled < statistics.mean(lows) + (statistics.mean(middles) - max(lows)) / 2
+        else:
+            raise AssertionError(f"{pulled} pulled, not below {most}, of which there were {lows}")
+
+
+def tracks(cdn: BareCdn) -> list[dict[str, Any]]:
+    """Of the counted stream, as the edge's table has it live."""
+    entries = [entry for entry in cdn.table("edge-eu-0")["streams"] if entry["stream"] == "counted_eu"]
+    return [track for entry in entries if entry["state"] == "live" for track in entry["tracks"]]
 
 
 def layers(cdn: BareCdn) -> dict[str, int]:
     """Bit/s of each layer, once the edge knows them all."""
 
     def known() -> dict[str, int]:
-        entries = [entry for entry in cdn.table("edge-eu-0")["streams"] if entry["stream"] == "counted_eu"]
-        tracks = [track for entry in entries if entry["state"] == "live" for track in entry["tracks"]]
-        found = [layer for track in tracks for layer in track.get("layers", [])]
+        found = [layer for track in tracks(cdn) for layer in track.get("layers", [])]
         return {layer["rid"]: layer["bitrate"] for layer in found if layer.get("bitrate")}
 
     until(lambda: len(known()) == len(LAYERS), "all layers known", seconds=40)
@@ -198,7 +214,7 @@ def layers(cdn: BareCdn) -> dict[str, int]:
 
 
 async def rates(cdn: BareCdn, *groups: LightViewers) -> tuple[float, list[float], list[float]]:
-    """Bit/s that the edge pulls, and that each viewer of the two groups receives, over some seconds."""
+    """Bit/s that the edge pulls, and that each viewer of the groups receives, over some seconds."""
     edge = cdn.processes["edge-eu-0"].http
 
     def counted() -> tuple[float, ...]:
@@ -214,7 +230,7 @@ async def rates(cdn: BareCdn, *groups: LightViewers) -> tuple[float, list[float]
 
 
 @pytest.mark.skipif(not POSSIBLE, reason="needs root, ip and tc (iproute2)")
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(700)
 def test_a_viewer_on_a_path_that_gets_narrow_comes_down_and_goes_up_again_by_itself(
     tmp_path: Path, camera: Chromium
 ) -> None:
@@ -223,18 +239,19 @@ def test_a_viewer_on_a_path_that_gets_narrow_comes_down_and_goes_up_again_by_its
         publish(camera, cdn, "test_eu")
         door = f"http://{path.here}:{cdn.regions['eu'].directors[0][0]}"
         page = browser.open(f"{door}/play/test_eu")
-        high = heights(page)["h"]
-        shows(page, high)
+        heights(page)
+        shows(page, "h")
         assert page.evaluate("rivulet.pair().protocol") == "udp"
         session = page.evaluate("rivulet.session")
         known = bitrates(page)
         moves_on(page)
-        assert page.evaluate("rivulet.layers.current") == "h", "a wide path stays with the best"
-        path.set_rate((known["m"] + known["h"]) / 2 / 1000)
-        page.until(f"rivulet.last?.video?.frameHeight < {high} && rivulet.layers.current !== 'h'", 60)
+        page.until("rivulet.layers.current === 'h'", 60)  # as on any wide path
+        # What is told of the better two may be of their first seconds.
+        path.set_rate(max((known["m"] + known["h"]) / 2, 2 * known["l"]) / 1000)
+        page.until(f"rivulet.layers.current !== 'h' && {showing('rivulet.layers.current')}", 60)
         moves_on(page)
         path.set_rate(WIDE_KBIT)
-        page.until(f"rivulet.last?.video?.frameHeight === {high} && rivulet.layers.current === 'h'", 120)
+        page.until(f"rivulet.layers.current === 'h' && {showing('rivulet.layers.current')}", 240)
         moves_on(page)
         assert page.evaluate("rivulet.session") == session
         assert page.evaluate("rivulet.layers.chosen") is None
@@ -265,11 +282,11 @@ def test_sound_and_picture_stay_in_step_over_switches(cdn: BareCdn, browser: Chr
     """Within 100 ms after each: what the CDN did wrong at a switch would stay as long as the layer."""
     publish(camera, cdn, "second_eu", flashing=True)
     page = play(browser, cdn, "second_eu")
-    known = heights(page)
-    shows(page, known["h"])
+    heights(page)
+    shows(page, "h")
     watch(page)
     for rid in (None, "l", "h", "m"):
         if rid is not None:
             page.evaluate(f"rivulet.choose('{rid}')")
-            shows(page, known[rid])
+            shows(page, rid)
         wait_until_in_step(page, settle=5)  # whatever is looked at then came after the switch

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Self
 
 from aioice.candidate import Candidate
@@ -10,7 +9,7 @@ from aioice.ice import Connection
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
-from engine.peers import Picture
+from engine.peers import Picture, eventually
 from offers import Answered
 from rivulet_media.sdp_repair import repaired
 from target import Endpoint, Session, request_session
@@ -45,7 +44,7 @@ class Live:
         self.answer = Answered.read(answer.body)
         await self.connection.setRemoteDescription(RTCSessionDescription(repaired(offer, answer.body), "answer"))
         self._tap()
-        await eventually(lambda: self.connection.connectionState == "connected", "connected")
+        await eventually(lambda: self.connection.connectionState == "connected", "connected", WAIT_SECONDS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -118,7 +117,8 @@ class Live:
     async def more(self, way: str, count: int = 2) -> None:
         """Wait for that many more packets by this way."""
         wanted = self.packets[way] + count
-        await eventually(lambda: self.packets[way] >= wanted, f"{count} more packets by the {way} way: {self.packets}")
+        what = f"{count} more packets by the {way} way: {self.packets}"
+        await eventually(lambda: self.packets[way] >= wanted, what, WAIT_SECONDS)
 
     async def gone(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the server says that the session has ended."""
@@ -134,14 +134,6 @@ class Live:
 
 def _deaf(*_: object) -> None:
     """Reads nothing."""
-
-
-async def eventually(condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
-    """Wait for `condition`."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        await asyncio.sleep(0.02)
 
 
 async def _gather_on_loopback_too(ice: Connection) -> None:

@@ -10,10 +10,11 @@ from urllib.parse import urljoin
 import pytest
 
 from offers import Offer, offer
-from rivulet_scene.bare import BareCdn, resource
+from rivulet_scene.bare import START_SECONDS, BareCdn, resource
 from rivulet_scene.clients import camera
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import until
+from steps import node_state
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -188,8 +189,15 @@ def own_cdn(directory: Path) -> Iterator[BareCdn]:
         cdn.node("origin-eu-0", "origin", "eu", ready=False)
         cdn.node("edge-eu-0", "edge", "eu", ready=False)
         cdn.node("full-eu-0", "edge", "eu", "--capacity-viewers", "0")
-        for region_name, number in (("eu", 0), ("eu", 1), ("us", 0)):
+        directors = (("eu", 0), ("eu", 1), ("us", 0))
+        for region_name, number in directors:
             cdn.settled(region_name, number)
+
+        def known() -> bool:
+            tables = [cdn.director_table(region_name, number) for region_name, number in directors]
+            return all(node_state(table, slot) == "up" for table in tables for slot in ("origin-eu-0", "edge-eu-0"))
+
+        until(known, "origin and edge up in the tables of all directors", seconds=START_SECONDS)
         yield cdn
 
 

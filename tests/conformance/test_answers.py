@@ -10,6 +10,8 @@ from rivulet_scene.clients import camera
 from rivulet_scene.waiting import until
 from target import SDP, SILENT, SMALL, VIDEO_ONLY, Endpoint, Target, published
 
+pytestmark = pytest.mark.timeout(180)  # six processes start while two cores are busy
+
 REFUSED = (400, 422)
 RID, REPAIRED_RID = (f"urn:ietf:params:rtp-hdrext:sdes:{name}" for name in ("rtp-stream-id", "repaired-rtp-stream-id"))
 OURS = ("director", "other region")

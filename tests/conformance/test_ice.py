@@ -10,7 +10,7 @@ from protocol import line
 from rivulet_scene.http import Answer
 from target import FRAGMENT, SDP, Endpoint, Session, Target
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)  # six processes start while two cores are busy
 
 CANDIDATE = "1 1 udp 2130706431 127.0.0.1 9 typ host"
 UNUSABLE = (

@@ -10,6 +10,8 @@ from protocol import line
 from rivulet_scene.http import Answer, get
 from target import FRAGMENT, SDP, Endpoint, Target, limited
 
+pytestmark = pytest.mark.timeout(180)  # six processes start while two cores are busy
+
 PREFLIGHT = {"Origin": "https://player.example", "Access_Control_Request_Method": "POST"}
 TURN = re.compile(r'<turns?:[^>]+>; rel="ice-server"; username="[^"]+"; credential="[^"]+"; credential-type="password"')
 # As TURN servers' REST credentials have it, which is what most use: when they expire, then whose they are.

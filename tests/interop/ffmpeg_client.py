@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--active", action="store_true")
     options = parser.parse_args()
-    flags = {"authorization": options.token}
+    flags = {"authorization": options.token, "handshake_timeout": "20000"}  # ms; of itself 5 s
     if options.active:
         flags["whip_flags"] = "dtls_active"
     with av.open(options.url, "w", format="whip", options=flags) as container:

@@ -81,7 +81,7 @@ class Client:
         bus.add_signal_watch()
         bus.connect("message::error", self.on_error)
         self.pipeline.set_state(Gst.State.PLAYING)
-        GLib.timeout_add(200, self.offer)
+        GLib.timeout_add(50, self.offer)
         GLib.timeout_add_seconds(CONNECT_SECONDS, self.give_up)
         try:
             self.loop.run()
@@ -94,7 +94,9 @@ class Client:
         say(**self.counts)
 
     def offer(self) -> bool:
-        """Once the sources have told their formats."""
+        """Once the sources have told their formats; until then True keeps the timer."""
+        if not all(pad.get_current_caps() for pad in self.webrtc.sinkpads):
+            return True
         self.webrtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self.on_offer, None))
         return False
 

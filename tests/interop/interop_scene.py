@@ -3,10 +3,10 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 
@@ -16,9 +16,11 @@ from rivulet_scene.command import ROOT
 
 FOLDER = ROOT / "tests/interop"
 SYSTEM_PYTHON = "/usr/bin/python3"  # PyGObject fits the system's GStreamer only
-PUBLISHING_SECONDS = "60"  # at most: a publisher is stopped when its test is done
+PUBLISHING_SECONDS = "140"  # at most: a publisher is stopped when its test is done
 START_SECONDS = 40  # until a client is connected, beside other tests on two busy cores
 FRAMES, SOUNDS = 30, 50  # a second of each
+TRIES = 3  # of some seconds: one is enough of a busy machine
+T = TypeVar("T")
 
 
 @contextmanager
@@ -52,11 +54,24 @@ def whep(cdn: BareCdn, stream: str) -> str:
 
 def our_player_sees(cdn: BareCdn, stream: str) -> str:
     """Our player decodes a second of picture and of sound within its time; what it saw, as words."""
-    with probe(whep(cdn, stream), "--wait", "15", seconds=4) as player:
-        seen = player.result()
-    assert seen["video"]["frames"] >= FRAMES, seen
-    assert seen["audio"]["frames"] >= SOUNDS, seen
-    return "picture and sound by our player"
+
+    def play() -> tuple[str, dict[str, int]]:
+        with probe(whep(cdn, stream), "--wait", "15", seconds=4) as player:
+            seen = player.result()
+        return "picture and sound by our player", {kind: seen[kind]["frames"] for kind in ("video", "audio")}
+
+    return one_sees_enough(play)
+
+
+def one_sees_enough(play: Callable[[], tuple[T, Mapping[str, int]]]) -> T:
+    """Play until a player has a second of each kind that it counts; what else it says of itself."""
+    seen = []
+    for _ in range(TRIES):
+        said, counts = play()
+        if all(count >= {"video": FRAMES, "audio": SOUNDS}[kind] for kind, count in counts.items()):
+            return said
+        seen.append(counts)
+    raise AssertionError(f"too few of some kind: {seen}")
 
 
 def decoded(path: str) -> int:

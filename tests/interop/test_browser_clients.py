@@ -11,8 +11,9 @@ from interop_scene import SOUNDS, bare_cdn, our_player_sees, publishing, version
 from interop_table import Row, note
 from rivulet_scene.bare import BareCdn
 from rivulet_scene.http import request
+from rivulet_scene.waiting import until
 
-pytestmark = pytest.mark.timeout(150)  # processes and a browser start while two cores are busy
+pytestmark = pytest.mark.timeout(240)  # processes and a browser start while two cores are busy
 
 STREAMS = ("c_h264", "c_vp8", "c_vp9", "c_av1", "c_descriptors", "c_simulcast")
 DESCRIPTOR = "#dependency-descriptor-rtp-header-extension"
@@ -95,9 +96,12 @@ def test_av1_plays_by_its_dependency_descriptors(cdn: BareCdn, chromium: Chromiu
     (number,) = re.findall(rf"a=extmap:(\d+) \S*{DESCRIPTOR}", agreed)
     session = player.evaluate("rivulet.session").rpartition("/")[2]
     edge, token = cdn.processes["edge-eu-0"].http, cdn.regions["eu"].join_token
-    trace = f"{edge}/v1/trace/{session}?seconds=2"
-    seen = request("POST", trace, headers={"Authorization": f"Bearer {token}"}, seconds=20)
-    assert f'"{number}":"' in seen.body, "no packet to the player has one"
+
+    def traced() -> bool:
+        url, headers = f"{edge}/v1/trace/{session}?seconds=2", {"Authorization": f"Bearer {token}"}
+        return f'"{number}":"' in request("POST", url, headers=headers, seconds=20).body
+
+    until(traced, "a packet to the player has one", seconds=30)
     stop(publisher)
     player.close()
     publisher.close()

@@ -4,14 +4,13 @@ import asyncio
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 from engine.peers import Node, eventually
-from engine.test_chromium import browser, pages
+from engine.test_chromium import browser, pages, plays
 from rivulet_media._engine import Engine
 
-PLAYS_WITHIN = 60.0
+PLAYS_WITHIN, GOES_ON_WITHIN = 60.0, 30.0
 THREADS = int(os.environ.get("RIVULET_TEST_THREADS", "2"))
 
 
@@ -20,18 +19,12 @@ async def main(address: str, profile: Path) -> None:
     node.engine.set_candidates([(address, node.engine.port)])
     try:
         async with pages(node, ["vp8", "opus"]) as (url, reports), browser(url, profile):
-            began = time.monotonic()
-
-            def plays() -> bool:
-                video, audio = (reports[-1].get(kind) if reports else None for kind in ("video", "audio"))
-                return isinstance(video, dict) and isinstance(audio, dict) and (video["frames"] or 0) > 0
-
-            await eventually(plays, "a picture", PLAYS_WITHIN)
-            seconds = time.monotonic() - began
-            await asyncio.sleep(3)
+            await eventually(lambda: any(plays(report) for report in reports), "a picture", PLAYS_WITHIN)
+            first = next(report for report in reports if plays(report))
+            await eventually(lambda: plays(reports[-1], 30, 50), "picture and sound go on", GOES_ON_WITHIN)
             stats = node.engine.stats()
         transports = [session["transport"] for session in stats["sessions"]]
-        facts = {"seconds": seconds, "transports": transports, "report": reports[-1]}
+        facts = {"seconds": first["seconds"], "transports": transports, "report": reports[-1]}
         print(json.dumps(facts))
     finally:
         node.stop()

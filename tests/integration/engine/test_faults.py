@@ -24,7 +24,7 @@ from rivulet_media._engine import (
     playable,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(90)
 
 
 @contextmanager
@@ -171,7 +171,7 @@ async def test_a_publisher_that_never_completes_ice_is_closed(make_node: MakeNod
         begin = time.monotonic()
         session, _ = node.engine.publish("s", "i1", offer, ["vp8"])
         assert node.engine.stats()["pending_handshakes"] == 1
-        closed = await node.event(session, "closed", within=20)
+        closed = await node.event(session, "closed", within=30)
         assert (closed.get("reason"), node.of(session, "connected")) == ("handshake-timeout", [])
         assert time.monotonic() - begin > 14
         assert node.engine.stats()["sessions"] == []
@@ -180,7 +180,7 @@ async def test_a_publisher_that_never_completes_ice_is_closed(make_node: MakeNod
 async def test_a_parent_that_never_answers_ends_the_pull(make_node: MakeNode) -> None:
     node = make_node()
     session, _ = node.engine.pull("s", "i1", [VIDEO])
-    closed = await node.event(session, "closed", within=20)
+    closed = await node.event(session, "closed", within=30)
     assert closed.get("reason") == "handshake-timeout"
     with pytest.raises(UnknownSessionError):
         node.engine.pull_answer(session, "")
@@ -218,11 +218,10 @@ async def test_a_nomination_from_a_spoofed_address_gets_no_media(make_node: Make
             for _ in range(5):
                 victim.sendto(nomination(offer, answer), here)
                 early += await received(victim, 0.2)
-            before = dict(viewer.frames)
             late = await received(victim, 2.0)
+            await viewer.frames_after(video=1, audio=0)
             assert early, "the checks were valid: they are answered"
             assert [datagram for datagram in early + late if datagram[0] >= 2] == []
-            assert viewer.frames["video"] > before["video"]
 
 
 async def test_addresses_in_an_sdp_are_not_probed(make_node: MakeNode) -> None:
@@ -248,11 +247,11 @@ async def test_close_tells_the_viewer_and_the_relay(make_node: MakeNode) -> None
         session = await viewer.play(edge.engine, "s", [VIDEO])
         await viewer.frames_after(video=5, audio=0)
         origin.engine.close(served)
-        assert (await edge.event(pulled, "closed", within=5)).get("reason") == "peer-closed"
+        assert (await edge.event(pulled, "closed")).get("reason") == "peer-closed"
         edge.engine.close(session)
-        await eventually(lambda: viewer.connection.connectionState == "closed", "the viewer is told", 5)
+        await eventually(lambda: viewer.connection.connectionState == "closed", "the viewer is told")
         origin.engine.drop_stream("s")
-        await eventually(lambda: publisher.connection.connectionState == "closed", "the publisher is told", 5)
+        await eventually(lambda: publisher.connection.connectionState == "closed", "the publisher is told")
         assert (origin.of(source, "closed"), edge.of(session, "closed")) == ([], [])
 
 
@@ -263,10 +262,15 @@ async def test_a_source_that_pauses_is_silent_then_active_again(make_node: MakeN
     async with closing(publisher):
         session = await publisher.publish(node.engine, "s", "i1")
         await node.event(session, "active")
+
+        def latest() -> str:
+            told = [event["type"] for event in node.events if event["session"] == session]
+            return [kind for kind in told if kind in ("active", "silent")][-1]
+
         picture.going.clear()
-        await node.event(session, "silent", within=6)
+        await eventually(lambda: latest() == "silent", "silent")
         picture.going.set()
-        await eventually(lambda: len(node.of(session, "active")) == 2, "active again", 5)
+        await eventually(lambda: latest() == "active", "active again")
 
 
 async def test_shutdown_tells_all_and_can_be_repeated(make_node: MakeNode) -> None:
@@ -277,7 +281,7 @@ async def test_shutdown_tells_all_and_can_be_repeated(make_node: MakeNode) -> No
         await node.event(session, "active")
         node.engine.shutdown()
         node.engine.shutdown()
-        assert (await node.event(session, "closed", within=2)).get("reason") == "shutdown"
-        await eventually(lambda: publisher.connection.connectionState == "closed", "the publisher is told", 5)
+        assert (await node.event(session, "closed")).get("reason") == "shutdown"
+        await eventually(lambda: publisher.connection.connectionState == "closed", "the publisher is told")
         with pytest.raises(EngineError):
             node.engine.stats()

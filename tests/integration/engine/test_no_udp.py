@@ -11,7 +11,7 @@ import pytest
 
 ADDRESS = "10.99.0.1"
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(150),
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the package chromium"),
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("iptables") is None, reason="needs root and iptables"),
 ]
@@ -40,7 +40,7 @@ async def test_without_udp_a_browser_publishes_and_plays_over_tcp_n2(tmp_path: P
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 100)
+        out, err = await asyncio.wait_for(process.communicate(), 130)
     finally:
         if process.returncode is None:
             process.kill()

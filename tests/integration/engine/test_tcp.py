@@ -78,9 +78,9 @@ async def test_connections_of_many_sessions_are_all_served_and_closed(make_node:
     before = descriptors()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(closing(publisher, *viewers))
-        ways = [await stack.enter_async_context(bridge(node.engine.port)) for _ in range(7)]
-        await publish(node, ways[0], publisher)
-        for viewer, way in zip(viewers, ways[1:], strict=True):
+        await publish(node, await stack.enter_async_context(bridge(node.engine.port)), publisher)
+        for viewer in viewers:
+            way = await stack.enter_async_context(bridge(node.engine.port))
             node.engine.set_candidates([(LOOPBACK, way.inside)])
             await viewer.play(node.engine, "s", [AUDIO])
         for viewer in viewers:
@@ -116,9 +116,9 @@ async def test_a_peer_that_stops_reading_is_cut_and_nobody_else_notices(make_nod
         way.stop_reading()
         await eventually(lambda: cuts() > 0, "the queue cut", within=30)
         for viewer in (other, udp):
-            viewer.longest_gap = 0.0
+            del viewer.shown[:-1]
             await viewer.frames_after(video=30, audio=80)
-            assert viewer.longest_gap < 1.0
+            assert viewer.longest_step() < 1.0
         way.read_again()
         again = time.monotonic()
         sdp = slow.connection.remoteDescription.sdp
@@ -132,7 +132,7 @@ async def test_a_peer_that_stops_reading_is_cut_and_nobody_else_notices(make_nod
         await eventually(lambda: late() < QUEUE_SECONDS, "the live edge reached")
         for _ in range(5):
             await slow.frames_after(video=3, audio=10)
-            assert late() < QUEUE_SECONDS
+            await eventually(lambda: late() < QUEUE_SECONDS, "at the live edge")
         assert not node.of(session, "closed")
 
 
@@ -273,5 +273,5 @@ async def test_whole_sessions_over_ipv6_and_beside_them_ipv4_on_one_port(make_no
         # The same session, by the next connection.
         await bridges[1].break_off()
         await bridges[1].connect()
-        await viewers[0].frames_after(video=20, audio=50)
+        await viewers[0].frames_after(video=20, audio=50, within=30)
         assert not node.of(played[0], "closed")

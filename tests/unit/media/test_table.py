@@ -66,7 +66,7 @@ def content(table: Table) -> tuple[object, ...]:
     return table.nodes, table.streams, table.digest()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(WORDS, max_size=12), st.randoms(use_true_random=False))
 def test_the_order_and_number_of_times_do_not_matter(words: list[Word], chance: random.Random) -> None:
     again = words + words[::2]
@@ -74,7 +74,7 @@ def test_the_order_and_number_of_times_do_not_matter(words: list[Word], chance: 
     assert content(heard(words)) == content(heard(again))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(WORDS, max_size=8), st.lists(WORDS, max_size=8))
 def test_two_tables_that_tell_each_other_all_are_equal(left: list[Word], right: list[Word]) -> None:
     one, two = heard(left), heard(right)
@@ -83,7 +83,7 @@ def test_two_tables_that_tell_each_other_all_are_equal(left: list[Word], right: 
     assert content(one) == content(two)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(WORDS, max_size=8))
 def test_what_is_no_news_is_not_told_on(words: list[Word]) -> None:
     table = heard(words)

@@ -146,6 +146,14 @@ fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Wait for what is on its way to `source`: a busy machine's loopback delivers later than the call that sent returns.
+#[cfg(test)]
+pub(crate) fn wait_readable(source: &impl AsRawFd) {
+    let poller = Poller::new().unwrap();
+    poller.add(source, 1).unwrap();
+    assert_eq!(poller.wait(Duration::from_secs(5)).unwrap().len(), 1, "nothing came");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -237,6 +237,7 @@ fn control(segment: usize) -> Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::poll::wait_readable;
     use crate::receive::Receiver;
     use crate::socket::{Buffers, bind};
 
@@ -253,13 +254,19 @@ mod tests {
         let mut sender = Sender::default();
         let progress = sender.send(&from, &outgoing, Instant::now());
         assert_eq!(progress, Progress { messages: 2, ..Progress::default() });
-        assert_eq!((sender.counters.failed, lengths(&to)), (1, vec![3]));
+        assert_eq!((sender.counters.failed, lengths(&to, 1)), (1, vec![3]));
     }
 
-    fn lengths(socket: &UdpSocket) -> Vec<usize> {
+    /// Of what has arrived, once it is `count` datagrams or more.
+    fn lengths(socket: &UdpSocket, count: usize) -> Vec<usize> {
         let mut receiver = Receiver::new(256);
-        receiver.receive(socket).unwrap();
-        receiver.datagrams().map(|(_, bytes)| bytes.len()).collect()
+        let mut lengths = Vec::new();
+        while lengths.len() < count {
+            wait_readable(socket);
+            receiver.receive(socket).unwrap();
+            lengths.extend(receiver.datagrams().map(|(_, bytes)| bytes.len()));
+        }
+        lengths
     }
 
     #[test]
@@ -270,7 +277,7 @@ mod tests {
         let mut sender = Sender::default();
         let progress = sender.send(&from, &[out, out], Instant::now());
         assert_eq!(progress, Progress { messages: 2, bytes_of_next: 0, blocked: false });
-        assert_eq!(lengths(&to), vec![100, 100, 100, 40, 100, 100, 100, 40]);
+        assert_eq!(lengths(&to, 8), vec![100, 100, 100, 40, 100, 100, 100, 40]);
         assert_eq!(sender.counters.segmented_messages, 2);
     }
 
@@ -286,9 +293,9 @@ mod tests {
         sender.refused(&mut progress, &[out], &piece, &io::Error::from_raw_os_error(libc::EINVAL), now);
         assert_eq!(progress, Progress::default());
         sender.send(&from, &[out], now + Duration::from_secs(59));
-        assert_eq!((sender.counters.segmented_messages, lengths(&to)), (0, vec![100; 3]));
+        assert_eq!((sender.counters.segmented_messages, lengths(&to, 3)), (0, vec![100; 3]));
         sender.send(&from, &[out], now + Duration::from_secs(61));
-        assert_eq!((sender.counters.segmented_messages, lengths(&to)), (1, vec![100; 3]));
+        assert_eq!((sender.counters.segmented_messages, lengths(&to, 3)), (1, vec![100; 3]));
     }
 
     #[test]

@@ -79,13 +79,20 @@ mod tests {
 
     use super::*;
     use crate::Poller;
+    use crate::poll::wait_readable;
+
+    /// The connection that is under way to `listener`.
+    fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+        wait_readable(listener);
+        accept(listener).unwrap()
+    }
 
     #[test]
     fn an_ipv6_listener_takes_ipv4_peers_and_calls_them_so() {
         let Ok(listener) = listen("[::]:0".parse().unwrap()) else { return };
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let (stream, peer) = accept(&listener).unwrap();
+        let (stream, peer) = accepted(&listener);
         assert_eq!((peer, stream.nodelay().unwrap()), (client.local_addr().unwrap(), true));
         assert_eq!(accept(&listener).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
@@ -109,7 +116,7 @@ mod tests {
             let listener = listen(at.parse().unwrap()).unwrap();
             let stream = dial(from.parse().unwrap(), listener.local_addr().unwrap()).unwrap();
             settled(&stream).unwrap();
-            let (_, peer) = accept(&listener).unwrap();
+            let (_, peer) = accepted(&listener);
             assert_eq!((stream.nodelay().unwrap(), stream.local_addr().unwrap()), (true, peer));
             assert!(seen.is_none_or(|seen| peer.ip().to_string() == seen), "{from}: {peer}");
         }
@@ -129,7 +136,7 @@ mod tests {
         assert_eq!(use_congestion_control(&client, "reno").map_err(|error| error.kind()), Ok(()), "every kernel's");
         let missing = use_congestion_control(&client, "nosuch");
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
-        let (mut stream, _) = accept(&listener).unwrap();
+        let (mut stream, _) = accepted(&listener);
         client.write_all(b"x").unwrap();
         stream.set_nonblocking(false).unwrap();
         stream.read_exact(&mut [0]).unwrap();
@@ -140,7 +147,7 @@ mod tests {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let (mut stream, _) = accept(&listener).unwrap();
+        let (mut stream, _) = accepted(&listener);
         let mut taken = 0;
         while let Ok(count) = stream.write(&[7; 4_096]) {
             taken += count;
@@ -148,6 +155,7 @@ mod tests {
         // What the peer's kernel has is not here; the rest is.
         let mut read = vec![0; taken];
         client.read_exact(&mut read).unwrap();
+        settled(&stream).unwrap();
         assert!(stream.write(&[7; 4_096]).is_ok());
     }
 }
