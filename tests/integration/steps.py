@@ -1,9 +1,8 @@
 """Steps that many scenes share."""
 
 import json
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import Client, Program, camera
@@ -12,7 +11,6 @@ from rivulet_scene.waiting import until
 
 # Of nodes that are to have no sockets left soon after their relays.
 BRIEF_LINKS = ("--link-seconds", "5")
-T = TypeVar("T")
 # A relay that is cut costs viewers more, its silence is noticed after 4.5 s; shorter gaps are those of a busy machine.
 CUT_MS = 4000
 LONG_NAME = ("Fair_Name.With-Capitals_" + "x" * 128)[:128]
@@ -57,17 +55,6 @@ def agreed(cdn: BareCdn) -> bool:
         table = cdn.director_table(region, int(number)) if role == "director" else cdn.table(name)
         digests.add(table["digest"])
     return len(digests) == 1
-
-
-def best_of(tries: int, look: Callable[[], T], holds: Callable[[T], bool]) -> T:
-    """The first of so many looks of which it holds, else the last: a machine that pauses spoils one look."""
-    seen = look()
-    for _ in range(tries - 1):
-        if holds(seen):
-            break
-        print(f"once more: {seen}")
-        seen = look()
-    return seen
 
 
 def logged(cdn: BareCdn, slot: str, message: str) -> int:

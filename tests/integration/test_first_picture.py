@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from attempts import ATTEMPTS
 from rivulet_scene.first_pictures import FirstPictures, Start, first_pictures
 from rivulet_scene.load import build
 
@@ -47,7 +48,7 @@ def starts(scene: FirstPictures, gop_seconds: float, pauses: Sequence[float]) ->
 def check(scene: FirstPictures, gop_seconds: float, pauses: Sequence[float], key_frame_ms: float) -> None:
     """Both p95s hold in one of three runs, for the machine may be busy; what was seen in each is shown."""
     runs: list[tuple[float, float, bool]] = []
-    for _ in range(3):
+    for _ in range(ATTEMPTS):
         found = starts(scene, gop_seconds, pauses)
         whole = all(start.missing == 0 and start.frames > 20 for start in found)
         key, live = p95([start.key for start in found]), p95([max(start.moving, start.live) for start in found])

@@ -3,16 +3,18 @@
 import asyncio
 import itertools
 import time
+from functools import partial
 from typing import Any
 
 import pytest
 
+from attempts import ATTEMPTS, best_look
 from light_viewers import LightViewers
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.clients import probe
 from rivulet_scene.http import get, request
 from rivulet_scene.waiting import holds, until
-from steps import LONG_NAME, best_of, edge_relays, live, publish
+from steps import LONG_NAME, edge_relays, live, publish
 
 FPS = 15
 
@@ -55,7 +57,8 @@ def test_pull_on_demand_then_one_relay_per_stream_and_edge_then_none(cdn: BareCd
             assert {entry["role"] for entry in route["nodes"]} == {"origin", "edge"}
             seen = viewer.result()
         if not both_tracks_play(seen, 12):
-            seen = best_of(2, lambda: played(f"{door}/n/edge-eu-1/whep/test_eu", 12), lambda s: both_tracks_play(s, 12))
+            url = f"{door}/n/edge-eu-1/whep/test_eu"
+            seen = best_look(partial(played, url, 12), partial(both_tracks_play, seconds=12), ATTEMPTS - 1)
         assert both_tracks_play(seen, 12), seen
         assert seen["video"]["codec"].lower().endswith("h264"), seen
         assert (seen["video"]["width"], seen["video"]["height"]) == (640, 360)
@@ -97,7 +100,7 @@ def test_a_stream_of_one_region_plays_in_the_other(cdn: BareCdn) -> None:
     with publish(cdn, "test_eu"):
         us = cdn.regions["us"].public()
         until(lambda: live(cdn, "us", "test_eu"), "us knows test_eu", seconds=10)
-        seen = best_of(3, lambda: played(f"{us}/whep/test_eu", 10), lambda seen: both_tracks_play(seen, 10))
+        seen = best_look(partial(played, f"{us}/whep/test_eu", 10), partial(both_tracks_play, seconds=10))
         assert both_tracks_play(seen, 10), seen
 
 

@@ -68,7 +68,7 @@ def whep(cdn: BareCdn, stream: str) -> str:
 
 def entry(cdn: BareCdn, stream: str) -> dict[str, Any]:
     """The live entry of a stream; the edge hears of it a moment after its director."""
-    return until(lambda: live_entries(cdn, "edge-eu-0", stream), f"{stream} live at the edge", seconds=10)[0]
+    return until(lambda: live_entries(cdn, "edge-eu-0", stream) or None, f"{stream} live at the edge", seconds=10)[0]
 
 
 def moved_from(cdn: BareCdn, origin: str) -> bool:

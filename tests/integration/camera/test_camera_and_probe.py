@@ -13,6 +13,7 @@ import av
 import pytest
 from aiohttp import web
 
+from attempts import ATTEMPTS
 from loopback_endpoint import LoopbackEndpoint
 from rivulet_media.camera.encoders import VideoSettings, picture_frame
 from rivulet_media.camera.picture import Moment, TimerPicture
@@ -92,7 +93,7 @@ async def test_the_probe_sees_the_timer_in_full_and_in_step() -> None:
     """E4 R12 R17 T8: in one of three looks, for the machine may pause."""
     async with endpoint() as server:
         options = ("--duration", "5", "--warm-up", "0", "--playout-delay", "100")
-        for look in range(3):
+        for look in range(ATTEMPTS):
             code, seen = await played(f"{server.base}/whep/a", *options)
             assert code == 0
             assert (seen["video"]["width"], seen["video"]["height"], seen["video"]["codec"]) == (640, 360, "h264")
