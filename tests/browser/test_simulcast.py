@@ -16,7 +16,7 @@ from light_viewers import LightViewers
 from narrow_path import POSSIBLE, WIDE_KBIT, NarrowPath, narrow_path
 from rivulet_scene.bare import BareCdn, metric
 from rivulet_scene.waiting import until
-from steps import live
+from steps import live, live_entries
 
 pytestmark = pytest.mark.timeout(240)  # three encoders, two decoders and a browser start on two cores
 LAYERS: Final = ("h", "m", "l")
@@ -198,8 +198,7 @@ async def test_viewers_on_all_threads_get_the_layers_that_they_ask_for_and_no_ot
 
 def tracks(cdn: BareCdn) -> list[dict[str, Any]]:
     """Of the counted stream, as the edge's table has it live."""
-    entries = [entry for entry in cdn.table("edge-eu-0")["streams"] if entry["stream"] == "counted_eu"]
-    return [track for entry in entries if entry["state"] == "live" for track in entry["tracks"]]
+    return [track for entry in live_entries(cdn, "edge-eu-0", "counted_eu") for track in entry["tracks"]]
 
 
 def layers(cdn: BareCdn) -> dict[str, int]:

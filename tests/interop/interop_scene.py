@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import av
 
+from attempts import ATTEMPTS
 from rivulet_scene.bare import BareCdn
 from rivulet_scene.clients import Program, probe
 from rivulet_scene.command import ROOT
@@ -19,7 +20,6 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # PyGObject fits the system's GStreamer only
 PUBLISHING_SECONDS = "140"  # at most: a publisher is stopped when its test is done
 START_SECONDS = 40  # until a client is connected, beside other tests on two busy cores
 FRAMES, SOUNDS = 30, 50  # a second of each
-TRIES = 3  # of some seconds: one is enough of a busy machine
 T = TypeVar("T")
 
 
@@ -66,7 +66,7 @@ def our_player_sees(cdn: BareCdn, stream: str) -> str:
 def one_sees_enough(play: Callable[[], tuple[T, Mapping[str, int]]]) -> T:
     """Play until a player has a second of each kind that it counts; what else it says of itself."""
     seen = []
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         said, counts = play()
         if all(count >= {"video": FRAMES, "audio": SOUNDS}[kind] for kind, count in counts.items()):
             return said

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from attempts import ATTEMPTS
+
 pytestmark = [
     pytest.mark.timeout(1800),  # where nothing is built yet; a minute a try where it is
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("go") is None, reason="needs root, and Go for hack/testbed"),
 ]
 
-TRIES = 3
 Row = dict[str, Any]
 REPOSITORY = Path(__file__).resolve().parents[3]
 BENCH = REPOSITORY / "tests" / "bench" / "transport.py"
@@ -42,7 +43,7 @@ async def rows(*options: str) -> list[Row]:
 async def one_holds(holds: Callable[[Row], bool], *options: str) -> None:
     """Run the bench until its row holds: 15 s on a machine that has other things to do may be the wrong ones."""
     seen = []
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         (row,) = await rows(*options)
         if holds(row):
             return
