@@ -34,7 +34,7 @@ def played(url: str, seconds: float) -> dict[str, Any]:
         return viewer.result()
 
 
-@pytest.mark.timeout(180)  # a minute without viewers
+@pytest.mark.timeout(240)  # a minute without viewers
 def test_pull_on_demand_then_one_relay_per_stream_and_edge_then_none(cdn: BareCdn) -> None:
     """R7 R12 R17 R19 D6 D7 D8: from a minute without a viewer through one and ten back to none."""
     origin = cdn.processes["origin-eu-0"].http
@@ -50,6 +50,7 @@ def test_pull_on_demand_then_one_relay_per_stream_and_edge_then_none(cdn: BareCd
         assert metric(cdn.processes["edge-eu-1"].http, "rivulet_bytes_received_total") == 0
 
         with probe(f"{door}/n/edge-eu-1/whep/test_eu", seconds=12) as viewer:
+            viewer.line(0)
             until(lambda: edge_relays(cdn, "edge-eu-1") == 1, "one relay for the first viewer", seconds=10)
             assert edge_relays(cdn, "edge-eu-0") == 0
             until(lambda: metric(origin, "rivulet_relays", direction="out") == 1, "and one at its parent", seconds=5)
