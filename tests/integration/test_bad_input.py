@@ -228,7 +228,7 @@ def test_garbage_on_the_media_ports_disturbs_nobody(playing: BareCdn) -> None:
         return metric(playing.processes[slot].http, "rivulet_unknown_datagrams_total") - before[slot]
 
     with probe(f"{door}/n/edge-eu-0/whep/test_eu", seconds=12) as viewer:
-        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=45)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for datagram in datagrams:
                 for slot in slots:

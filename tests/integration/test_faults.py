@@ -236,7 +236,7 @@ def test_directors_that_stood_still_call_nobody_down(cdn: BareCdn, numbers: tupl
     door = cdn.regions["eu"].public()
     directors = [f"director-eu-{number}" for number in numbers]
     with publish(cdn, "test_eu"), probe(f"{door}/n/edge-eu-0/whep/test_eu", seconds=60) as viewer:
-        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=45)
         counted = [*((name, "nodes are down") for name in directors), ("edge-eu-0", "relay opens")]
         logs = [logged(cdn, *each) for each in counted]
         for seconds in (5, 9):

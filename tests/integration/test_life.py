@@ -91,7 +91,7 @@ def test_an_encoder_that_crashed_gets_back_in(cdn: BareCdn) -> None:
     """D23: the same subject takes over at once, viewers kept."""
     door = cdn.regions["eu"].public()
     with publish(cdn, "test_eu") as first, probe(f"{door}/whep/test_eu", seconds=45) as viewer:
-        until(lambda: pictures(viewer) > 0, "a picture", seconds=20)
+        until(lambda: pictures(viewer) > 0, "a picture", seconds=45)
         first.kill()
         time.sleep(2)
         asked = time.time()
