@@ -1,10 +1,12 @@
 """Steps that many scenes share."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from rivulet_scene.bare import BareCdn, metric
+from rivulet_scene.bare import BareCdn, Process, metric
 from rivulet_scene.clients import Client, Program, camera
 from rivulet_scene.http import get
 from rivulet_scene.waiting import until
@@ -45,6 +47,16 @@ def live_entries(cdn: BareCdn, slot: str, stream: str) -> list[dict[str, Any]]:
     """A stream's publications that are live in a node's own table."""
     entries = cdn.table(slot)["streams"]
     return [dict(entry) for entry in entries if entry["stream"] == stream and entry["state"] == "live"]
+
+
+@contextmanager
+def frozen(process: Process) -> Iterator[None]:
+    """Silent, with all its sockets open."""
+    process.freeze()
+    try:
+        yield
+    finally:
+        process.thaw()
 
 
 def agreed(cdn: BareCdn) -> bool:

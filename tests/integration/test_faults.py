@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from signal import SIGCONT, SIGSTOP
 from typing import Any
@@ -17,7 +17,20 @@ from rivulet_scene.bare import BareCdn, Process, delete, metric
 from rivulet_scene.clients import Client, probe
 from rivulet_scene.http import Answer, get, request
 from rivulet_scene.waiting import holds, until
-from steps import BRIEF_LINKS, CUT_MS, agreed, edge_relays, live, logged, node_state, pictures, playable, publish, state
+from steps import (
+    BRIEF_LINKS,
+    CUT_MS,
+    agreed,
+    edge_relays,
+    frozen,
+    live,
+    logged,
+    node_state,
+    pictures,
+    playable,
+    publish,
+    state,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -112,16 +125,6 @@ def assert_kept(all_viewers: LightViewers) -> None:
     """The sessions that were opened are those that play now."""
     for location in all_viewers.sessions.values():
         assert get(location).status == 200, location
-
-
-@contextmanager
-def frozen(process: Process) -> Iterator[None]:
-    """Silent, with all its sockets open."""
-    process.freeze()
-    try:
-        yield
-    finally:
-        process.thaw()
 
 
 def holder(cdn: BareCdn, stream: str) -> str:
