@@ -49,6 +49,14 @@ def live_entries(cdn: BareCdn, slot: str, stream: str) -> list[dict[str, Any]]:
     return [dict(entry) for entry in entries if entry["stream"] == stream and entry["state"] == "live"]
 
 
+def holder(cdn: BareCdn, stream: str) -> str:
+    """The slot that a stream is published on; "" while there is none."""
+    entries = [entry for entry in cdn.director_table("eu")["streams"] if entry["stream"] == stream]
+    playing = [entry for entry in entries if entry["state"] == "live"]
+    newest = max(playing, key=lambda entry: float(entry["since"]), default={"origin": ""})
+    return str(newest["origin"]).partition("/")[0]
+
+
 @contextmanager
 def frozen(process: Process) -> Iterator[None]:
     """Silent, with all its sockets open."""

@@ -23,6 +23,7 @@ from steps import (
     agreed,
     edge_relays,
     frozen,
+    holder,
     live,
     logged,
     node_state,
@@ -125,14 +126,6 @@ def assert_kept(all_viewers: LightViewers) -> None:
     """The sessions that were opened are those that play now."""
     for location in all_viewers.sessions.values():
         assert get(location).status == 200, location
-
-
-def holder(cdn: BareCdn, stream: str) -> str:
-    """The slot that a stream is published on; "" while there is none."""
-    entries = [entry for entry in cdn.director_table("eu")["streams"] if entry["stream"] == stream]
-    playing = [entry for entry in entries if entry["state"] == "live"]
-    newest = max(playing, key=lambda entry: float(entry["since"]), default={"origin": ""})
-    return str(newest["origin"]).partition("/")[0]
 
 
 async def test_a_killed_edge_costs_its_own_viewers_only(cdn: BareCdn) -> None:
